@@ -1,0 +1,119 @@
+# The whole study: four notebooks, run by papermill, one process each.
+#
+#   snakemake --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
+#
+# Presets and overrides: modspec/presets.py. Done-ness: a stage's manifest.json, written last.
+
+import json
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from modspec.errors import InputError
+from modspec.presets import resolve
+from modspec.tasks import check_languages
+
+try:
+    study = resolve(config)
+    first = study.parameters("search", seed=study.seeds[0])
+    check_languages(first.task, first.languages, first.data_dir)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RUN, FIGURES = f"runs/{study.name}", f"figures/{study.name}"
+
+
+def papermill(stage):
+    """The parameters of a job as JSON: what papermill is given, and what makes Snakemake run it again."""
+
+    def of_job(wildcards):
+        job = {name: int(value) if name == "seed" else value for name, value in wildcards.items()}
+        return json.dumps(study.parameters(stage, **job).model_dump(mode="json"))
+
+    return of_job
+
+
+def code(*modules):
+    """The modules that a stage's results depend on."""
+    return [f"modspec/{module}.py" for module in modules]
+
+
+# A notebook that fails is left under unfinished/, with the error in it.
+RUN_NOTEBOOK = (
+    "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
+    "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
+    f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
+    "{input.notebook} $part --parameters_yaml {params.job:q} && mv $part {output.notebook}"
+)
+DATA = code("tasks", "intents", "localfiles", "batches", "encoders", "e5", "vocabulary", "heads", "devices")
+
+
+rule all:
+    input:
+        f"{RUN}/notebooks/04_figures.ipynb",
+        f"{FIGURES}/provenance.json",
+
+
+rule search:
+    input:
+        notebook="notebooks/01_subnetwork_search.ipynb",
+        code=[*DATA, *code("importance", "subnetworks", "finetuning", "search_stage")],
+    output:
+        manifest=f"{RUN}/search/seed{{seed}}/manifest.json",
+        notebook=f"{RUN}/notebooks/01_subnetwork_search-seed{{seed}}.ipynb",
+    params:
+        job=papermill("search"),
+    threads: study.threads
+    shell:
+        RUN_NOTEBOOK
+
+
+rule finetuning:
+    input:
+        notebook="notebooks/02_finetuning.ipynb",
+        code=[*DATA, *code("subnetworks", "finetuning", "finetuning_stage")],
+        search=rules.search.output.manifest,
+    output:
+        manifest=f"{RUN}/finetuning/{{condition}}-seed{{seed}}/manifest.json",
+        notebook=f"{RUN}/notebooks/02_finetuning-{{condition}}-seed{{seed}}.ipynb",
+    params:
+        job=papermill("finetuning"),
+    threads: study.threads
+    shell:
+        RUN_NOTEBOOK
+
+
+rule influence:
+    input:
+        notebook="notebooks/03_influence_scoring.ipynb",
+        code=[*DATA, *code("influence", "specialization", "influence_stage")],
+        searches=expand(rules.search.output.manifest, seed=study.seeds),
+        classifier=rules.finetuning.output.manifest,
+    output:
+        manifest=f"{RUN}/influence/{{condition}}-seed{{seed}}/manifest.json",
+        notebook=f"{RUN}/notebooks/03_influence_scoring-{{condition}}-seed{{seed}}.ipynb",
+    params:
+        job=papermill("influence"),
+    threads: study.threads
+    # The longest jobs first, so that no core waits for one of them at the end.
+    priority: 1
+    shell:
+        RUN_NOTEBOOK
+
+
+rule figures:
+    input:
+        notebook="notebooks/04_figures.ipynb",
+        code=code("results", "plotting", "plotstyle", "tidy", "specialization"),
+        searches=expand(rules.search.output.manifest, seed=study.seeds),
+        classifiers=expand(rules.finetuning.output.manifest, condition=study.conditions, seed=study.seeds),
+        scores=expand(rules.influence.output.manifest, condition=study.conditions, seed=study.seeds),
+    output:
+        provenance=f"{FIGURES}/provenance.json",
+        notebook=f"{RUN}/notebooks/04_figures.ipynb",
+    params:
+        job=papermill("figures"),
+    threads: study.threads
+    shell:
+        RUN_NOTEBOOK

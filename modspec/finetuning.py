@@ -1,0 +1,216 @@
+"""Full and sparse fine-tuning, and evaluation under head masks.
+
+Sparse fine-tuning (SFT): every batch is of one language; the forward pass runs under that language's mask,
+and only shared parameters and those of its heads move. A head outside the mask keeps its query, key and
+value rows and biases and its output-projection columns bitwise. A zero gradient does not suffice for that:
+AdamW goes on moving such weights through momentum and weight decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import AdamW
+from tqdm import tqdm
+from transformers import get_linear_schedule_with_warmup
+
+from modspec.batches import Examples, collate, shuffled_batches, sorted_batches
+from modspec.devices import autocast
+from modspec.errors import InputError
+from modspec.heads import attention_layers, gated
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of training did: mean training loss (nats), mean learning rate over its steps."""
+
+    epoch: int
+    loss: float
+    learning_rate: float
+
+
+def finetune(
+    model: nn.Module,
+    train: Examples,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    warmup: float = 0.1,
+    clip: float = 1.0,
+    seed: int = 0,
+    masks: Mapping[str, np.ndarray] | None = None,
+    precision: torch.dtype = torch.float32,
+    after_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    progress: str | None = None,
+) -> list[Epoch]:
+    """Train ``model`` in place with AdamW, linear warm-up and decay; returns one record an epoch.
+
+    ``masks``: None for full fine-tuning (languages mixed in a batch), or {language: (layers, heads)} for
+    sparse fine-tuning. ``after_epoch`` is called after each epoch, to write checkpoints. Same arguments,
+    same machine, same thread count: same weights. The global random state is left as it was found.
+
+    Raises InputError where a training language has no mask.
+    """
+    if masks is not None and (missing := set(train.languages.tolist()) - set(masks)):
+        raise InputError(f"masks: none for {sorted(missing)}; allowed: one for every training language")
+    device = next(model.parameters()).device
+    rng = np.random.default_rng(seed)
+    plan = [_epoch_batches(train, batch_size, rng, masks is not None) for _ in range(epochs)]
+    steps = sum(map(len, plan))
+    fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
+    optimizer = AdamW(_decay_groups(model, weight_decay), lr=learning_rate, fused=fused)
+    schedule = get_linear_schedule_with_warmup(optimizer, round(warmup * steps), steps)
+    records = []
+    bar = tqdm(total=steps, desc=progress, disable=progress is None, mininterval=1.0)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), bar:
+        torch.manual_seed(seed)
+        model.train()
+        for epoch, batches in enumerate(plan, start=1):
+            loss_sum, rate_sum = 0.0, 0.0
+            for indices in batches:
+                mask = None if masks is None else masks[train.languages[indices[0]]]
+                rate_sum += schedule.get_last_lr()[0]
+                loss_sum += _train_step(model, optimizer, train, indices, mask, clip, precision)
+                schedule.step()
+                bar.update()
+            records.append(Epoch(epoch, loss_sum / len(train), rate_sum / len(batches)))
+            bar.set_postfix(loss=f"{records[-1].loss:.3f}")
+            after_epoch(records[-1])
+        model.eval()
+    return records
+
+
+def predict(
+    model: nn.Module,
+    examples: Examples,
+    mask: np.ndarray | None = None,
+    *,
+    batch_size: int = 64,
+    precision: torch.dtype = torch.float32,
+) -> np.ndarray:
+    """Predicted label of every example under a head mask: int64 of shape (n,). Dropout is off."""
+    device = next(model.parameters()).device
+    predictions = np.zeros(len(examples), dtype=np.int64)
+    training = model.training
+    model.eval()
+    try:
+        for indices in sorted_batches(examples.lengths, batch_size):
+            batch = collate(examples, indices, model.config.pad_token_id, device)
+            with torch.no_grad(), gated(model, mask), autocast(device, precision):
+                logits = model(**batch).logits
+            predictions[indices] = logits.argmax(-1).cpu().numpy()
+    finally:
+        model.train(training)
+    return predictions
+
+
+def _epoch_batches(
+    train: Examples, batch_size: int, rng: np.random.Generator, one_language: bool
+) -> list[np.ndarray]:
+    if not one_language:
+        return shuffled_batches(train.lengths, batch_size, rng)
+    batches = []
+    for language in dict.fromkeys(train.languages.tolist()):
+        own = np.flatnonzero(train.languages == language)
+        batches += [own[b] for b in shuffled_batches(train.lengths[own], batch_size, rng)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay for matrices; none for biases and layer norms, as is usual for BERT."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim == 1], "weight_decay": 0.0},
+    ]
+
+
+def _train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Examples,
+    indices: np.ndarray,
+    mask: np.ndarray | None,
+    clip: float,
+    precision: torch.dtype,
+) -> float:
+    """One optimiser step; returns the batch's summed loss."""
+    device = next(model.parameters()).device
+    batch = collate(train, indices, model.config.pad_token_id, device)
+    labels = torch.from_numpy(train.labels[indices]).to(device)
+
+    optimizer.zero_grad(set_to_none=True)
+    with gated(model, mask):
+        with autocast(device, precision):
+            logits = model(**batch).logits
+        loss = F.cross_entropy(logits.to(next(model.parameters()).dtype), labels)
+        loss.backward()
+    if not torch.isfinite(loss):
+        raise FloatingPointError(
+            f"training loss is {loss.item()} in the batch of examples {train.ids[indices].tolist()}"
+        )
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    saved = [] if mask is None else _save_dropped(model, optimizer, mask)
+    optimizer.step()
+    _restore_dropped(optimizer, saved)
+    return loss.item() * len(indices)
+
+
+Slices = list[tuple[nn.Parameter, tuple, Tensor, dict[str, Tensor]]]
+
+
+def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Parameter, tuple]]:
+    """(parameter, index) of everything that belongs to heads outside ``mask``.
+
+    Rows of the query, key and value weights, entries of their biases, and columns of the output
+    projection. The projection's bias is shared by all heads and so belongs to none.
+    """
+    slices: list[tuple[nn.Parameter, tuple]] = []
+    for block, kept in zip(attention_layers(model), mask, strict=True):
+        if kept.all():
+            continue
+        size = block.output.dense.in_features // len(kept)
+        rows = torch.from_numpy(np.flatnonzero(np.repeat(~kept, size)))
+        for linear in (block.self.query, block.self.key, block.self.value):
+            slices.append((linear.weight, (rows,)))
+            if linear.bias is not None:
+                slices.append((linear.bias, (rows,)))
+        slices.append((block.output.dense.weight, (slice(None), rows)))
+    return slices
+
+
+def _save_dropped(model: nn.Module, optimizer: torch.optim.Optimizer, mask: np.ndarray) -> Slices:
+    """Copies of the dropped heads' weights and of their optimiser moments.
+
+    The moments are kept too, as in a sparse optimiser: for these heads the step did not happen.
+    """
+    return [
+        (
+            parameter,
+            index,
+            parameter.detach()[index].clone(),
+            {
+                name: value[index].clone()
+                for name, value in optimizer.state.get(parameter, {}).items()
+                if value.shape == parameter.shape
+            },
+        )
+        for parameter, index in dropped_slices(model, mask)
+    ]
+
+
+@torch.no_grad()
+def _restore_dropped(optimizer: torch.optim.Optimizer, saved: Slices) -> None:
+    for parameter, index, weights, moments in saved:
+        parameter[index] = weights
+        for name, value in optimizer.state[parameter].items():
+            if value.shape == parameter.shape:
+                # No moments before the first step: they start from zero.
+                value[index] = moments.get(name, torch.zeros_like(weights))

@@ -1,0 +1,101 @@
+"""Head masks, and gates that apply them to a running encoder.
+
+A head mask is a Boolean array of shape (layers, heads): True = kept. A gate is a real number per head that
+multiplies the head's output just before the attention output projection. Gate 0 is therefore the same as
+zeroing that head's columns of the projection, gate 1 changes nothing, and the derivative of the loss with
+respect to a gate is the xi_h of Michel et al. (2019, eq. 2).
+
+transformers removed its own ``head_mask`` argument and silently ignores it; these gates are hooks, and an
+architecture that they cannot reach is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from modspec.errors import InputError
+
+GATED_MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
+
+
+def attention_layers(model: nn.Module) -> list[nn.Module]:
+    """The attention block of every layer, first layer first (each has ``.self`` and ``.output.dense``).
+
+    Raises InputError for a model that is not of the BERT / RoBERTa family or is not laid out like it.
+    """
+    model_type = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    if model_type not in GATED_MODEL_TYPES:
+        raise InputError(
+            f"encoder: heads of model type {model_type!r} cannot be gated; "
+            f"allowed: {', '.join(GATED_MODEL_TYPES)}"
+        )
+    blocks = [layer.attention for layer in model.base_model.encoder.layer]
+    for index, block in enumerate(blocks):
+        projection = block.output.dense
+        if projection.in_features % model.config.num_attention_heads or not isinstance(projection, nn.Linear):
+            raise InputError(
+                f"encoder: layer {index} of this {model_type} has an output projection over "
+                f"{projection.in_features} features for {model.config.num_attention_heads} heads"
+            )
+    return blocks
+
+
+def head_grid(model: nn.Module) -> tuple[int, int]:
+    """(layers, heads) of an encoder that can be gated."""
+    return len(attention_layers(model)), model.config.num_attention_heads
+
+
+def full_mask(model: nn.Module) -> np.ndarray:
+    """The mask that keeps every head: True of shape (layers, heads)."""
+    return np.ones(head_grid(model), dtype=bool)
+
+
+@contextmanager
+def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tensor | None]:
+    """Multiply every head's output by its gate while the context lasts.
+
+    ``gates``: (layers, heads), the same for the whole batch, or (batch, layers, heads), one grid per
+    example; Boolean masks and real numbers alike; None gates nothing. A tensor that requires gradients
+    receives them. Yields the gates as a tensor of the model's dtype and device. Contexts nest, and their
+    gates multiply.
+
+    Raises InputError where the shape does not fit the encoder, or, in the forward pass, the batch.
+    """
+    if gates is None:
+        yield None
+        return
+    blocks = attention_layers(model)
+    grid = (len(blocks), model.config.num_attention_heads)
+    weight = blocks[0].output.dense.weight
+    gates = torch.as_tensor(gates).to(device=weight.device, dtype=weight.dtype)
+    if gates.shape[-2:] != grid or gates.ndim not in (2, 3):
+        raise InputError(
+            f"gates: shape {tuple(gates.shape)} does not fit this encoder; "
+            f"allowed: {grid} or (batch, {grid[0]}, {grid[1]})"
+        )
+
+    def hook_of(layer: int):
+        def scale(projection: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            context = inputs[0]
+            gate = gates[..., layer, :].repeat_interleave(projection.in_features // grid[1], dim=-1)
+            if gate.ndim == 2:
+                if len(gate) != len(context):
+                    raise InputError(f"gates: {len(gate)} grids for a batch of {len(context)}")
+                gate = gate[:, None, :]
+            return (context * gate.to(context.dtype), *inputs[1:])
+
+        return scale
+
+    handles = [
+        block.output.dense.register_forward_pre_hook(hook_of(layer)) for layer, block in enumerate(blocks)
+    ]
+    try:
+        yield gates
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,101 @@
+"""Labelled sentences from data sets on the Hugging Face hub, or from its cache when offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import datasets
+import huggingface_hub
+import pandas as pd
+
+from modspec import hub
+from modspec.errors import InputError
+from modspec.localfiles import Layout
+
+HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+# What PAWS-X has where a sentence was not translated.
+UNTRANSLATED = "NS"
+
+
+@dataclass(frozen=True)
+class HubSource:
+    path: str
+    languages: tuple[str, ...]
+    jsonl: bool = False  # plain <language>/<split>.jsonl files instead of one config a language
+
+
+def load(
+    source: HubSource, languages: Sequence[str], layout: Layout, labels: Sequence[str]
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """What each split may draw from, by (language, split), with columns as ``localfiles.load``.
+
+    The hub's integer labels index ``labels``. Rows that were not translated are left out; without
+    an id column the row number is the id.
+
+    Raises ``InputError`` if the data set cannot be loaded or lacks a column.
+    """
+    pools = {}
+    for language in languages:
+        for split, hub_split in HUB_SPLITS.items():
+            where = f"{source.path} {language} {hub_split}"
+            try:
+                rows = load_dataset(source, language, hub_split)
+            except Exception as error:  # whatever went wrong, the way out is the same
+                reason = " ".join(str(error).split())[:200]
+                if not hub.reachable():
+                    reason = "it cannot be reached, nor is the data set in its local cache"
+                raise InputError(f"could not load {where} from the hub: {reason}") from error
+            pools[language, split] = _pool(rows, layout, labels, where)
+    return pools
+
+
+def load_dataset(source: HubSource, language: str, split: str) -> datasets.Dataset:
+    """One language and split; from the cache at once where the hub cannot be reached."""
+    with nullcontext() if hub.reachable() else _offline():
+        if source.jsonl:
+            file = huggingface_hub.hf_hub_download(
+                source.path, f"{language}/{split}.jsonl", repo_type="dataset"
+            )
+            return datasets.load_dataset("json", data_files=file, split="train")
+        return datasets.load_dataset(source.path, language, split=split)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Sends ``datasets`` to its cache; left alone it would first retry for minutes."""
+    modules = (datasets.config, huggingface_hub.constants)
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
+        module.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
+
+
+def _pool(
+    rows: datasets.Dataset, layout: Layout, labels: Sequence[str], where: str
+) -> pd.DataFrame:
+    missing = [column for column in layout.needed if column not in rows.column_names]
+    if missing:
+        raise InputError(f"{where}: lacks {', '.join(missing)}; has {', '.join(rows.column_names)}")
+    raw = rows.select_columns(list(layout.needed)).to_pandas()
+    unknown = sorted(set(raw[layout.label].tolist()) - set(range(len(labels))))
+    if unknown:
+        raise InputError(f"{where}: unknown labels {unknown}; allowed: 0 to {len(labels) - 1}")
+    ids = raw[layout.id] if layout.id else pd.Series(raw.index)
+    pool = pd.DataFrame(
+        {
+            "id": where.split()[-1] + "-" + ids.astype(str),
+            "text": raw[layout.text].str.strip(),
+            "text_pair": raw[layout.text_pair].str.strip() if layout.text_pair else "",
+            "label": raw[layout.label].map(dict(enumerate(labels))),
+            "where": where,
+        }
+    )
+    used = ["text", "text_pair"] if layout.text_pair else ["text"]
+    usable = ~pool[used].isin(["", UNTRANSLATED]).any(axis=1)
+    return pool[usable].drop_duplicates("id")

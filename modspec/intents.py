@@ -1,0 +1,292 @@
+"""Sentences in 60 languages from Home Assistant's templates, with the template behind each.
+
+The package ``home-assistant-intents`` ships sentence templates such as ``<turn_on> [the] lights``,
+written by speakers of each language and labelled by intent; ``hassil`` parses them. A template is
+the unit that must not cross splits, and the ground truth for "these sentences belong together".
+
+Which text is made of them, and why:
+
+- Slots like ``{area}``, ``{name}`` and the wildcards have no values in the package: users bring
+  their own rooms and devices. Whatever needs one is left out, and the alternatives that do without
+  are used. Invented fillers would put the same foreign strings into every language, which is just
+  the kind of similarity that the study measures, and they clash with the articles and case endings
+  around them. (Fillers would not open up the languages with few templates either.) In English,
+  German, French, Spanish and Russian together this leaves ten labels.
+- Templates are made to recognize rather than to generate: agreement in gender and number is often
+  wrong ("den 57 Sekunde Timer"). Nothing is done about it.
+- Numbers are digits, in whole steps of the range that the package states.
+- Each alternative of a template is drawn with equal probability, so that optional words and long
+  number ranges do not crowd out the plain sentences, and nothing is ever enumerated.
+"""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice
+
+import hassil
+import home_assistant_intents
+from hassil.expression import (
+    Alternative,
+    Expression,
+    ListReference,
+    Permutation,
+    RuleReference,
+    TextChunk,
+)
+from hassil.intents import Intents, RangeSlotList, TextSlotList
+
+from modspec.errors import InputError
+
+# An intent becomes a label when every language has this many templates that can stand alone in a
+# split (two for training, one each for dev and test) ...
+MIN_TEMPLATES = 4
+# ... which takes this many different sentences. Smaller templates are used for training only.
+MIN_SENTENCES = 30
+# The share of an intent's templates that dev and test get each, at least one.
+HELD_OUT = 0.2
+# A template counts as exhausted after this many draws in a row that brought nothing new.
+PATIENCE = 60
+# How many divisions of an intent's templates into splits are tried before giving up.
+ATTEMPTS = 20
+
+
+# --- expansion -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Node:
+    """A template with rules and slot values filled in and the dead branches cut off."""
+
+    kind: str  # "all": items in order; "any": one of them; "shuffled": all, in any order
+    items: tuple[Node | str, ...]
+
+
+def draw(node: Node | str, rng: random.Random) -> str:
+    """One random expansion, whitespace as the template has it."""
+    if isinstance(node, str):
+        return node
+    if node.kind == "any":
+        return draw(rng.choice(node.items), rng)
+    items = rng.sample(node.items, len(node.items)) if node.kind == "shuffled" else node.items
+    return "".join([draw(item, rng) for item in items])
+
+
+def resolve(expression: Expression, intents: Intents) -> Node | str | None:
+    """``expression`` without references, or None if it needs a slot that has no values."""
+
+    def resolve_all(items: Sequence[Expression]) -> list[Node | str | None]:
+        return [resolve(item, intents) for item in items]
+
+    if isinstance(expression, TextChunk):
+        return expression.original_text
+    if isinstance(expression, RuleReference):
+        return resolve(intents.expansion_rules[expression.rule_name].expression, intents)
+    if isinstance(expression, ListReference):
+        values = intents.slot_lists.get(expression.list_name)
+        if isinstance(values, RangeSlotList):
+            numbers = range(values.start, values.stop + 1, values.step)
+            return Node("any", tuple(str(number) for number in numbers))
+        if not isinstance(values, TextSlotList):
+            return None
+        return _any(resolve_all([value.text_in for value in values.values]))
+    items = resolve_all(expression.items)
+    if isinstance(expression, Alternative):
+        return _any(items)
+    if None in items:
+        return None
+    return Node("shuffled" if isinstance(expression, Permutation) else "all", tuple(items))
+
+
+def _any(items: Sequence[Node | str | None]) -> Node | None:
+    possible = tuple(item for item in items if item is not None)
+    return Node("any", possible) if possible else None
+
+
+# --- templates -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Template:
+    id: str  # "de/HassTurnOn/12": the 12th template of the intent in the package
+    source: str  # as written in the package
+    node: Node | str
+
+    def sentences(self, seed: int) -> Iterator[str]:
+        """Different sentences in random order; ends when draws stop bringing new ones."""
+        rng = random.Random(f"{seed} {self.id}")
+        seen: set[str] = set()
+        misses = 0
+        while misses < PATIENCE:
+            text = clean(draw(self.node, rng))
+            key = text.casefold()
+            if not text or key in seen:
+                misses += 1
+                continue
+            misses = 0
+            seen.add(key)
+            yield text
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether dev or test could consist of this template alone."""
+        return sum(1 for _ in islice(self.sentences(seed=0), MIN_SENTENCES)) == MIN_SENTENCES
+
+
+def clean(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def available_languages() -> tuple[str, ...]:
+    return tuple(sorted(home_assistant_intents.get_languages()))
+
+
+@lru_cache(maxsize=16)
+def templates(language: str) -> Mapping[str, tuple[Template, ...]]:
+    """The usable templates of each intent, in the package's order, no string twice.
+
+    A string that stands under two intents is left out: its label would be a matter of chance.
+    """
+    raw = home_assistant_intents.get_intents(language)
+    if raw is None:
+        raise InputError(
+            f"languages: {language!r} is not in home-assistant-intents; "
+            f"allowed: {', '.join(available_languages())}"
+        )
+    intents = Intents.from_dict(raw)
+    sources = {
+        name: dict.fromkeys(text for block in intent.data for text in block.sentence_texts)
+        for name, intent in intents.intents.items()
+    }
+    uses = Counter(text for texts in sources.values() for text in texts)
+    usable: dict[str, tuple[Template, ...]] = {}
+    for name, texts in sources.items():
+        nodes = [
+            (index, text, resolve(hassil.parse_sentence(text).expression, intents))
+            for index, text in enumerate(texts)
+            if uses[text] == 1
+        ]
+        usable[name] = tuple(
+            Template(f"{language}/{name}/{index}", text, node)
+            for index, text, node in nodes
+            if node is not None
+        )
+    return usable
+
+
+@lru_cache(maxsize=16)
+def rich_intents(language: str) -> frozenset[str]:
+    """The intents with at least ``MIN_TEMPLATES`` large templates in ``language``."""
+    return frozenset(
+        intent
+        for intent, ts in templates(language).items()
+        if len(ts) >= MIN_TEMPLATES and sum(t.is_large for t in ts) >= MIN_TEMPLATES
+    )
+
+
+def shared_intents(languages: Sequence[str]) -> tuple[str, ...]:
+    """The intents that can be labels, sorted: every language has enough templates of each."""
+    rich = {language: rich_intents(language) for language in languages}
+    labels = sorted(frozenset.intersection(*rich.values()))
+    if len(labels) < 2:
+        each = ", ".join(f"{language} {len(intents)}" for language, intents in rich.items())
+        raise InputError(
+            f"languages: {', '.join(languages)} share {len(labels)} intents with at least "
+            f"{MIN_TEMPLATES} large templates, needed: 2 (intents by language: {each})"
+        )
+    return tuple(labels)
+
+
+# --- splits --------------------------------------------------------------------------------------
+
+
+def divide(ts: Sequence[Template], rng: random.Random) -> dict[str, list[Template]]:
+    """Templates of one intent and language by split; only large ones are held out."""
+    large = [t for t in ts if t.is_large]
+    rng.shuffle(large)
+    n = max(1, round(HELD_OUT * len(large)))
+    held_out = {t.id for t in large[: 2 * n]}
+    train = [t for t in ts if t.id not in held_out]
+    return {"test": large[:n], "dev": large[n : 2 * n], "train": train}
+
+
+def fill(
+    ts: Sequence[Template], quota: int, taken: set[str], seed: int
+) -> list[tuple[str, str, str]]:
+    """Up to ``quota`` (row id, template id, sentence), spread evenly over the templates.
+
+    Sentences whose case-folded text is in ``taken`` are passed over; those used are added to it.
+    """
+    rows: list[tuple[str, str, str]] = []
+    streams = {t.id: enumerate(t.sentences(seed)) for t in ts}
+    while streams and len(rows) < quota:
+        for template_id, stream in list(streams.items())[: quota - len(rows)]:
+            for number, text in stream:
+                if text.casefold() not in taken:
+                    taken.add(text.casefold())
+                    rows.append((f"{template_id}/{number}", template_id, text))
+                    break
+            else:
+                del streams[template_id]
+    return rows
+
+
+def sample(
+    languages: Sequence[str], sizes: Mapping[str, int], seed: int
+) -> tuple[tuple[str, ...], dict[str, list[dict[str, str]]]]:
+    """Label names and, for each split, its rows: language by language, shuffled within each.
+
+    ``sizes`` maps "train", "dev", "test" to rows a language, shared out equally among the labels
+    (the first ones get one more where it does not divide). A sentence occurs once in a language,
+    whatever the split or label, letter case aside. Test is drawn before dev before train, so that
+    it does not change with their sizes.
+
+    Raises ``InputError`` if a language's templates cannot make that many different sentences.
+    """
+    labels = shared_intents(languages)
+    splits: dict[str, list[dict[str, str]]] = {split: [] for split in sizes}
+    for language in languages:
+        taken: set[str] = set()
+        rows: dict[str, list[dict[str, str]]] = {split: [] for split in sizes}
+        for i, intent in enumerate(labels):
+            quotas = {
+                split: sizes[split] // len(labels) + (i < sizes[split] % len(labels))
+                for split in ("test", "dev", "train")
+            }
+            for split, found in _sample_intent(language, intent, quotas, taken, seed).items():
+                rows[split] += [
+                    {"id": row_id, "language": language, "text": text, "label": intent, "group": t}
+                    for row_id, t, text in found
+                ]
+        for split in splits:
+            random.Random(f"{seed} {language} {split}").shuffle(rows[split])
+            splits[split] += rows[split]
+    return labels, splits
+
+
+def _sample_intent(
+    language: str, intent: str, quotas: Mapping[str, int], taken: set[str], seed: int
+) -> dict[str, list[tuple[str, str, str]]]:
+    """Rows of one intent by split; ``taken`` is updated.
+
+    A division of the templates that cannot make enough sentences for a split is drawn again.
+    """
+    for attempt in range(ATTEMPTS):
+        rng = random.Random(f"{seed} {language} {intent} {attempt}")
+        divided = divide(templates(language)[intent], rng)
+        used = set(taken)
+        rows = {split: fill(divided[split], quotas[split], used, seed) for split in quotas}
+        short = [split for split in quotas if len(rows[split]) < quotas[split]]
+        if not short:
+            taken |= used
+            return rows
+    split = short[0]
+    raise InputError(
+        f"{split}_per_language: needs {quotas[split]} different sentences of {intent} in "
+        f"{language}, whose templates for {split} make {len(rows[split])}; ask for fewer examples"
+    )

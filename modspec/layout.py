@@ -1,0 +1,47 @@
+"""Where a study keeps its artefacts, and how masks are stored. Reading them needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from modspec.parameters import Parameters, path
+
+Masks = dict[str, np.ndarray]
+
+
+def search_dir(p: Parameters, seed: int) -> Path:
+    """Stage 1's artefact: masks and trajectories of every language."""
+    return path(p.study_dir) / "search" / f"seed{seed}"
+
+
+def finetuning_dir(p: Parameters, condition: str, seed: int) -> Path:
+    """Stage 2's artefact: checkpoints, masks in force, accuracies."""
+    return path(p.study_dir) / "finetuning" / f"{condition}-seed{seed}"
+
+
+def influence_dir(p: Parameters, condition: str, seed: int) -> Path:
+    """Stage 3's artefact: scores and their statistics."""
+    return path(p.study_dir) / "influence" / f"{condition}-seed{seed}"
+
+
+def parts_dir(directory: Path) -> Path:
+    """Finished parts of an unfinished artefact, from which a killed stage resumes."""
+    return directory.with_name(directory.name + ".parts")
+
+
+def checkpoint_file(epoch: int) -> str:
+    """File name of an epoch's checkpoint."""
+    return f"epoch{epoch:02d}.safetensors"
+
+
+def save_masks(file: Path, masks: Masks) -> None:
+    """{language: bool (layers, heads)} as safetensors (uint8, True = kept)."""
+    save_file({k: np.ascontiguousarray(m, dtype=np.uint8) for k, m in masks.items()}, file)
+
+
+def load_masks(file: Path) -> Masks:
+    """The inverse of :func:`save_masks`."""
+    return {language: mask.astype(bool) for language, mask in load_file(file).items()}

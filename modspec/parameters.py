@@ -1,0 +1,230 @@
+"""Typed, strict parameters, one model a stage: names, ranges and defaults stand here and nowhere else.
+
+Validation needs neither torch nor data, so that the workflow checks a whole study before it starts.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from modspec.errors import InputError
+
+Condition = Literal["full", "sft", "sft_random"]
+MaskKind = Literal["none", "own", "other_language", "other_seed", "random"]
+TrainGradient = Literal["evaluation", "own"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Languages = Annotated[tuple[str, ...], Field(min_length=1)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+PATHS_AND_HARDWARE = {"study_dir", "data_dir", "figures_dir", "device"}
+
+
+class Parameters(BaseModel):
+    """What all stages share. Unknown, mistyped or out-of-range parameters raise InputError."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    study_dir: str = Field("runs/embedded", description="where the study's artefacts are kept")
+
+    def __init__(self, **values: Any) -> None:
+        # YAML, JSON and papermill know lists, not tuples.
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_one_line(error, type(self))) from None
+
+    @classmethod
+    def from_notebook(cls) -> Self:
+        """The parameters set by this notebook's ``parameters`` cell and by papermill after it.
+
+        Collected are the variables assigned in cells that hold nothing but assignments of literals,
+        which is what both are; a name that is not a parameter is therefore found, not ignored.
+        """
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        names = [name for cell in shell.history_manager.input_hist_raw for name in literal_names(cell)]
+        return cls(**{name: shell.user_ns[name] for name in names if name in shell.user_ns})
+
+    def identity(self) -> dict[str, Any]:
+        """The parameters that decide the result, as JSON values: no paths, no device."""
+        return self.model_dump(mode="json", exclude=PATHS_AND_HARDWARE)
+
+
+def literal_names(cell: str) -> list[str]:
+    """Names assigned in a cell that only assigns literals to names; empty for any other cell."""
+    try:
+        statements = ast.parse(cell).body
+        names = []
+        for statement in statements:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue  # a docstring
+            if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+                return []
+            ast.literal_eval(statement.value)
+            if not isinstance(statement.targets[0], ast.Name):
+                return []
+            names.append(statement.targets[0].id)
+    except (SyntaxError, ValueError):
+        return []
+    return names
+
+
+class DataParameters(Parameters):
+    """Task, encoder and sampling: the same in every stage that touches text."""
+
+    task: str = Field("intents", description="intents, xnli, pawsx, marc, multiemo, or local")
+    data_dir: str | None = Field(None, description="directory of local files; None: the task's own source")
+    languages: Languages = Field(("en", "de", "fr", "es", "ru"), description="language codes")
+    encoder: str = Field("e5-small", description="e5-small, tiny, a hub id, or a local directory")
+    train_per_language: Positive = Field(120, description="training examples a language")
+    dev_per_language: Positive = Field(60, description="dev examples a language")
+    test_per_language: Positive = Field(60, description="test examples a language")
+    parallel: bool = Field(True, description="parallel tasks: the same pairs in every language")
+    data_seed: Seed = Field(0, description="seed of sampling, common to all runs of a study")
+    max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="pieces a text (pair)")
+    seed: Seed = Field(0, description="seed of initialisation, batches and dropout")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    precision: Precision = Field("auto", description="of training and evaluation; auto: bfloat16 if native")
+
+    @model_validator(mode="after")
+    def _check_data(self) -> Self:
+        repeated = [code for code in self.languages if self.languages.count(code) > 1]
+        if repeated:
+            raise ValueError(f"languages: {repeated[0]!r} is named twice; allowed: each language once")
+        return self
+
+
+class SearchParameters(DataParameters):
+    """Stage 1: a subnetwork for every language."""
+
+    epochs: Positive = Field(8, description="of fine-tuning on the one language")
+    batch_size: Positive = 16
+    learning_rate: Rate = 0.0002
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
+    step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
+    importance_examples: Positive = Field(100, description="training examples that importance averages")
+    inherited: bool = Field(True, description="also search with the importance that inherited code computes")
+
+    @model_validator(mode="after")
+    def _check_search(self) -> Self:
+        if self.importance_examples > self.train_per_language:
+            raise ValueError(
+                f"importance_examples: {self.importance_examples}; "
+                f"allowed: at most train_per_language = {self.train_per_language}"
+            )
+        return self
+
+
+class FinetuningParameters(DataParameters):
+    """Stage 2: one classifier over all languages."""
+
+    condition: Condition = Field("full", description="full, sft (own masks) or sft_random (random masks)")
+    epochs: Positive = 4
+    batch_size: Positive = 16
+    learning_rate: Rate = 0.0002
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    keep_checkpoints: Literal["last", "all"] = Field("last", description="epochs to keep the weights of")
+
+
+class InfluenceParameters(DataParameters):
+    """Stage 3: which training examples each prediction is owed to."""
+
+    condition: Condition = Field("full", description="the classifier to score: full, sft or sft_random")
+    checkpoints: Literal["last", "all"] = Field("last", description="of the epochs' checkpoints")
+    evaluation_per_language: Positive = Field(8, description="test examples a language that are scored")
+    top_k: Positive = Field(50, description="number of proponents and of opponents")
+    mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
+        ("none", "own", "other_language", "other_seed", "random"),
+        description="masks that evaluation examples are scored under",
+    )
+    train_gradients: Annotated[tuple[TrainGradient, ...], Field(min_length=1)] = Field(
+        ("evaluation",),
+        description="training gradients under the evaluation example's mask, or the example's own",
+    )
+    other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
+    batch_size: Positive = 32
+
+    @model_validator(mode="after")
+    def _check_influence(self) -> Self:
+        examples = len(self.languages) * self.train_per_language
+        if self.top_k > examples:
+            raise ValueError(
+                f"top_k: {self.top_k}; allowed: at most the {examples} training examples "
+                f"(languages x train_per_language)"
+            )
+        if self.evaluation_per_language > self.test_per_language:
+            raise ValueError(
+                f"evaluation_per_language: {self.evaluation_per_language}; "
+                f"allowed: at most test_per_language = {self.test_per_language}"
+            )
+        if "none" not in self.mask_kinds:
+            raise ValueError(
+                f"mask_kinds: {list(self.mask_kinds)}; allowed: any that include 'none', the baseline"
+            )
+        if "other_seed" in self.mask_kinds and self.other_seed == self.seed:
+            raise ValueError(
+                f"other_seed: {self.other_seed}; allowed: a searched seed other than seed = {self.seed}, "
+                "or mask_kinds without 'other_seed'"
+            )
+        return self
+
+
+class FigureParameters(Parameters):
+    """Stage 4: tables and figures over all seeds and conditions of a study."""
+
+    figures_dir: str = Field("figures/embedded", description="where figures and their CSVs go")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1)
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("full", "sft", "sft_random")
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="level of the intervals")
+    resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
+
+
+STAGES: Mapping[str, type[Parameters]] = {
+    "search": SearchParameters,
+    "finetuning": FinetuningParameters,
+    "influence": InfluenceParameters,
+    "figures": FigureParameters,
+}
+
+
+def _one_line(error: ValidationError, model: type[Parameters]) -> str:
+    """The first problem as ``parameter: value; allowed: …``."""
+    problem = error.errors()[0]
+    name, value = ".".join(map(str, problem["loc"])), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: {value!r} is not a parameter of this stage; allowed: {_names(name, model)}"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    allowed = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{name}: {value!r} ({type(value).__name__}); allowed: {allowed}"
+
+
+def _names(name: str, model: type[Parameters]) -> str:
+    close = difflib.get_close_matches(name, model.model_fields, n=1)
+    hint = f"{close[0]} (did you mean it?), " if close else ""
+    return hint + ", ".join(field for field in model.model_fields if field not in close)
+
+
+def project_root() -> Path:
+    """The checkout that relative paths are relative to, wherever a notebook was started."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "pyproject.toml").exists() and (folder / "modspec").is_dir():
+            return folder
+    return Path.cwd()
+
+
+def path(value: str | Path) -> Path:
+    """A path parameter, relative to the project."""
+    return project_root() / Path(value).expanduser()

@@ -1,0 +1,63 @@
+"""What produced a result: code, packages, machine, time and memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from modspec.parameters import project_root
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "pandas", "papermill")
+_STARTED = time.monotonic()
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions, device, threads, seconds since modspec was loaded, peak memory of the process."""
+    record: dict[str, Any] = git_state()
+    record["python"] = platform.python_version()
+    record |= {name: version(name) for name in PACKAGES}
+    record["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    if torch := sys.modules.get("torch"):
+        cuda = torch.cuda.is_available()
+        record["device"] = torch.cuda.get_device_name() if cuda else "CPU"
+        record["threads"] = torch.get_num_threads()
+        if cuda:
+            record["peak_gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    record["wall_seconds"] = round(time.monotonic() - _STARTED, 1)
+    record["peak_memory_gib"] = round(peak_memory() / 2**30, 2)
+    return record
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout and whether it had uncommitted changes; "unknown" outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": "unknown"}
+
+
+def peak_memory() -> int:
+    """Largest resident set of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def as_table(*parts: dict[str, Any]) -> pd.DataFrame:
+    """Provenance as a two-column table, for the last cell of a notebook."""
+    rows = [(key, str(value)) for part in parts for key, value in part.items()]
+    return pd.DataFrame(rows, columns=["what", "value"]).set_index("what")

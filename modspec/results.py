@@ -1,0 +1,204 @@
+"""From the stages' artefacts to the tidy tables that every figure is drawn from."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modspec import artifacts
+from modspec.layout import Masks, finetuning_dir, influence_dir, load_masks, search_dir
+from modspec.parameters import FigureParameters, path
+from modspec.specialization import interval
+from modspec.subnetworks import chance_jaccard, jaccard
+
+MEASURES = ("proponents", "opponents", "auc")
+# What distinguishes one way of scoring from another.
+SETTING = ["condition", "mask_kind", "train_gradient", "score"]
+
+
+def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
+    """All tables of a study by figure name; see ``modspec.plotting`` for what is drawn from each.
+
+    Checks every artefact on the way. Raises InputError naming the first that is missing or damaged.
+    """
+    searches = [search_dir(p, seed) for seed in p.seeds]
+    trained = [finetuning_dir(p, condition, seed) for condition in p.conditions for seed in p.seeds]
+    scored = [influence_dir(p, condition, seed) for condition in p.conditions for seed in p.seeds]
+    for directory in _sources(p):
+        artifacts.read_manifest(directory)
+    masks = {
+        (seed, language): mask
+        for seed in p.seeds
+        for language, mask in load_masks(search_dir(p, seed) / "masks.safetensors").items()
+    }
+    trajectory = pd.concat([pd.read_parquet(d / "trajectory.parquet") for d in searches])
+    statistics = pd.concat([pd.read_parquet(d / "statistics.parquet") for d in scored])
+    level = {"confidence": p.confidence, "resamples": p.resamples}
+    return {
+        "head_masks": head_masks(masks),
+        "mask_overlap": mask_overlap(masks),
+        "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
+        "accuracy": pd.concat([pd.read_parquet(d / "accuracy.parquet") for d in trained]),
+        "in_language_share": in_language_share(statistics, **level),
+        "specialization": specialization(statistics, **level),
+        "influence_matrix": influence_matrix(statistics),
+        "share_change": share_change(statistics, **level),
+    }
+
+
+def head_masks(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
+    """One row a seed, language and head; layers and heads count from 1."""
+    rows = [
+        (seed, language, layer + 1, head + 1, bool(kept))
+        for (seed, language), mask in masks.items()
+        for (layer, head), kept in np.ndenumerate(mask)
+    ]
+    return pd.DataFrame(rows, columns=["seed", "language", "layer", "head", "kept"])
+
+
+def mask_overlap(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
+    """One row a pair of masks: Jaccard overlap, and what two random masks of these sizes would have."""
+    rows = []
+    for ((seed_a, language_a), a), ((seed_b, language_b), b) in combinations(masks.items(), 2):
+        kept_a, kept_b = int(a.sum()), int(b.sum())
+        chance = chance_jaccard(kept_a, kept_b, a.size)
+        pair = (seed_a, language_a, seed_b, language_b)
+        rows.append((*pair, kept_a, kept_b, a.size, jaccard(a, b), chance))
+    columns = ["seed_a", "language_a", "seed_b", "language_b", "kept_a", "kept_b", "heads"]
+    return pd.DataFrame(rows, columns=[*columns, "jaccard", "chance"])
+
+
+def in_language_share(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
+    """S_t(m), opponents' share and AUC by language and setting: for each seed, and over ``"all"``.
+
+    ``level``: confidence and resamples of :func:`modspec.specialization.interval`.
+    """
+    own = statistics[statistics["language"] == statistics["train_language"]]
+    rows = []
+    for keys, group in own.groupby([*SETTING, "language"], sort=False):
+        for measure in MEASURES:
+            chance = 0.5 if measure == "auc" else group["chance"].iloc[0]
+            for seed, part in (("all", group), *group.groupby("seed")):
+                values = _by_seed_and_example(part, measure)
+                rows.append((seed, *keys, measure, *_estimate(values, level), chance, values.shape[1]))
+    columns = ["seed", *SETTING, "language", "measure", "value", "low", "high", "chance", "examples"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def specialization(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
+    """Delta_t = S_t(m) - S_t(no mask), paired by seed and evaluation example, by language and setting."""
+    own = statistics[statistics["language"] == statistics["train_language"]]
+    rows = []
+    for (condition, score, language), group in own.groupby(["condition", "score", "language"], sort=False):
+        baseline = _by_seed_and_example(group[group["mask_kind"] == "none"], "proponents")
+        masked = group[group["mask_kind"] != "none"]
+        for (kind, gradient), part in masked.groupby(["mask_kind", "train_gradient"], sort=False):
+            change = _by_seed_and_example(part, "proponents") - baseline
+            keys = ("all", condition, kind, gradient, score, language)
+            rows.append((*keys, *_estimate(change, level), change.shape[1]))
+    columns = ["seed", *SETTING, "language", "value", "low", "high", "examples"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def share_change(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
+    """Change in S_t that sparse fine-tuning brings: own mask under SFT, minus full fine-tuning.
+
+    Cosine scores, paired by seed and evaluation example; against the full model without and with the
+    language's own mask. Random-mask SFT is the control.
+    """
+    own = statistics[
+        (statistics["language"] == statistics["train_language"]) & (statistics["score"] == "cosine")
+    ]
+    full = own[own["condition"] == "full"]
+    sparse = own[(own["condition"] != "full") & (own["mask_kind"] == "own")]
+    rows = []
+    for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):
+        for (condition, gradient, language), part in sparse.groupby(
+            ["condition", "train_gradient", "language"], sort=False
+        ):
+            before = full[(full["mask_kind"] == kind) & (full["language"] == language)]
+            if before.empty:
+                continue
+            change = _by_seed_and_example(part, "proponents") - _by_seed_and_example(before, "proponents")
+            estimate = _estimate(change, level)
+            rows.append((condition, gradient, language, baseline, *estimate, change.shape[1]))
+    columns = ["condition", "train_gradient", "language", "baseline", "value", "low", "high", "examples"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def influence_matrix(statistics: pd.DataFrame) -> pd.DataFrame:
+    """Evaluation x training language: mean share of the top-k proponents, and mean summed influence."""
+    keys = ["seed", *SETTING, "language", "train_language"]
+    matrix = statistics.groupby(keys, sort=False, as_index=False)[
+        ["proponents", "influence", "chance"]
+    ].mean()
+    return matrix.rename(columns={"proponents": "share"})
+
+
+def inherited_overlap(exact: Masks, inherited: Masks) -> pd.DataFrame:
+    """Overlap of each language's exact mask with the one that the inherited importance leads to."""
+    rows = []
+    for language, a in exact.items():
+        b = inherited[language]
+        kept_a, kept_b = int(a.sum()), int(b.sum())
+        rows.append((language, kept_a, kept_b, jaccard(a, b), chance_jaccard(kept_a, kept_b, a.size)))
+    columns = ["language", "heads kept", "heads kept, inherited", "Jaccard overlap", "chance"]
+    return pd.DataFrame(rows, columns=columns).set_index("language").round(3)
+
+
+def overlap_summary(overlap: pd.DataFrame) -> pd.DataFrame:
+    """Mean overlap and chance of three kinds of pairs; the first is the seed floor."""
+    language = np.where(overlap["language_a"] == overlap["language_b"], "same language", "other language")
+    seed = np.where(overlap["seed_a"] == overlap["seed_b"], "same seed", "other seed")
+    kinds = pd.Series(language, overlap.index) + ", " + seed
+    return overlap.groupby(kinds)[["jaccard", "chance"]].agg(["mean", "min", "max"])
+
+
+def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
+    """Estimates over all seeds by setting and language, as text: ``0.31 [0.25, 0.38]``; cosine scores."""
+    for column, value in {"seed": "all", "score": "cosine", **only}.items():
+        frame = frame[frame[column] == value] if column in frame else frame
+    text = [f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in frame[["value", "low", "high"]].values]
+    index = [c for c in ("baseline", "condition", "mask_kind", "train_gradient") if c in frame]
+    table = frame.assign(text=text).pivot(index=index, columns="language", values="text")
+    return table[list(dict.fromkeys(frame["language"]))]
+
+
+def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
+    """``provenance.json`` beside the figures: parameters, the artefacts drawn from, the files' sha256."""
+    directory = path(p.figures_dir)
+    inputs = {
+        str(source.relative_to(path(p.study_dir))): artifacts.content_fingerprint(source)
+        for source in _sources(p)
+    }
+    files = {
+        file.name: artifacts.describe(file)
+        for file in sorted(directory.iterdir())
+        if file.suffix in (".csv", ".pdf", ".png")
+    }
+    content = {"parameters": p.identity(), "inputs": inputs, "files": files, "provenance": record}
+    artifacts.write_json(directory / "provenance.json", content)
+
+
+def _sources(p: FigureParameters) -> list[Path]:
+    """The artefacts of all stages, seeds and conditions."""
+    runs = [(condition, seed) for condition in p.conditions for seed in p.seeds]
+    return [
+        *(search_dir(p, seed) for seed in p.seeds),
+        *(finetuning_dir(p, *run) for run in runs),
+        *(influence_dir(p, *run) for run in runs),
+    ]
+
+
+def _by_seed_and_example(rows: pd.DataFrame, measure: str) -> np.ndarray:
+    """(seeds, examples) of a measure; several masks of one kind (other languages') are averaged."""
+    return rows.pivot_table(index="seed", columns="id", values=measure, aggfunc="mean").to_numpy()
+
+
+def _estimate(values: np.ndarray, level: dict[str, float]) -> tuple[float, float, float]:
+    low, high = interval(values, **level)
+    return float(values.mean()), low, high

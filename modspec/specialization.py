@@ -1,0 +1,93 @@
+"""From influence scores to language specialization.
+
+S_t(m), the in-language share, is the mean share of language t among the k strongest proponents of evaluation
+examples of language t under mask m; its chance level is the language's share of the scored training
+examples. Beside it, since top-k discards magnitude: the opponents' share, the threshold-free
+AUC = P(score of an in-language example > score of a cross-language one), and the summed influence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap, rankdata
+
+from modspec.errors import InputError
+
+
+def example_statistics(
+    scores: np.ndarray,
+    train_languages: np.ndarray,
+    evaluation_languages: np.ndarray,
+    evaluation_ids: np.ndarray,
+    top_k: int,
+) -> pd.DataFrame:
+    """One row for each evaluation example and training language.
+
+    ``scores``: (train, evaluation). Columns: id, language, train_language; ``proponents`` and
+    ``opponents``, the language's share of the top and bottom k; ``auc``, P(score of one of its examples >
+    score of another language's), ties counting half, NaN if there is no other; ``influence``, the sum of
+    its scores; ``chance``, its share of the training examples. Ties at rank k go to the example that
+    comes first in the training data.
+
+    Raises InputError where k is below 1 or above the number of training examples.
+    """
+    count = len(scores)
+    if not 1 <= top_k <= count:
+        raise InputError(f"top_k: {top_k}; allowed: 1 to {count}, the training examples")
+    order = np.argsort(-scores, axis=0, kind="stable")
+    reverse = np.argsort(scores, axis=0, kind="stable")
+    ranks = rankdata(scores, axis=0)
+    frames = []
+    for language in dict.fromkeys(train_languages.tolist()):
+        own = train_languages == language
+        n, rest = own.sum(), (~own).sum()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            auc = (ranks[own].sum(axis=0) - n * (n + 1) / 2) / (n * rest)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "id": evaluation_ids,
+                    "language": evaluation_languages,
+                    "train_language": language,
+                    "proponents": own[order[:top_k]].mean(axis=0),
+                    "opponents": own[reverse[:top_k]].mean(axis=0),
+                    "auc": np.where(n * rest > 0, auc, np.nan),
+                    "influence": scores[own].sum(axis=0, dtype=np.float64),
+                    "chance": n / count,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def interval(
+    values: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of the mean of ``values``, of shape (seeds, examples).
+
+    Seeds and evaluation examples are resampled independently of each other, because each is a source of
+    chance of its own: every seed saw the same examples (crossed, or pigeonhole, bootstrap; Owen 2007).
+    With one seed only examples are resampled, and the interval says nothing of other seeds; with fewer
+    than two examples there is no interval: (nan, nan).
+    """
+    values = np.atleast_2d(values)
+    seeds, examples = values.shape
+    if examples < 2:
+        return float("nan"), float("nan")
+
+    def mean(columns: np.ndarray, rows: np.ndarray | None = None, axis: int = -1) -> np.ndarray:
+        rows = np.zeros_like(columns[..., :1]) if rows is None else rows
+        return values[rows[..., :, None], columns[..., None, :]].mean(axis=(-2, -1))
+
+    data = (np.arange(examples),) if seeds == 1 else (np.arange(examples), np.arange(seeds))
+    result = bootstrap(
+        data,
+        mean,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -1,0 +1,118 @@
+"""Searching for a language's subnetwork, its random controls, and the overlap of two masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import hypergeom
+
+from modspec.errors import InputError
+from modspec.importance import importance as exact_importance
+
+
+@dataclass(frozen=True)
+class Step:
+    """One mask that the search looked at.
+
+    mask: bool (layers, heads). score: dev score under it. accepted: score >= threshold x unpruned score.
+    importance: (layers, heads) under this mask, NaN for heads already dropped; None where the search
+    stopped before it was needed.
+    """
+
+    mask: np.ndarray
+    score: float
+    accepted: bool
+    importance: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished search: the whole trajectory, step 0 being the unpruned encoder."""
+
+    steps: tuple[Step, ...]
+    threshold_score: float
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The last mask that passed; the full mask if the first pruning step already failed."""
+        return [step for step in self.steps if step.accepted][-1].mask
+
+    @property
+    def note(self) -> str:
+        """One sentence on how the search ended."""
+        kept, heads = int(self.mask.sum()), self.mask.size
+        if kept == heads:
+            return "the first pruning step already fell below the threshold: the full mask is returned"
+        failed = not self.steps[-1].accepted
+        end = "the next step fell below the threshold" if failed else "no further step was possible"
+        return f"{kept} of {heads} heads kept; {end}"
+
+
+def search(
+    gradients: Callable[[np.ndarray], np.ndarray],
+    score: Callable[[np.ndarray], float],
+    grid: tuple[int, int],
+    *,
+    threshold: float = 0.95,
+    step: float = 0.1,
+    importance: Callable[[np.ndarray], np.ndarray] = exact_importance,
+) -> Search:
+    """Drop the least important heads step by step, as long as the dev score holds.
+
+    ``gradients(mask)``: per-example head gradients (n, layers, heads) on training examples under a mask;
+    ``score(mask)``: dev score under a mask; ``grid``: (layers, heads). Each step drops the ``step`` share
+    of *all* heads that matter least among those left, and the search ends before the score would fall
+    below ``threshold`` x the unpruned score (Michel et al. 2019; Prasanna et al. 2020). Ties go to the
+    lower layer, then the lower head. A search never drops the last head.
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(f"threshold: {threshold}; allowed: above 0, at most 1")
+    if not 0 < step < 1:
+        raise InputError(f"step: {step}; allowed: above 0, below 1")
+    heads = grid[0] * grid[1]
+    drop = max(1, round(step * heads))
+    mask = np.ones(grid, dtype=bool)
+    current = score(mask)
+    threshold_score = threshold * current
+    steps: list[Step] = []
+    while True:
+        accepted = current >= threshold_score
+        goes_on = accepted and mask.sum() > drop
+        weights = np.where(mask, importance(gradients(mask)), np.nan) if goes_on else None
+        steps.append(Step(mask, current, accepted, weights))
+        if weights is None:
+            return Search(tuple(steps), threshold_score)
+        mask = mask & ~least_important(weights, drop)
+        current = score(mask)
+
+
+def least_important(weights: np.ndarray, count: int) -> np.ndarray:
+    """Boolean (layers, heads): the ``count`` smallest weights, NaN excluded, ties by position."""
+    order = np.argsort(weights, axis=None, kind="stable")  # NaN sorts last
+    chosen = np.zeros(weights.size, dtype=bool)
+    chosen[order[:count]] = True
+    return chosen.reshape(weights.shape) & ~np.isnan(weights)
+
+
+def random_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random mask with the same number of heads in each layer."""
+    return rng.permuted(mask, axis=1)
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """|a and b| / |a or b|; 1 for two empty masks."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
+def chance_jaccard(kept_a: int, kept_b: int, heads: int) -> float:
+    """Expected Jaccard overlap of two independent random masks of these sizes (exact).
+
+    The intersection is hypergeometric. For equal densities p and many heads this nears p / (2 - p).
+    """
+    shared = np.arange(max(0, kept_a + kept_b - heads), min(kept_a, kept_b) + 1)
+    union = kept_a + kept_b - shared
+    overlap = np.divide(shared, union, out=np.ones(len(shared)), where=union > 0)
+    return float(overlap @ hypergeom.pmf(shared, heads, kept_a, kept_b))

@@ -1,0 +1,40 @@
+"""Shared fixtures. Nothing here downloads: a test skips, and says why, what is not on the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FETCH = "python -m modspec.encoders fetch e5-small --tokenizer-reference"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory of real task data (``$MODSPEC_SHARED_DATA``, else beside the checkout)."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    directory = Path(os.environ.get("MODSPEC_SHARED_DATA", beside))
+    if not directory.is_dir():
+        pytest.skip(f"no shared data at {directory} (set MODSPEC_SHARED_DATA)")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def e5_small_available() -> None:
+    """Skips the tests of the real encoder where it was not fetched."""
+    from modspec import e5
+
+    if not e5.cached_directory().is_dir():
+        pytest.skip(f"e5-small is not in the cache; run: {FETCH}")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_reference() -> Path:
+    """An independently made tokenizer.json of e5-small's vocabulary."""
+    from modspec import e5
+
+    path = e5.tokenizer_reference()
+    if path is None:
+        pytest.skip(f"the tokenizer reference is not in the cache; run: {FETCH}")
+    return path

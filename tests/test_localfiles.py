@@ -1,0 +1,253 @@
+"""Local files: every format, every defect named by file and line, divisions that never overlap."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modspec.errors import InputError
+from modspec.localfiles import Layout, divide, find, load, plan_splits, read
+
+PAIRS = Layout(
+    text="premise",
+    text_pair="hypothesis",
+    label="label",
+    columns=("premise", "hypothesis", "label"),
+)
+NAMES = ("entailment", "neutral", "contradiction")
+OWN = Layout(
+    text="text", label="label", text_pair="text_pair", id="id", optional=("text_pair", "id")
+)
+WITH_ID = Layout(text="sentence", label="polarity", id="id", columns=("id", "polarity", "sentence"))
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def fails(path: Path, layout: Layout, labels: tuple[str, ...] | None, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        read(path, layout, labels)
+    assert "\n" not in str(caught.value)
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+
+def test_tsv_without_header_has_no_quoting_and_counts_only_line_feeds(tmp_path: Path) -> None:
+    rows = ['He said "no', "It was\u2028so", "neutral"], ['" x', "y\x85z", "entailment"]
+    path = write(tmp_path / "a.tsv", "\r\n".join("\t".join(row) for row in rows) + "\r\n")
+    frame, has_ids = read(path, PAIRS, NAMES)
+    assert frame[["text", "text_pair", "label"]].to_numpy().tolist() == [*rows]
+    assert frame["id"].tolist() == ["0", "1"] and frame["line"].tolist() == [1, 2]
+    assert not has_ids
+
+
+def test_header_in_any_order_gives_the_same_examples_as_no_header(tmp_path: Path) -> None:
+    bare = write(tmp_path / "bare.tsv", "a\tb\tneutral\nc\td\tentailment\n")
+    headed = write(
+        tmp_path / "headed.tsv",
+        "\ufeffLabel\tnote\tHypothesis\tpremise\nneutral\t\tb\ta\nentailment\t\td\tc\n",
+    )
+    one, two = read(bare, PAIRS, NAMES)[0], read(headed, PAIRS, NAMES)[0]
+    pd.testing.assert_frame_equal(one.drop(columns="line"), two.drop(columns="line"))
+    assert two["line"].tolist() == [2, 3]
+
+
+def test_all_formats_hold_the_same_examples(tmp_path: Path) -> None:
+    rows = [
+        {"text": "Ja, gut.\nSehr.", "label": "good", "id": 7},
+        {"text": "Nein,\tнет 不", "label": "bad", "id": 3},
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    for name, lines in {"a.parquet": [1, 2], "a.csv": [2, 4], "a.jsonl": [1, 2]}.items():
+        frame, has_ids = read(tmp_path / name, OWN, None)
+        assert has_ids
+        assert frame["text"].tolist() == [row["text"] for row in rows]
+        assert frame["label"].tolist() == ["good", "bad"]
+        assert frame["id"].tolist() == ["7", "3"] and frame["line"].tolist() == lines
+        assert frame["text_pair"].tolist() == ["", ""]
+
+
+def test_labels_may_be_given_by_index(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "a\tb\t2\nc\td\tneutral\n")
+    assert read(path, PAIRS, NAMES)[0]["label"].tolist() == ["contradiction", "neutral"]
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+TSV_DEFECTS = {
+    "ragged row": ("a\tb\tneutral\nc\tneutral\n", "a.tsv:2: 2 columns, expected 3 (premise, hyp"),
+    "blank line": ("a\tb\tneutral\n\nc\td\tneutral\n", "a.tsv:2: 1 columns, expected 3"),
+    "unknown label": (
+        "a\tb\tneutral\nc\td\tmaybe\n",
+        "a.tsv:2: unknown label 'maybe'; allowed: entailment, neutral, contradiction",
+    ),
+    "wrong header": (
+        "one\ttwo\tgold\na\tb\tneutral\n",
+        "a.tsv:1: unknown label 'gold'; allowed: entailment, neutral, contradiction; "
+        "a header must name premise, hypothesis, label",
+    ),
+    "empty text": ("a\tb\tneutral\n \tb\tneutral\n", "a.tsv:2: premise is empty"),
+    "empty pair": ("a\tb\tneutral\na\t\tneutral\n", "a.tsv:2: hypothesis is empty"),
+    "empty label": ("a\tb\t\n", "a.tsv:1: label is empty"),
+    "no rows": ("", "a.tsv: no examples"),
+    "only a header": ("premise\thypothesis\tlabel\n", "a.tsv: no examples"),
+}
+
+
+@pytest.mark.parametrize("defect", TSV_DEFECTS)
+def test_tsv_defects(tmp_path: Path, defect: str) -> None:
+    content, message = TSV_DEFECTS[defect]
+    fails(write(tmp_path / "a.tsv", content), PAIRS, NAMES, message)
+
+
+def test_broken_utf8_names_its_line(tmp_path: Path) -> None:
+    content = b"a\tb\tneutral\nc\td\tneutral\n" + "é\tf\tneutral\n".encode("latin-1")
+    message = "a.tsv:3: not UTF-8 (byte 0xe9)"
+    fails(write(tmp_path / "a.tsv", content), PAIRS, NAMES, message)
+
+
+def test_duplicate_and_empty_ids(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "1\tneutral\ta\n2\tneutral\tb\n1\tneutral\tc\n")
+    fails(path, WITH_ID, NAMES, "a.tsv:3: id '1' is already in line 1")
+    path = write(tmp_path / "b.tsv", "1\tneutral\ta\n\tneutral\tb\n")
+    fails(path, WITH_ID, NAMES, "b.tsv:2: id is empty")
+
+
+def test_own_data_need_a_header(tmp_path: Path) -> None:
+    message = "a.csv:1: the header lacks text; it has sentence, label; needed: text, label"
+    fails(write(tmp_path / "a.csv", "sentence,label\nx,y\n"), OWN, None, message)
+
+
+CSV_DEFECTS = {
+    "after a quoted line feed": ('text,label\n"a\nb",x\nc\n', "a.csv:4: 1 columns, expected 2"),
+    "open quote": ('text,label\na,x\n"b,x\n', "a.csv:3: broken CSV (unexpected end of data)"),
+    "text after a quote": ('text,label\n"a"b,x\n', "a.csv:2: broken CSV ("),
+}
+
+
+@pytest.mark.parametrize("defect", CSV_DEFECTS)
+def test_csv_defects(tmp_path: Path, defect: str) -> None:
+    content, message = CSV_DEFECTS[defect]
+    fails(write(tmp_path / "a.csv", content), OWN, None, message)
+
+
+JSONL_DEFECTS = {
+    "broken": ("{", "a.jsonl:2: broken JSON (Expecting property name"),
+    "no object": ("[1]", "a.jsonl:2: list, expected a JSON object"),
+    "no label": ('{"text": "b"}', "a.jsonl:2: the object lacks label; it has text; needed: text"),
+    "null text": ('{"text": null, "label": "x"}', "a.jsonl:2: text is empty"),
+    "number as text": ('{"text": 3, "label": "x"}', "a.jsonl:2: text is 3, not text"),
+    "null label": ('{"text": "b", "label": null}', "a.jsonl:2: label is empty"),
+    "blank line": ("", "a.jsonl:2: broken JSON"),
+    "id all at once": ('{"text": "b", "label": "x", "id": 4}', "a.jsonl:2: has an id, unlike the"),
+}
+
+
+@pytest.mark.parametrize("defect", JSONL_DEFECTS)
+def test_jsonl_defects(tmp_path: Path, defect: str) -> None:
+    second, message = JSONL_DEFECTS[defect]
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "label": "x"}\n' + second + "\n")
+    fails(path, OWN, None, message)
+
+
+def test_parquet_defects(tmp_path: Path) -> None:
+    broken = write(tmp_path / "a.parquet", b"PAR1 no")
+    fails(broken, OWN, None, "a.parquet: not a readable parquet file (")
+    pd.DataFrame({"text": ["a"], "gold": ["x"]}).to_parquet(tmp_path / "b.parquet")
+    fails(tmp_path / "b.parquet", OWN, None, "b.parquet: the table lacks label; it has text, gold")
+    pd.DataFrame({"text": ["a", ""], "label": ["x", "y"]}).to_parquet(tmp_path / "c.parquet")
+    fails(tmp_path / "c.parquet", OWN, None, "c.parquet:2: text is empty")
+
+
+# --- directories ----------------------------------------------------------------------------------
+
+
+def test_find_by_name(tmp_path: Path) -> None:
+    for name in ("train.en.tsv", "pt-BR.jsonl", "README.md", ".tsv", "extra.dev.en.csv"):
+        write(tmp_path / name, "")
+    assert set(find(tmp_path)) == {("en", "train"), ("pt-BR", "")}
+    write(tmp_path / "train.en.csv", "")
+    with pytest.raises(InputError, match=r"train\.en\.csv and train\.en\.tsv hold the same split"):
+        find(tmp_path)
+    with pytest.raises(InputError, match=r"data_dir: '.*nowhere' is not a directory"):
+        find(tmp_path / "nowhere")
+
+
+def test_a_split_that_one_language_lacks_is_named(tmp_path: Path) -> None:
+    for name in ("dev.en.tsv", "test.en.tsv", "dev.de.tsv"):
+        write(tmp_path / name, "a\tb\tneutral\n")
+    message = r"data_dir: lacks test\.de\.<tsv\|csv\|jsonl\|parquet>, while test\.en\.tsv is there"
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, ["de", "en"], PAIRS, NAMES, aligned=True)
+    write(tmp_path / "en.tsv", "a\tb\tneutral\n")
+    with pytest.raises(InputError, match=r"whole files and splits \(en.tsv, dev.en.tsv, test.en"):
+        load(tmp_path, ["en"], PAIRS, NAMES, aligned=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "plan"),
+    [
+        ({"train": 9, "dev": 2, "test": 2}, {"train": ["train"], "dev": ["dev"], "test": ["test"]}),
+        ({"dev": 2, "test": 5}, {"test": ["train"], "dev": ["dev", "test"]}),
+        ({"dev": 5, "test": 2}, {"dev": ["train"], "test": ["dev", "test"]}),
+        ({"train": 1, "test": 5}, {"train": ["train"], "test": ["dev", "test"]}),
+        ({"": 5}, {"": ["train", "dev", "test"]}),
+        ({"test": 5}, {"test": ["train", "dev", "test"]}),
+    ],
+)
+def test_which_file_becomes_which_split(rows: dict[str, int], plan: dict[str, list[str]]) -> None:
+    assert {split: list(shares) for split, shares in plan_splits(rows).items()} == plan
+
+
+def test_load_qualifies_ids_and_describes_the_division(tmp_path: Path) -> None:
+    for language in ("en", "de"):
+        for split, n in {"dev": 60, "test": 90}.items():
+            rows = "".join(f"{language} {split} {i // 3}\th{i}\tneutral\n" for i in range(n))
+            write(tmp_path / f"{split}.{language}.tsv", rows)
+    layout = Layout(**{**vars(PAIRS), "block": 3})
+    pools, aligned, source = load(tmp_path, ["en", "de"], layout, NAMES, aligned=True)
+    assert aligned
+    assert source == (
+        "local files; train is test.*.tsv; dev, test are disjoint parts (50/50 %) of dev.*.tsv"
+    )
+    assert {k: len(v) for k, v in pools.items() if k[0] == "de"} == {
+        ("de", "train"): 90,
+        ("de", "dev"): 30,
+        ("de", "test"): 30,
+    }
+    assert pools["en", "train"]["id"].tolist() == [f"test-{i}" for i in range(90)]
+    assert pools["en", "dev"]["id"].tolist() == pools["de", "dev"]["id"].tolist()
+    assert pools["en", "dev"]["where"].iloc[0].startswith("dev.en.tsv:")
+    # Hypotheses of one premise are neighbours: none may be in dev with a sibling in test.
+    assert not set(pools["en", "dev"]["text"]) & set(pools["en", "test"]["text"])
+
+
+@given(
+    ids=st.lists(st.sets(st.integers(0, 200)), min_size=1, max_size=3),
+    block=st.integers(1, 4),
+)
+def test_divide_partitions_and_keeps_ids_together(ids: list[set[int]], block: int) -> None:
+    shares = {"train": 0.6, "dev": 0.2, "test": 0.2}
+    frames = {str(k): pd.DataFrame({"id": [str(i) for i in s]}) for k, s in enumerate(ids)}
+    parts = divide(frames, shares, block)
+    split_of: dict[int, str] = {}
+    for (language, split), part in parts.items():
+        for i in part["id"].astype(int):
+            assert split_of.setdefault(i // block, split) == split, language
+    for language, frame in frames.items():
+        got = [i for split in shares for i in parts[language, split]["id"]]
+        assert sorted(got) == sorted(frame["id"])
+    for split, share in shares.items():
+        n = sum(1 for s in split_of.values() if s == split)
+        assert abs(n - share * len(split_of)) <= 1
