@@ -2,7 +2,9 @@
 #
 #   snakemake --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
 #
-# Presets and overrides: modspec/presets.py. Done-ness: a stage's manifest.json, written last.
+# Presets and overrides: modspec/presets.py. A stage is done when its executed notebook is in place, which
+# is after its artefact. Artefacts are no outputs here, because Snakemake deletes the outputs of failed jobs:
+# modspec.artifacts itself knows which are current, and a killed stage resumes from its finished parts.
 
 import json
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from modspec.errors import InputError
+from modspec.layout import CODE
 from modspec.presets import resolve
 from modspec.tasks import check_languages
 
@@ -34,9 +37,9 @@ def papermill(stage):
     return of_job
 
 
-def code(*modules):
+def code(stage):
     """The modules that a stage's results depend on."""
-    return [f"modspec/{module}.py" for module in modules]
+    return [f"modspec/{module}.py" for module in CODE[stage]]
 
 
 # A notebook that fails is left under unfinished/, with the error in it.
@@ -46,7 +49,13 @@ RUN_NOTEBOOK = (
     f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
     "{input.notebook} $part --parameters_yaml {params.job:q} && mv $part {output.notebook}"
 )
-DATA = code("tasks", "intents", "localfiles", "batches", "encoders", "e5", "vocabulary", "heads", "devices")
+
+# An artefact that was deleted takes its notebook with it, so that it is made again.
+for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
+    number, _, job = notebook.stem.partition("-")
+    stage = {"01": "search", "02": "finetuning", "03": "influence"}[number[:2]]
+    if not Path(f"{RUN}/{stage}/{job}/manifest.json").exists():
+        notebook.unlink()
 
 
 rule all:
@@ -58,9 +67,8 @@ rule all:
 rule search:
     input:
         notebook="notebooks/01_subnetwork_search.ipynb",
-        code=[*DATA, *code("importance", "subnetworks", "finetuning", "search_stage")],
+        code=code("search"),
     output:
-        manifest=f"{RUN}/search/seed{{seed}}/manifest.json",
         notebook=f"{RUN}/notebooks/01_subnetwork_search-seed{{seed}}.ipynb",
     params:
         job=papermill("search"),
@@ -72,10 +80,9 @@ rule search:
 rule finetuning:
     input:
         notebook="notebooks/02_finetuning.ipynb",
-        code=[*DATA, *code("subnetworks", "finetuning", "finetuning_stage")],
-        search=rules.search.output.manifest,
+        code=code("finetuning"),
+        search=rules.search.output.notebook,
     output:
-        manifest=f"{RUN}/finetuning/{{condition}}-seed{{seed}}/manifest.json",
         notebook=f"{RUN}/notebooks/02_finetuning-{{condition}}-seed{{seed}}.ipynb",
     params:
         job=papermill("finetuning"),
@@ -87,11 +94,10 @@ rule finetuning:
 rule influence:
     input:
         notebook="notebooks/03_influence_scoring.ipynb",
-        code=[*DATA, *code("influence", "specialization", "influence_stage")],
-        searches=expand(rules.search.output.manifest, seed=study.seeds),
-        classifier=rules.finetuning.output.manifest,
+        code=code("influence"),
+        searches=expand(rules.search.output.notebook, seed=study.seeds),
+        classifier=rules.finetuning.output.notebook,
     output:
-        manifest=f"{RUN}/influence/{{condition}}-seed{{seed}}/manifest.json",
         notebook=f"{RUN}/notebooks/03_influence_scoring-{{condition}}-seed{{seed}}.ipynb",
     params:
         job=papermill("influence"),
@@ -105,10 +111,10 @@ rule influence:
 rule figures:
     input:
         notebook="notebooks/04_figures.ipynb",
-        code=code("results", "plotting", "plotstyle", "tidy", "specialization"),
-        searches=expand(rules.search.output.manifest, seed=study.seeds),
-        classifiers=expand(rules.finetuning.output.manifest, condition=study.conditions, seed=study.seeds),
-        scores=expand(rules.influence.output.manifest, condition=study.conditions, seed=study.seeds),
+        code=code("figures"),
+        searches=expand(rules.search.output.notebook, seed=study.seeds),
+        classifiers=expand(rules.finetuning.output.notebook, condition=study.conditions, seed=study.seeds),
+        scores=expand(rules.influence.output.notebook, condition=study.conditions, seed=study.seeds),
     output:
         provenance=f"{FIGURES}/provenance.json",
         notebook=f"{RUN}/notebooks/04_figures.ipynb",

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
@@ -182,7 +182,8 @@ _PARTS = {"w": "weight", "b": "bias"}
 def convert(source: Path, directory: Path) -> None:
     """Write ``encoder.safetensors``, ``tokenizer.json`` and ``config.json`` into ``directory``."""
     file = read(source)
-    save_file(_bert_tensors(file), directory / "encoder.safetensors")
+    # Not save_file, whose files only their owner may read: a cache may serve a whole group.
+    (directory / "encoder.safetensors").write_bytes(save(_bert_tensors(file)))
     build_tokenizer(file).save(str(directory / "tokenizer.json"), pretty=False)
     config = {
         "vocab_size": file.vocabulary,

@@ -112,7 +112,7 @@ def encoder_fingerprint(name: str) -> str:
     if name == "e5-small":
         return f"{name}:{e5.ENCODER.sha256}"
     config = _hub_config(name)
-    if not Path(name).is_dir():
+    if not _is_directory(name):
         return f"{name}:{config._commit_hash}"
     digest = hashlib.sha256()
     for path in sorted(path for path in Path(name).iterdir() if path.is_file()):
@@ -203,14 +203,18 @@ def _hub_config(name: str) -> PreTrainedConfig:
     return config
 
 
+def _is_directory(name: str) -> bool:
+    return bool(name) and Path(name).is_dir()
+
+
 def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
     """Call a ``from_pretrained``; without a hub, on the local cache only, never waiting for it."""
-    is_local = Path(name).is_dir() or not hub.reachable()
+    is_local = _is_directory(name) or not hub.reachable()
     try:
         return load(name, local_files_only=is_local, **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        if Path(name).is_dir():
+        if _is_directory(name):
             raise InputError(f"encoder: directory {name!r} cannot be loaded: {reason}") from error
         if is_local:
             reason = "the hub is not reachable and the model is not in its local cache"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,30 @@ from safetensors.numpy import load_file, save_file
 from modspec.parameters import Parameters, path
 
 Masks = dict[str, np.ndarray]
+
+_DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
+_ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
+_MODEL = ("heads", "finetuning", "study", "layout")
+# The modules that decide a stage's results: a change in one of them makes the stage run again.
+CODE = {
+    "search": (*_DATA, *_ENCODER, *_MODEL, "importance", "subnetworks", "search_stage"),
+    "finetuning": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "finetuning_stage"),
+    "influence": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "influence", "specialization", "influence_stage"),
+    "figures": ("layout", "results", "specialization", "subnetworks", "plotting", "plotstyle", "tidy"),
+}
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_fingerprint(stage: str) -> str:
+    """sha256 over what those modules do: comments, docstrings and formatting have no part in it."""
+    digest = hashlib.sha256()
+    for module in CODE[stage]:
+        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
 
 
 def search_dir(p: Parameters, seed: int) -> Path:

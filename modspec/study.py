@@ -18,7 +18,7 @@ from modspec.batches import Examples, encode, trimmed
 from modspec.devices import choose_attention, choose_device, choose_precision
 from modspec.encoders import encoder_fingerprint, load_classifier, load_tokenizer
 from modspec.errors import InputError
-from modspec.layout import Masks, load_masks, search_dir
+from modspec.layout import Masks, code_fingerprint, load_masks, search_dir
 from modspec.parameters import DataParameters, path
 from modspec.provenance import provenance
 from modspec.subnetworks import random_mask
@@ -95,11 +95,12 @@ def describe(material: Material) -> pd.DataFrame:
 
 
 def made_by(stage: str, material: Material, inputs: Mapping[str, Path], **part: str) -> dict[str, Any]:
-    """What decides an artefact's content: parameters, data, encoder, and the artefacts it reads."""
+    """What decides an artefact's content: parameters, data, encoder, code, and the artefacts it reads."""
     return {
         "stage": stage,
         "parameters": material.parameters.identity(),
         **material.fingerprints,
+        "code": code_fingerprint(stage),
         "inputs": {name: artifacts.content_fingerprint(d) for name, d in inputs.items()},
         **part,
     }

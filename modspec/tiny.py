@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import (
+    AutoModel,
     AutoModelForSequenceClassification,
     BertConfig,
     PreTrainedConfig,
@@ -48,8 +49,12 @@ def tiny_model(name: str, num_labels: int, attention: str) -> PreTrainedModel:
     """The classifier; seeds the global random state, which the caller protects."""
     config = tiny_config(name)
     config.num_labels = num_labels
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
+    # Drawn apart from the head, whose size would otherwise change the encoder.
     torch.default_generator.manual_seed(SEED)
-    return AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
+    encoder = AutoModel.from_config(config)
+    model.base_model.load_state_dict(encoder.state_dict(), strict=False)
+    return model
 
 
 def tiny_tokenizer(name: str) -> PreTrainedTokenizerFast:

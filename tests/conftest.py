@@ -1,4 +1,4 @@
-"""Shared fixtures. Nothing here downloads: a test skips, and says why, what is not on the machine."""
+"""Shared fixtures. Nothing here downloads: what is not on the machine is skipped, with a reason."""
 
 from __future__ import annotations
 

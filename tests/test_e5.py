@@ -1,4 +1,4 @@
-"""e5-small: its file format, its tokenizer against an independent one, its weights against sense."""
+"""e5-small: its file format, its tokenizer against an independent one, its weights by sense."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import subprocess
 import sys
@@ -119,11 +120,18 @@ def _warnings_are_errors():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every figure of the smallest study, as :func:`save` leaves it."""
+    """Every figure of the smallest study, with one condition, as :func:`save` leaves it."""
     directory = tmp_path_factory.mktemp("figures")
     for name, frame in SMALL.items():
+        if "condition" in frame:
+            frame = frame[frame["condition"] == "sft"]
         plotting.save(name, frame, directory / "tiny" / "seed0")
     return directory
+
+
+@functools.cache
+def drawn(study: tuple[int, int], name: str) -> Figure:
+    return plotting.FIGURES[name](FRAMES[study][name])
 
 
 def shown(fig: Figure) -> list[Text]:
@@ -148,7 +156,7 @@ def test_every_figure_of_the_study_is_registered() -> None:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("study", STUDIES, ids=str)
 def test_legible(study: tuple[int, int], name: str) -> None:
-    fig = plotting.FIGURES[name](FRAMES[study][name])
+    fig = drawn(study, name)
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     assert round(fig.get_figwidth(), 1) in (3.3, 6.8)
@@ -177,8 +185,8 @@ def test_saved_files_are_complete_and_leave_no_temporary_ones(saved: Path) -> No
 
 def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
     before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
-    drawn = [path for path in before if path.suffix != ".csv"]
-    for path in drawn:
+    figures = [path for path in before if path.suffix != ".csv"]
+    for path in figures:
         path.unlink()
     script = (
         "import sys\n"
@@ -201,7 +209,7 @@ def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
     }
     run = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=REPOSITORY)
     assert run.returncode == 0, run.stderr
-    assert set(run.stdout.split()) == {str(path) for path in drawn}
+    assert set(run.stdout.split()) == {str(path) for path in figures}
     assert [str(path) for path, content in before.items() if path.read_bytes() != content] == []
 
 
@@ -214,8 +222,8 @@ def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:
     first = kept[(kept["condition"] == "sft") & (kept["train_gradient"] == "evaluation")]
     first = first[first["baseline"] == "full, no mask"].set_index("language")
     assert [t.get_text() for t in fig.axes[2].get_xticklabels()] == ["en", "nan"]
-    drawn = next(line for line in fig.axes[0].lines if line.get_marker() == "s")
-    heights = dict(zip(np.round(drawn.get_xdata()), drawn.get_ydata(), strict=True))
+    points = next(line for line in fig.axes[0].lines if line.get_marker() == "s")
+    heights = dict(zip(np.round(points.get_xdata()), points.get_ydata(), strict=True))
     assert heights == {0: 100 * first["value"]["en"], 1: 100 * first["value"]["nan"]}
 
 
@@ -237,12 +245,12 @@ def test_colours_do_not_depend_on_what_else_is_drawn() -> None:
 
 def test_head_masks_count_kept_heads() -> None:
     frame = FRAMES[5, 2]["head_masks"]
-    fig = plotting.head_masks(frame)
+    fig = drawn((5, 2), "head_masks")
     for ax, (language, rows) in zip(fig.axes, frame.groupby("language"), strict=False):
         assert ax.get_title() == f"{language}: {rows['kept'].sum() / 2:.4g} of 144 kept"
-        drawn = np.asarray(ax.collections[0].get_array()).reshape(12, 12)
+        counts = np.asarray(ax.collections[0].get_array()).reshape(12, 12)
         row = rows[(rows["layer"] == 3) & (rows["head"] == 7)]
-        assert drawn[2, 6] == row["kept"].sum()
+        assert counts[2, 6] == row["kept"].sum()
 
 
 def test_overlap_matrix_compares_different_seeds_only() -> None:
@@ -273,7 +281,7 @@ def test_the_chosen_mask_is_the_last_that_passed() -> None:
 
 def test_accuracy_is_the_mean_over_seeds_of_test_examples() -> None:
     frame = FRAMES[5, 2]["accuracy"]
-    fig = plotting.accuracy(frame)
+    fig = drawn((5, 2), "accuracy")
     rows = frame[(frame["condition"] == "sft") & (frame["split"] == "test")]
     expected = []
     for kind, masks in (("none", [""]), ("language", sorted(CODES[:5])), ("random", None)):
@@ -289,7 +297,7 @@ def test_influence_matrix_rows_are_evaluation_languages() -> None:
     frame = FRAMES[5, 2]["influence_matrix"]
     chosen = frame[(frame["score"] == "cosine") & (frame["condition"] == "full")]
     chosen = chosen[(chosen["mask_kind"] == "own") & (chosen["train_gradient"] == "evaluation")]
-    fig = plotting.influence_matrix(frame)
+    fig = drawn((5, 2), "influence_matrix")
     title = "full fine-tuning\nown mask\ntrain gradients: same mask"
     ax = next(ax for ax in fig.axes if ax.get_title() == title)
     cell = chosen[(chosen["language"] == "en") & (chosen["train_language"] == "ru")]

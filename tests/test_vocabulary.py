@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.encoders import load_classifier, load_tokenizer
+from modspec import encoders
+from modspec.encoders import load_classifier
 from modspec.errors import InputError
 from modspec.vocabulary import to_trimmed, trim, used_pieces
 
+load_tokenizer = cache(encoders.load_tokenizer)
 FIRST = ["Where is the station?", "今日は", "Не знаю", ""]
 SECOND = ["Ask him.", "天気", "Возможно, что да", "b"]
 
@@ -79,7 +83,7 @@ def test_trimming_on_loading_equals_trimming_afterwards(name: str) -> None:
 
 
 def test_special_ids_follow() -> None:
-    """A BERT's special tokens lie in the middle of its vocabulary, so trimming moves them."""
+    """A BERT's special tokens can lie amid its vocabulary, so that trimming moves them."""
     model = load_classifier("tiny-bert", num_labels=2, seed=0)
     model.config.bos_token_id, model.config.eos_token_id = 101, 102
     trim(model, np.array([0, 1, 7, 102, 200]))
