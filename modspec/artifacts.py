@@ -16,11 +16,14 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from modspec.errors import InputError
 
@@ -37,7 +40,9 @@ def writing(
     """
     directory = Path(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    _remove_abandoned(directory)
+    prefix = f".{directory.name}.{socket.gethostname()}.{os.getpid()}."
+    building = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
     try:
         yield building
         manifest = {
@@ -104,6 +109,15 @@ def content_fingerprint(directory: str | Path) -> str:
 def fingerprint(value: Any) -> str:
     """sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove what killed processes of this machine left half built beside ``directory``."""
+    prefix = f".{directory.name}.{socket.gethostname()}."
+    for left in directory.parent.glob(f"{prefix}*"):
+        pid = left.name.removeprefix(prefix).partition(".")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _remedy(directory: Path) -> str:

@@ -16,12 +16,13 @@ Masks = dict[str, np.ndarray]
 _DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
 _ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
 _MODEL = ("heads", "finetuning", "study", "layout")
+_PLOTS = ("plotting", "plotstyle", "tidy")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE = {
     "search": (*_DATA, *_ENCODER, *_MODEL, "importance", "subnetworks", "search_stage"),
     "finetuning": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "finetuning_stage"),
     "influence": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "influence", "specialization", "influence_stage"),
-    "figures": ("layout", "results", "specialization", "subnetworks", "plotting", "plotstyle", "tidy"),
+    "figures": ("layout", "subnetworks", "specialization", "results", *_PLOTS),
 }
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

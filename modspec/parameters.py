@@ -87,9 +87,9 @@ class DataParameters(Parameters):
     data_dir: str | None = Field(None, description="directory of local files; None: the task's own source")
     languages: Languages = Field(("en", "de", "fr", "es", "ru"), description="language codes")
     encoder: str = Field("e5-small", description="e5-small, tiny, a hub id, or a local directory")
-    train_per_language: Positive = Field(120, description="training examples a language")
+    train_per_language: Positive = Field(80, description="training examples a language")
     dev_per_language: Positive = Field(60, description="dev examples a language")
-    test_per_language: Positive = Field(60, description="test examples a language")
+    test_per_language: Positive = Field(40, description="test examples a language")
     parallel: bool = Field(True, description="parallel tasks: the same pairs in every language")
     data_seed: Seed = Field(0, description="seed of sampling, common to all runs of a study")
     max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="pieces a text (pair)")
@@ -110,11 +110,11 @@ class SearchParameters(DataParameters):
 
     epochs: Positive = Field(8, description="of fine-tuning on the one language")
     batch_size: Positive = 16
-    learning_rate: Rate = 0.0002
+    learning_rate: Rate = 0.0004
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
     step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
-    importance_examples: Positive = Field(100, description="training examples that importance averages")
+    importance_examples: Positive = Field(80, description="training examples that importance averages")
     inherited: bool = Field(True, description="also search with the importance that inherited code computes")
 
     @model_validator(mode="after")
@@ -133,7 +133,7 @@ class FinetuningParameters(DataParameters):
     condition: Condition = Field("full", description="full, sft (own masks) or sft_random (random masks)")
     epochs: Positive = 4
     batch_size: Positive = 16
-    learning_rate: Rate = 0.0002
+    learning_rate: Rate = 0.0004
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     keep_checkpoints: Literal["last", "all"] = Field("last", description="epochs to keep the weights of")
 
@@ -154,7 +154,7 @@ class InfluenceParameters(DataParameters):
         description="training gradients under the evaluation example's mask, or the example's own",
     )
     other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
-    batch_size: Positive = 32
+    batch_size: Positive = Field(16, description="of gradient passes")
 
     @model_validator(mode="after")
     def _check_influence(self) -> Self:

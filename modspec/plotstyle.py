@@ -86,8 +86,11 @@ def grid(
             axes[panels[place]] = ax
         else:
             ax.remove()
-            if place >= columns:  # the panel above has become the lowest of its column
+            # Only edges of shared axes are labelled: now those panels above and to the right.
+            if place >= columns:
                 every.flat[place - columns].tick_params(labelbottom=True)
+            if (place + 1) % columns:
+                every.flat[place + 1].tick_params(labelleft=True)
     return fig, axes
 
 

@@ -156,10 +156,7 @@ def pruning_trajectories(frame: pd.DataFrame) -> Figure:
     """Dev score relative to the unpruned encoder as heads go, and the chosen masks, by language."""
     languages, runs = levels(frame, "language"), []
     for (language, _), run in frame.sort_values("step").groupby(["language", "seed"]):
-        unpruned = run["dev_score"].iloc[0]
-        if unpruned <= 0:
-            source = frame.attrs["source"]
-            raise InputError(f"{source}: dev_score of {language} unpruned is {unpruned}, not > 0")
+        unpruned = run["dev_score"].iloc[0] or np.nan  # nothing is relative to 0: no line
         x, y = 100 * run["heads_left"] / run["heads"], 100 * run["dev_score"] / unpruned
         runs.append((language, x, y, run["accepted"], 100 * run["threshold_score"] / unpruned))
     width = SINGLE if len(languages) <= 2 else DOUBLE
@@ -297,7 +294,9 @@ def specialization(frame: pd.DataFrame) -> Figure:
     return _points(frame, "condition", "mask_kind", "language specialization\n$\\Delta_t$ (points)")
 
 
-@_figure("seed condition mask_kind train_gradient score language train_language share influence")
+@_figure(
+    "seed condition mask_kind train_gradient score language train_language share influence chance"
+)
 def influence_matrix(frame: pd.DataFrame) -> Figure:
     """Evaluation x training language: share of the top proponents, cosine, mean over seeds."""
     frame = only(frame, score="cosine")
@@ -312,15 +311,14 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
         for kind, gradient in sorted({key[:2] for key in filled})
         for condition in conditions
     ]
-    equal = 100 / len(trained)
-    norm = around(equal, shares)
+    chance = 100 * frame["chance"].mean()
+    norm = around(chance, shares)
     width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
     room = (width - 1.1) / len(conditions) / len(trained)
     height = len(languages) * min(room, max(0.33, 1.4 / len(trained)))
     titled = 0.35 if len(gradients) == 1 else 0.5
-    fig, axes = grid(
-        panels, len(conditions), (width, height + titled), 0.3, sharex=True, sharey=True
-    )
+    size = (width, height + titled)
+    fig, axes = grid(panels, len(conditions), size, 0.3, sharex=True, sharey=True)
     for (kind, gradient, condition), ax in axes.items():
         table = shares.loc[kind, gradient, condition].unstack()
         table = table.reindex(index=languages, columns=trained)
@@ -330,9 +328,9 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
         ax.set_title("\n".join([*title, LEVELS["train_gradient"][gradient]][: len(gradients)]))
     fig.supxlabel("training language")
     fig.supylabel("evaluation language")
-    label = f"share of top proponents (%)\nwhite: equal shares, {equal:.3g} %"
+    label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"
     bar = colour_bar(fig, axes.values(), "RdBu_r", norm, label)
-    bar.set_ylim(min(equal, shares.min()), max(equal, shares.max()))
+    bar.set_ylim(min(chance, shares.min()), max(chance, shares.max()))
     return fig
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from modspec import artifacts
+from modspec import artifacts, plotting
 from modspec.layout import Masks, finetuning_dir, influence_dir, load_masks, search_dir
 from modspec.parameters import FigureParameters, path
 from modspec.specialization import interval
@@ -113,7 +114,7 @@ def share_change(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
     own = statistics[
         (statistics["language"] == statistics["train_language"]) & (statistics["score"] == "cosine")
     ]
-    full = own[own["condition"] == "full"]
+    full = own[(own["condition"] == "full") & (own["train_gradient"] == "evaluation")]
     sparse = own[(own["condition"] != "full") & (own["mask_kind"] == "own")]
     rows = []
     for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):
@@ -137,6 +138,14 @@ def influence_matrix(statistics: pd.DataFrame) -> pd.DataFrame:
         ["proponents", "influence", "chance"]
     ].mean()
     return matrix.rename(columns={"proponents": "share"})
+
+
+def draw(found: dict[str, pd.DataFrame], name: str, directory: Path) -> Figure | None:
+    """Save one of :func:`tables` and its figure; None, and a line why, where the study has no rows."""
+    if found[name].empty:
+        print(f"{name}: not in this study, which has too few seeds, conditions or masks for it")
+        return None
+    return plotting.save(name, found[name], directory)
 
 
 def inherited_overlap(exact: Masks, inherited: Masks) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
         for seed, score in itertools.product(ids, ["cosine", "dot"]):
             share = rng.dirichlet([8.0 if u == t else 2.0 for u in codes])
             influences += [
-                (seed, c, kind, g, score, t, u, p, 1e-5 * p)
+                (seed, c, kind, g, score, t, u, p, 1e-5 * p, chance)
                 for u, p in zip(codes, share, strict=True)
             ]
     for c, g, t, b in itertools.product(
@@ -96,7 +96,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
         "in_language_share": "seed condition mask_kind train_gradient score language measure "
         "value low high chance examples",
         "influence_matrix": "seed condition mask_kind train_gradient score language "
-        "train_language share influence",
+        "train_language share influence chance",
         "share_change": "condition train_gradient language baseline value low high examples",
         "specialization": "seed condition mask_kind language train_gradient score value low high",
     }
@@ -309,6 +309,24 @@ def test_blank_intervals_are_left_out_and_chance_is_drawn() -> None:
     ax = plotting.in_language_share(frame).axes[0]
     (chance,) = [lines for lines in ax.collections if lines.get_linestyle()[0][1]]
     assert {y for segment in chance.get_segments() for y in segment[:, 1]} == {50.0}
+
+
+def test_panels_beside_a_gap_keep_their_tick_labels() -> None:
+    frame = SMALL["specialization"]
+    own = frame["train_gradient"] == "own"
+    fig = plotting.specialization(frame[~own | (frame["condition"] == "sft")])
+    titles = [ax.get_title().split("\n") for ax in fig.axes]
+    assert len(titles) == 4 and titles[3] == ["sparse (SFT)", "train gradients: own masks"]
+    labelled = [ax.yaxis.get_major_ticks()[0].label1.get_visible() for ax in fig.axes]
+    assert labelled == [True, False, False, True]
+    labelled = [ax.xaxis.get_major_ticks()[0].label1.get_visible() for ax in fig.axes]
+    assert labelled == [True, False, True, True]
+
+
+def test_a_search_that_starts_at_zero_has_no_line() -> None:
+    frame = SMALL["pruning_trajectories"].assign(dev_score=0.0, threshold_score=0.0)
+    fig = plotting.pruning_trajectories(frame)
+    assert all(np.isnan(line.get_ydata()).all() for ax in fig.axes for line in ax.lines)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -1,0 +1,65 @@
+"""A copy of the project to run in, and the study that the tests run there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PRESET = """
+seeds: [0, 1]
+conditions: [sft]
+data:
+  encoder: tiny
+  languages: [en, de]
+  train_per_language: 30
+  dev_per_language: 20
+  test_per_language: 20
+search: {epochs: 1, learning_rate: 0.001, importance_examples: 10}
+finetuning: {epochs: 2, learning_rate: 0.001}
+influence: {evaluation_per_language: 3, top_k: 10, train_gradients: [evaluation, own]}
+figures: {resamples: 100}
+"""
+
+
+def copy_project(target: Path) -> Path:
+    """Everything that a study runs on, and nothing that one left behind."""
+    for name in ("notebooks", "modspec", "profiles"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "executed"))
+    for name in ("Snakefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, target / name)
+    (target / "notebooks" / "presets" / "test.yaml").write_text(PRESET)
+    return target
+
+
+def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+    """Run ``python -m command`` in the project."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=project,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert not check or done.returncode == 0, done.stdout[-4000:]
+    return done
+
+
+def snakemake(project: Path, *config: str, check: bool = True, extra: tuple[str, ...] = ()):
+    """The command that users type."""
+    return run(project, "snakemake", "--cores", "2", *extra, "--config", "preset=test", *config, check=check)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the test study has been run once, undisturbed."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    snakemake(project)
+    return project

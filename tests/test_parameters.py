@@ -1,0 +1,137 @@
+"""Bad parameters stop before any compute, with one line naming parameter, value and what is allowed."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from modspec.errors import InputError
+from modspec.parameters import STAGES, InfluenceParameters, SearchParameters, literal_names
+from modspec.presets import resolve
+
+WRONG = [
+    ("search", {"seedd": 3}, "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
+    ("search", {"seed": "3"}, "seed: '3' (str); allowed: integer"),
+    ("search", {"seed": -1}, "seed: -1 (int); allowed: greater than or equal to 0"),
+    ("search", {"epochs": 2.5}, "epochs: 2.5 (float); allowed: integer"),
+    ("search", {"epochs": True}, "epochs: True (bool); allowed: integer"),
+    ("search", {"threshold": 0.0}, "threshold: 0.0 (float); allowed: greater than 0"),
+    ("search", {"threshold": 1.5}, "threshold: 1.5 (float); allowed: less than or equal to 1"),
+    ("search", {"threshold": float("nan")}, "threshold: nan (float); allowed: "),
+    ("search", {"languages": []}, "languages: () (tuple); allowed: "),
+    ("search", {"languages": ["en", "en"]}, "languages: 'en' is named twice"),
+    ("search", {"languages": ["en", 5]}, "languages.1: 5 (int); allowed: string"),
+    ("search", {"importance_examples": 500}, "importance_examples: 500; allowed: at most train_per_language"),
+    (
+        "finetuning",
+        {"condition": "sparse"},
+        "condition: 'sparse' (str); allowed: 'full', 'sft' or 'sft_random'",
+    ),
+    ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 400 training examples"),
+    ("influence", {"evaluation_per_language": 41}, "evaluation_per_language: 41; allowed: at most test_per"),
+    ("influence", {"mask_kinds": ["own"]}, "mask_kinds: ['own']; allowed: any that include 'none'"),
+    ("influence", {"seed": 1}, "other_seed: 1; allowed: a searched seed other than seed = 1"),
+    ("figures", {"confidence": 95}, "confidence: 95 (int); allowed: less than 1"),
+    ("figures", {"seeds": []}, "seeds: () (tuple); allowed: "),
+]
+
+
+@pytest.mark.parametrize(("stage", "values", "message"), WRONG, ids=lambda value: str(value)[:40])
+def test_each_mistake_is_one_line(stage: str, values: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        STAGES[stage](**values)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_defaults_are_valid_and_identity_leaves_out_paths_and_hardware() -> None:
+    for model in STAGES.values():
+        identity = model().identity()
+        assert not {"study_dir", "data_dir", "figures_dir", "device"} & set(identity)
+    assert SearchParameters(study_dir="a").identity() == SearchParameters(study_dir="b").identity()
+    assert SearchParameters(step=0.2).identity() != SearchParameters().identity()
+
+
+def test_parameters_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        SearchParameters().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ('# comment\nseed = 3\nlanguages = ["en", "de"]\nrate = -1e-4\ndata_dir = None', None),
+        ("seed = 3\nimport os", []),
+        ("seed = int('3')", []),
+        ("seed += 1", []),
+        ("a = b = 3", []),
+        ("p.seed = 3", []),
+        ("seed = (", []),
+        ("", []),
+    ],
+)
+def test_only_cells_of_literal_assignments_hold_parameters(cell: str, names: list | None) -> None:
+    expected = ["seed", "languages", "rate", "data_dir"] if names is None else names
+    assert literal_names(cell) == expected
+
+
+def test_validation_needs_no_torch() -> None:
+    code = "import sys, modspec.presets as p; p.resolve({}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_overrides_reach_their_stage() -> None:
+    study = resolve(
+        {
+            "preset": "embedded",
+            "study": "mine",
+            "top_k": 20,
+            "finetuning": {"epochs": "3"},
+            "seeds": [3, 1, 2],
+        }
+    )
+    assert study.parameters("influence", seed=1).top_k == 20
+    assert study.parameters("finetuning", seed=1, condition="sft").epochs == 3
+    assert study.parameters("search", seed=1).epochs == resolve({}).parameters("search").epochs
+    assert study.parameters("search", seed=1).study_dir == "runs/mine"
+    assert [study.parameters("influence", seed=s).other_seed for s in (3, 1, 2)] == [1, 2, 3]
+    assert study.parameters("influence", condition="sft", seed=1).train_gradients == ("evaluation", "own")
+
+
+def test_a_study_of_one_seed_has_no_other_seed_control() -> None:
+    p = resolve({"seeds": 4}).parameters("influence", seed=4)
+    assert "other_seed" not in p.mask_kinds
+    assert isinstance(p, InfluenceParameters)
+
+
+def test_the_language_code_no_is_not_false() -> None:
+    assert resolve({"languages": ["no", "en"]}).parameters("search").languages == ("no", "en")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"preset": "embeded"}, "preset: 'embeded' is not there; allowed: embedded"),
+        ({"topk": 3}, "topk: 3 is not a parameter; allowed: preset, study, seeds"),
+        ({"epochs": 3}, "epochs: stages search, finetuning have one each; allowed: search='{epochs: 3}'"),
+        ({"search": 3}, "search: 3; allowed: a mapping"),
+        ({"seed": 3}, "data: 'seed' is set for each job; allowed: seeds"),
+        ({"seeds": [0, 0]}, "seeds: [0, 0]; allowed: one or more different values of type int"),
+        ({"conditions": ["dense"]}, "condition: 'dense' (str); allowed: 'full'"),
+        ({"threads": "two"}, "threads: ['two']; allowed: "),
+        ({"threshold": 1.5}, "threshold: 1.5 (float); allowed: less than or equal to 1"),
+    ],
+)
+def test_wrong_overrides_name_what_is_allowed(config: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(config)
+    assert str(caught.value).startswith(message)
+
+
+def test_an_unknown_key_in_a_preset_file_is_named(tmp_path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"finetunning": {"epochs": 2}}))
+    with pytest.raises(InputError, match=r"mine\.yaml: 'finetunning' is not a key; allowed: seeds"):
+        resolve({"preset": str(file)})
