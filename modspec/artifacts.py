@@ -18,7 +18,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,13 @@ MANIFEST = "manifest.json"
 
 @contextmanager
 def writing(
-    directory: str | Path, made_by: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
+    directory: str | Path,
+    made_by: Mapping[str, Any],
+    provenance: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[Path]:
     """Yields an empty directory to fill; moves it to ``directory`` with a manifest if no error came.
 
-    What stood there before is replaced. ``made_by`` has to be JSON.
+    What stood there before is replaced. ``made_by`` and what ``provenance`` returns at the end are JSON.
     """
     directory = Path(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,7 @@ def writing(
         manifest = {
             "made_by": made_by,
             "files": {name: describe(building / name) for name in _file_names(building)},
-            "provenance": provenance or {},
+            "provenance": provenance(),
         }
         for name in manifest["files"]:
             _sync(building / name)

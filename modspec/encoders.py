@@ -197,8 +197,7 @@ def _hub_config(name: str) -> PreTrainedConfig:
     config = _from_hub(AutoConfig.from_pretrained, name)
     if config.model_type not in MODEL_TYPES:
         raise InputError(
-            f"encoder: {name!r} has model_type {config.model_type!r};"
-            f" allowed are {', '.join(MODEL_TYPES)}"
+            f"encoder: {name!r} has model_type {config.model_type!r}; allowed are {', '.join(MODEL_TYPES)}"
         )
     return config
 

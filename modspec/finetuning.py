@@ -56,7 +56,8 @@ def finetune(
     sparse fine-tuning. ``after_epoch`` is called after each epoch, to write checkpoints. Same arguments,
     same machine, same thread count: same weights. The global random state is left as it was found.
 
-    Raises InputError where a training language has no mask.
+    Raises InputError where a training language has no mask, and FloatingPointError naming the batch
+    whose loss or gradient is not finite, before its step is taken.
     """
     if masks is not None and (missing := set(train.languages.tolist()) - set(masks)):
         raise InputError(f"masks: none for {sorted(missing)}; allowed: one for every training language")
@@ -152,11 +153,12 @@ def _train_step(
             logits = model(**batch).logits
         loss = F.cross_entropy(logits.to(next(model.parameters()).dtype), labels)
         loss.backward()
-    if not torch.isfinite(loss):
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+    if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise FloatingPointError(
-            f"training loss is {loss.item()} in the batch of examples {train.ids[indices].tolist()}"
+            f"training loss {loss.item()}, gradient norm {norm.item()} "
+            f"in the batch of examples {train.ids[indices].tolist()}"
         )
-    nn.utils.clip_grad_norm_(model.parameters(), clip)
     saved = [] if mask is None else _save_dropped(model, optimizer, mask)
     optimizer.step()
     _restore_dropped(optimizer, saved)
@@ -173,7 +175,7 @@ def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Paramete
     projection. The projection's bias is shared by all heads and so belongs to none.
     """
     slices: list[tuple[nn.Parameter, tuple]] = []
-    for block, kept in zip(attention_layers(model), mask, strict=True):
+    for block, kept in zip(attention_layers(model), np.asarray(mask, dtype=bool), strict=True):
         if kept.all():
             continue
         size = block.output.dense.in_features // len(kept)
@@ -189,7 +191,7 @@ def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Paramete
 def _save_dropped(model: nn.Module, optimizer: torch.optim.Optimizer, mask: np.ndarray) -> Slices:
     """Copies of the dropped heads' weights and of their optimiser moments.
 
-    The moments are kept too, as in a sparse optimiser: for these heads the step did not happen.
+    The moments are kept too, as torch.optim.SparseAdam does; only the bias correction counts every step.
     """
     return [
         (

@@ -76,9 +76,7 @@ def _offline() -> Iterator[None]:
             module.HF_HUB_OFFLINE = value
 
 
-def _pool(
-    rows: datasets.Dataset, layout: Layout, labels: Sequence[str], where: str
-) -> pd.DataFrame:
+def _pool(rows: datasets.Dataset, layout: Layout, labels: Sequence[str], where: str) -> pd.DataFrame:
     missing = [column for column in layout.needed if column not in rows.column_names]
     if missing:
         raise InputError(f"{where}: lacks {', '.join(missing)}; has {', '.join(rows.column_names)}")

@@ -31,6 +31,8 @@ def head_gradients(
     Returns float64 of shape (n, layers, heads), in the order of ``examples``; dropped heads have gate 0
     and derivative 0 here, since they take no part in what follows. Dropout is off. The weights get no
     gradients, so the pass costs a forward and the activations' half of a backward.
+
+    Raises FloatingPointError naming the first example whose gradient is not finite.
     """
     mask = full_mask(model) if mask is None else np.asarray(mask, dtype=bool)
     parameter = next(model.parameters())
@@ -49,8 +51,12 @@ def head_gradients(
             with gated(model, gates), autocast(parameter.device, precision):
                 logits = model(**batch).logits
             # Summed, so that no example's derivative is scaled by the batch it happens to sit in.
-            loss = F.cross_entropy(logits.to(parameter.dtype), labels, reduction="sum")
+            # In float64, since 1 - p of a confident example is lost in float32.
+            loss = F.cross_entropy(logits.double(), labels, reduction="sum")
             (grad,) = torch.autograd.grad(loss, gates)
+            if not (finite := grad.flatten(1).isfinite().all(1)).all():
+                worst = str(examples.ids[indices[int((~finite).nonzero()[0])]])
+                raise FloatingPointError(f"the head gradient of example {worst!r} is not finite")
             gradients[indices] = grad.double().cpu().numpy()
     finally:
         for p in frozen:

@@ -99,9 +99,16 @@ def influence(
     (n, layers, heads): one for each example. Precision follows the model's dtype. Dropout is off.
     An example whose gradient is zero has cosine 0 with every other.
 
-    Raises InputError for trainable parameters in a type of module that it does not know, and
-    FloatingPointError naming the first example whose gradient is not finite.
+    Raises InputError for masks that do not fit, for an encoder without trainable parameters or with some
+    in a type of module that it does not know, and FloatingPointError naming the first example whose
+    gradient is not finite.
     """
+    for name, mask, examples in (
+        ("train_mask", train_mask, train),
+        ("evaluation_mask", evaluation_mask, evaluation),
+    ):
+        if np.ndim(mask) == 3 and len(mask) != len(examples):
+            raise InputError(f"{name}: {len(mask)} masks for {len(examples)} examples; allowed: one for each")
     if checkpoints is None:
         checkpoints = [Checkpoint(lambda model: None, 1.0)]
     cosine, dot = np.zeros((2, len(train), len(evaluation)))
@@ -164,6 +171,8 @@ def per_example_gradients(model: nn.Module) -> Iterator[GradientFunction]:
     of a module's inputs requires one, its output becomes a leaf of the graph instead.
     """
     modules = trainable_modules(model)
+    if not modules:
+        raise InputError("encoder: no parameter is trainable (requires_grad), so there are no gradients")
     trainable = [p for p in model.parameters() if p.requires_grad]
     trains = {name: {k for k, p in m.named_parameters() if p.requires_grad} for name, m in modules.items()}
     device, training = trainable[0].device, model.training
@@ -193,8 +202,9 @@ def per_example_gradients(model: nn.Module) -> Iterator[GradientFunction]:
         batch = collate(examples, indices, model.config.pad_token_id, device)
         labels = torch.from_numpy(examples.labels[indices]).to(device)
         with torch.enable_grad(), gated(model, mask):
-            # Summed, not averaged: an example's gradient must not depend on its batch.
-            loss = F.cross_entropy(model(**batch).logits, labels, reduction="sum")
+            # Summed, not averaged: an example's gradient must not depend on its batch. In float64, since
+            # 1 - p of a confident example is lost in float32, and with it the direction of its gradient.
+            loss = F.cross_entropy(model(**batch).logits.double(), labels, reduction="sum")
             grads = torch.autograd.grad(loss, [output for _, output in recorded.values()])
         traced = {
             name: (modules[name], trains[name], entering, grad)
@@ -204,7 +214,7 @@ def per_example_gradients(model: nn.Module) -> Iterator[GradientFunction]:
         with torch.no_grad():
             gradients = _factored(traced)
         if not (finite := gradients.norms.isfinite()).all():
-            worst = examples.ids[indices[int((~finite).nonzero()[0])]]
+            worst = str(examples.ids[indices[int((~finite).nonzero()[0])]])
             raise FloatingPointError(f"the gradient of example {worst!r} is not finite")
         return gradients
 
@@ -290,10 +300,12 @@ def _weight_squares(a: TokenFactors) -> Tensor:
     tokens, out = a.grads.shape[1:]
     if a.inputs.dtype == torch.int64:
         agree = a.inputs[:, :, None] == a.inputs[:, None, :]
-        return (agree * (a.grads @ a.grads.mT)).sum((1, 2))
-    if tokens * (a.inputs.shape[-1] + out) <= a.inputs.shape[-1] * out:
-        return ((a.inputs @ a.inputs.mT) * (a.grads @ a.grads.mT)).sum((1, 2))
-    return _dense(a).square().sum(1)
+        squares = (agree * (a.grads @ a.grads.mT)).sum((1, 2))
+    elif tokens * (a.inputs.shape[-1] + out) <= a.inputs.shape[-1] * out:
+        squares = ((a.inputs @ a.inputs.mT) * (a.grads @ a.grads.mT)).sum((1, 2))
+    else:
+        squares = _dense(a).square().sum(1)
+    return squares.clamp_min(0)  # terms that cancel can round to less than zero
 
 
 def _gram(a: Tensor, b: Tensor) -> Tensor:

@@ -215,9 +215,7 @@ def divide(ts: Sequence[Template], rng: random.Random) -> dict[str, list[Templat
     return {"test": large[:n], "dev": large[n : 2 * n], "train": train}
 
 
-def fill(
-    ts: Sequence[Template], quota: int, taken: set[str], seed: int
-) -> list[tuple[str, str, str]]:
+def fill(ts: Sequence[Template], quota: int, taken: set[str], seed: int) -> list[tuple[str, str, str]]:
     """Up to ``quota`` (row id, template id, sentence), spread evenly over the templates.
 
     Sentences whose case-folded text is in ``taken`` are passed over; those used are added to it.

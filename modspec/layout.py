@@ -21,7 +21,15 @@ _PLOTS = ("plotting", "plotstyle", "tidy")
 CODE = {
     "search": (*_DATA, *_ENCODER, *_MODEL, "importance", "subnetworks", "search_stage"),
     "finetuning": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "finetuning_stage"),
-    "influence": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "influence", "specialization", "influence_stage"),
+    "influence": (
+        *_DATA,
+        *_ENCODER,
+        *_MODEL,
+        "subnetworks",
+        "influence",
+        "specialization",
+        "influence_stage",
+    ),
     "figures": ("layout", "subnetworks", "specialization", "results", *_PLOTS),
 }
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -66,9 +66,7 @@ def find(data_dir: str | Path) -> dict[tuple[str, str], Path]:
             continue
         place = (match["language"], match["split"] or "")
         if place in files:
-            raise InputError(
-                f"data_dir: {files[place].name} and {path.name} hold the same split; keep one"
-            )
+            raise InputError(f"data_dir: {files[place].name} and {path.name} hold the same split; keep one")
         files[place] = path
     return files
 
@@ -136,9 +134,7 @@ def _describe(plan: Mapping[str, Mapping[str, float]], extension: str) -> str:
     return "; ".join(parts)
 
 
-def _stored_splits(
-    files: Mapping[tuple[str, str], Path], languages: Sequence[str]
-) -> tuple[str, ...]:
+def _stored_splits(files: Mapping[tuple[str, str], Path], languages: Sequence[str]) -> tuple[str, ...]:
     """The splits that every one of ``languages`` has files for."""
     stored = [s for s in ("", *SPLITS) if any((language, s) in files for language in languages)]
     for language in languages:
@@ -146,9 +142,7 @@ def _stored_splits(
             if (language, split) not in files:
                 wanted = f"{split}.{language}" if split else language
                 other = next(p.name for (o, s), p in files.items() if s == split and o in languages)
-                raise InputError(
-                    f"data_dir: lacks {wanted}.<{'|'.join(EXTENSIONS)}>, while {other} is there"
-                )
+                raise InputError(f"data_dir: lacks {wanted}.<{'|'.join(EXTENSIONS)}>, while {other} is there")
     if "" in stored and len(stored) > 1:
         both = ", ".join(files[languages[0], split].name for split in stored)
         raise InputError(f"data_dir: has whole files and splits ({both}); keep one kind")
@@ -202,23 +196,17 @@ def read(path: Path, layout: Layout, labels: Sequence[str] | None) -> tuple[pd.D
     for number, (line, record) in enumerate(readers[path.suffix[1:]](path, layout)):
         where = f"{path.name}:{line}"
         if number and has_ids != (layout.id in record):
-            raise InputError(
-                f"{where}: has {'no' if has_ids else 'an'} {layout.id}, unlike the rows above"
-            )
+            raise InputError(f"{where}: has {'no' if has_ids else 'an'} {layout.id}, unlike the rows above")
         has_ids = layout.id in record
         identity = _cell(record, layout.id, where) if has_ids else str(number)
         if identity in lines:
-            raise InputError(
-                f"{where}: {layout.id} {identity!r} is already in line {lines[identity]}"
-            )
+            raise InputError(f"{where}: {layout.id} {identity!r} is already in line {lines[identity]}")
         lines[identity] = line
         has_pair = layout.text_pair in record
         label = _cell(record, layout.label, where)
         if labels is not None and label not in by_name:
             hint = f"; a header must name {', '.join(layout.needed)}" if line == 1 else ""
-            raise InputError(
-                f"{where}: unknown {layout.label} {label!r}; allowed: {', '.join(labels)}{hint}"
-            )
+            raise InputError(f"{where}: unknown {layout.label} {label!r}; allowed: {', '.join(labels)}{hint}")
         rows.append(
             (
                 identity,
@@ -304,8 +292,7 @@ def _delimited(path: Path, layout: Layout, rows: Iterator[tuple[int, list[str]]]
                 _require(layout, header, f"{path.name}:1", "the header")
         if len(cells) != len(columns):
             raise InputError(
-                f"{path.name}:{line}: {len(cells)} columns, expected {len(columns)} "
-                f"({', '.join(columns)})"
+                f"{path.name}:{line}: {len(cells)} columns, expected {len(columns)} ({', '.join(columns)})"
             )
         yield line, dict(zip(columns, cells, strict=True))
 

@@ -95,7 +95,7 @@ class DataParameters(Parameters):
     max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="pieces a text (pair)")
     seed: Seed = Field(0, description="seed of initialisation, batches and dropout")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
-    precision: Precision = Field("auto", description="of training and evaluation; auto: bfloat16 if native")
+    precision: Precision = Field("auto", description="except of influence, which is float32")
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
@@ -110,7 +110,7 @@ class SearchParameters(DataParameters):
 
     epochs: Positive = Field(8, description="of fine-tuning on the one language")
     batch_size: Positive = 16
-    learning_rate: Rate = 0.0004
+    learning_rate: Rate = 0.0003
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
     step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
@@ -131,9 +131,9 @@ class FinetuningParameters(DataParameters):
     """Stage 2: one classifier over all languages."""
 
     condition: Condition = Field("full", description="full, sft (own masks) or sft_random (random masks)")
-    epochs: Positive = 4
+    epochs: Positive = 5
     batch_size: Positive = 16
-    learning_rate: Rate = 0.0004
+    learning_rate: Rate = 0.0002
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     keep_checkpoints: Literal["last", "all"] = Field("last", description="epochs to keep the weights of")
 

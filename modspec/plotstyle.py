@@ -108,18 +108,14 @@ def legend(fig: Figure, handles: Sequence[Line2D]) -> None:
     fig.legend(handles=handles, loc="outside upper center", ncols=balanced)
 
 
-def colour_bar(
-    fig: Figure, axes: Iterable[Axes], cmap: Colormap | str, norm: Normalize, label: str
-) -> Axes:
+def colour_bar(fig: Figure, axes: Iterable[Axes], cmap: Colormap | str, norm: Normalize, label: str) -> Axes:
     """The scale of ``axes``' colours, at their right."""
     bar = fig.colorbar(ScalarMappable(norm, cmap), ax=list(axes), label=label, aspect=30, pad=0.02)
     bar.outline.set_visible(False)
     return bar.ax
 
 
-def heatmap(
-    ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: str, norm: Normalize
-) -> None:
+def heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: str, norm: Normalize) -> None:
     """``table`` as coloured cells with numbers in ``form``; cells without data are grey."""
     ax.set_facecolor(LIGHT)
     ax.pcolormesh(table, cmap=cmap, norm=norm, edgecolors="white", linewidth=0.5)

@@ -263,17 +263,14 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     fig.supxlabel("evaluation language")
     fig.supylabel(ylabel)
     handles = [
-        sample(LEVELS[hue][name], MARKS[name][0], marker=MARKS[name][1], ms=3.2, lw=1)
-        for name in hues
+        sample(LEVELS[hue][name], MARKS[name][0], marker=MARKS[name][1], ms=3.2, lw=1) for name in hues
     ]
     reference = "chance" if frame["chance"].any() else "no change"
     legend(fig, [*handles, sample(reference, GREY, ls="--", lw=0.9)])
     return fig
 
 
-@_figure(
-    "seed condition mask_kind train_gradient score language measure value low high chance examples"
-)
+@_figure("seed condition mask_kind train_gradient score language measure value low high chance examples")
 def in_language_share(frame: pd.DataFrame) -> Figure:
     """S_t(m), cosine, all seeds: each language's own share of its proponents, against chance."""
     frame = only(frame, seed="all", score="cosine", measure="proponents")
@@ -294,9 +291,7 @@ def specialization(frame: pd.DataFrame) -> Figure:
     return _points(frame, "condition", "mask_kind", "language specialization\n$\\Delta_t$ (points)")
 
 
-@_figure(
-    "seed condition mask_kind train_gradient score language train_language share influence chance"
-)
+@_figure("seed condition mask_kind train_gradient score language train_language share influence chance")
 def influence_matrix(frame: pd.DataFrame) -> Figure:
     """Evaluation x training language: share of the top proponents, cosine, mean over seeds."""
     frame = only(frame, score="cosine")

@@ -75,7 +75,7 @@ def search_language(material: Material, language: str) -> Path:
         # Both searches start from the same masks: what is known of a mask is not computed again.
         @_by_mask
         def gradients(mask: np.ndarray) -> np.ndarray:
-            return head_gradients(model, sample, mask)
+            return head_gradients(model, sample, mask, precision=material.precision)
 
         @_by_mask
         def score(mask: np.ndarray) -> float:

@@ -68,8 +68,10 @@ def interval(
 
     Seeds and evaluation examples are resampled independently of each other, because each is a source of
     chance of its own: every seed saw the same examples (crossed, or pigeonhole, bootstrap; Owen 2007).
-    With one seed only examples are resampled, and the interval says nothing of other seeds; with fewer
-    than two examples there is no interval: (nan, nan).
+    With one seed only examples are resampled, and the interval says nothing of other seeds; with two or
+    three it is too narrow (simulated with seed effects of half the examples' spread, a 95 % interval
+    covers 61 % with two seeds, 72 % with three, 86 % with five). With fewer than two examples there is
+    no interval: (nan, nan).
     """
     values = np.atleast_2d(values)
     seeds, examples = values.shape

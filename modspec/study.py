@@ -111,7 +111,7 @@ def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path]
     if artifacts.is_current(directory, made_by):
         print(f"already done: {directory.parent.name}/{directory.name}")
     else:
-        with artifacts.writing(directory, made_by, provenance()) as building:
+        with artifacts.writing(directory, made_by, provenance) as building:
             make(building)
     return directory
 

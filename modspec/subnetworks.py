@@ -43,6 +43,8 @@ class Search:
     def note(self) -> str:
         """One sentence on how the search ended."""
         kept, heads = int(self.mask.sum()), self.mask.size
+        if len(self.steps) == 1:
+            return "a single pruning step would drop every head: the full mask is returned"
         if kept == heads:
             return "the first pruning step already fell below the threshold: the full mask is returned"
         failed = not self.steps[-1].accepted
@@ -66,6 +68,9 @@ def search(
     of *all* heads that matter least among those left, and the search ends before the score would fall
     below ``threshold`` x the unpruned score (Michel et al. 2019; Prasanna et al. 2020). Ties go to the
     lower layer, then the lower head. A search never drops the last head.
+
+    Raises InputError for a threshold or step out of range or an unusable score, FloatingPointError where
+    an importance is not finite.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold: {threshold}; allowed: above 0, at most 1")
@@ -75,12 +80,16 @@ def search(
     drop = max(1, round(step * heads))
     mask = np.ones(grid, dtype=bool)
     current = score(mask)
+    if not (np.isfinite(current) and current >= 0):
+        raise InputError(f"score: the unpruned encoder has {current}; allowed: a finite number from 0")
     threshold_score = threshold * current
     steps: list[Step] = []
     while True:
         accepted = current >= threshold_score
         goes_on = accepted and mask.sum() > drop
         weights = np.where(mask, importance(gradients(mask)), np.nan) if goes_on else None
+        if weights is not None and not np.isfinite(weights[mask]).all():
+            raise FloatingPointError(f"importance is not finite with {mask.sum()} heads left")
         steps.append(Step(mask, current, accepted, weights))
         if weights is None:
             return Search(tuple(steps), threshold_score)

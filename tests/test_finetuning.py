@@ -360,7 +360,9 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_examples():
     model = random_encoder(dtype=torch.float32)
     with torch.no_grad():
         model.base_model.embeddings.word_embeddings.weight[2] = float("nan")
-    with pytest.raises(FloatingPointError, match=r"loss is nan in the batch of examples \[.*'x7'"):
+    with pytest.raises(
+        FloatingPointError, match=r"loss nan, gradient norm nan in the batch of examples \[.*'x7'"
+    ):
         finetune(model, replace(train, input_ids=tuple(poisoned)), **USUAL)
     for name, parameter in model.named_parameters():  # the step was not taken
         if "word_embeddings" not in name:

@@ -57,13 +57,13 @@ def reference(model, train, evaluation, train_mask=None, evaluation_mask=None):
     return np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0), dot, norms
 
 
-def check(scores: Scores, expected, tolerance: float) -> None:
-    """Cosines within the tolerance; dot products too, relative to the product of the norms."""
+def check(scores: Scores, expected, tolerance: float, dot_tolerance: float | None = None) -> None:
+    """Cosines within the tolerance; dot products too (or their own), relative to the product of norms."""
     cosine, dot, norms = expected
     assert scores.cosine.shape == scores.dot.shape == cosine.shape
     assert scores.cosine.dtype == scores.dot.dtype == np.float32
     np.testing.assert_allclose(scores.cosine, cosine, rtol=0, atol=tolerance)
-    assert (np.abs(scores.dot - dot) <= tolerance * norms).all()
+    assert (np.abs(scores.dot - dot) <= (dot_tolerance or tolerance) * norms).all()
 
 
 PER_EXAMPLE = [np.random.default_rng(seed).random((n, *GRID)) < 0.6 for seed, n in ((0, 9), (1, 6))]
@@ -126,8 +126,16 @@ def test_repeated_pieces_and_an_example_with_itself():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_padding_piece_within_a_text_has_no_gradient_as_in_autograd(kind):
+    model, examples = random_encoder(kind), random_examples(6, lengths=(3, 9))
+    for ids in examples.input_ids:
+        ids[1] = model.config.pad_token_id
+    check(influence(model, examples, examples), reference(model, examples, examples), FLOAT32 + 1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_confident_examples_are_as_exact_as_others(kind):
-    """Fine-tuned encoders have losses of 1e-3 to 1e-5: p - 1 in float32 would lose the gradient's direction."""
+    """At losses of 1e-3 to 1e-5, usual after fine-tuning, p - 1 in float32 loses the gradient's direction."""
     model = random_encoder(kind, dtype=torch.float32)
     examples = random_examples(16)
     with torch.no_grad():
@@ -138,7 +146,9 @@ def test_confident_examples_are_as_exact_as_others(kind):
         losses = [loss_of_one(model.double(), examples, i).item() for i in range(16)]
     assert min(losses) > 1e-6 and np.median(losses) < 1e-2
     model.float()
-    check(influence(model, examples, examples), reference(model, examples, examples), 1e-5)
+    # The length of such a gradient is e^-logit: the forward pass's own float32 rounding of logits of tens
+    # moves it by some 1e-5, whatever the code. Its direction, and so the cosine, is exact.
+    check(influence(model, examples, examples), reference(model, examples, examples), 1e-5, 1e-4)
 
 
 def test_both_forms_are_taken_in_one_encoder(monkeypatch):
@@ -174,11 +184,10 @@ def test_weight_products_equal_explicit_matrices(shape, seed):
         )
         for k, s in ((n, t), (m, u))
     )
-    weights = [
-        np.array([sum(np.outer(g, x) for g, x in zip(f.grads[i].numpy(), f.inputs[i].numpy(), strict=True)).ravel()
-                  for i in range(len(f.grads))])
-        for f in (a, b)
-    ]  # fmt: skip
+    weights = []
+    for f in (a, b):
+        outer = f.grads.numpy()[:, :, :, None] * f.inputs.numpy()[:, :, None, :]  # (batch, tokens, out, in)
+        weights.append(outer.sum(axis=1).reshape(len(outer), -1))
     np.testing.assert_allclose(_dense(a), weights[0], atol=1e-12)
     np.testing.assert_allclose(_weight_products(a, b), weights[0] @ weights[1].T, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(_weight_squares(a), (weights[0] ** 2).sum(1), rtol=1e-10, atol=1e-10)
@@ -217,18 +226,14 @@ def test_squares_of_gradients_that_cancel_are_never_negative(seed, pieces):
 
 
 def test_gradients_that_cancel_do_not_stop_the_run():
-    """Keys of equal tokens: attention cannot tell them apart, and the gradient of their weight is zero."""
-    for seed in range(5):
-        model = random_encoder("xlm-roberta", dtype=torch.float32, seed=seed).requires_grad_(False)
+    """Keys of almost equal tokens: almost the same gradient with opposite signs, and nothing else trains."""
+    for seed in range(10):
+        model = random_encoder("xlm-roberta", dtype=torch.float32, seed=seed, hidden=48).requires_grad_(False)
         with torch.no_grad():
-            model.base_model.embeddings.position_embeddings.weight.zero_()
+            model.base_model.embeddings.position_embeddings.weight *= 1e-4
         model.base_model.encoder.layer[0].attention.self.key.weight.requires_grad_(True)
         examples = replace(random_examples(8), input_ids=tuple(np.full(3, piece) for piece in range(4, 12)))
         assert np.isfinite(influence(model, examples, examples).cosine).all()
-
-
-def interpolated(model, names_to_scale: float) -> dict[str, torch.Tensor]:
-    return {name: value * names_to_scale for name, value in model.state_dict().items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -425,24 +430,20 @@ def test_masked_heads_take_no_part():
 
 def live_bytes() -> int:
     gc.collect()
-    storages = {}
-    for thing in gc.get_objects():
-        if type(thing) in (torch.Tensor, nn.Parameter):
-            storage = thing.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
+    tensors = [x for x in gc.get_objects() if type(x) in (torch.Tensor, nn.Parameter)]
+    return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}.values())
 
 
 def test_memory_does_not_grow_with_the_number_of_training_examples():
-    """Bytes of live tensors at the start of each forward pass: what is kept from one batch to the next."""
+    """Live tensors when an early training batch enters the encoder, and when the last one does."""
     model, evaluation = random_encoder(dtype=torch.float32), random_examples(4, lengths=(8, 8))
-    peaks = []
-    for count in (8, 64):
-        train, seen = random_examples(count, lengths=(8, 8)), []
-        handle = model.register_forward_pre_hook(lambda *_, seen=seen: seen.append(live_bytes()))
-        influence(model, train, evaluation, batch_size=4)
-        handle.remove()
-        assert len(seen) == 1 + count // 4
-        peaks.append(max(seen))
-        assert max(seen[3:], default=0) <= max(seen[:3])
-    assert peaks[1] <= peaks[0]
+    train, calls, live = random_examples(80, lengths=(8, 8)), [], []
+
+    def see(*_):
+        calls.append(1)
+        if len(calls) in (4, 21):
+            live.append(live_bytes())
+
+    model.register_forward_pre_hook(see)
+    influence(model, train, evaluation, batch_size=4)
+    assert len(calls) == 21 and live[0] == live[1]

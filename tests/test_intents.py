@@ -57,9 +57,7 @@ def test_expansion_equals_the_written_out_language() -> None:
         "lights off now",
     }
     level = {"range": {"from": 10, "to": 20, "step": 5}}
-    assert every("to {level}[%]", level=level) == {
-        f"to {n}{end}" for n in (10, 15, 20) for end in ("", "%")
-    }
+    assert every("to {level}[%]", level=level) == {f"to {n}{end}" for n in (10, 15, 20) for end in ("", "%")}
     color = {"values": [{"in": "(bright|dark) red", "out": 1}, "blue"]}
     assert every("{color}", color=color) == {"bright red", "dark red", "blue"}
 
@@ -120,9 +118,7 @@ def test_labels_are_shared_and_balanced(sampled) -> None:
     assert len(labels) == 10
     assert set(labels) == set.intersection(*(set(intents.rich_intents(x)) for x in LANGUAGES))
     for split, rows in splits.items():
-        assert [row["language"] for row in rows] == [
-            x for x in LANGUAGES for _ in range(SIZES[split])
-        ]
+        assert [row["language"] for row in rows] == [x for x in LANGUAGES for _ in range(SIZES[split])]
         counts = Counter((row["language"], row["label"]) for row in rows)
         assert set(counts.values()) <= {SIZES[split] // 10, SIZES[split] // 10 + 1}
         assert len({row["id"] for row in rows}) == len(rows)

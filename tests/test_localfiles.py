@@ -21,9 +21,7 @@ PAIRS = Layout(
     columns=("premise", "hypothesis", "label"),
 )
 NAMES = ("entailment", "neutral", "contradiction")
-OWN = Layout(
-    text="text", label="label", text_pair="text_pair", id="id", optional=("text_pair", "id")
-)
+OWN = Layout(text="text", label="label", text_pair="text_pair", id="id", optional=("text_pair", "id"))
 WITH_ID = Layout(text="sentence", label="polarity", id="id", columns=("id", "polarity", "sentence"))
 
 
@@ -218,9 +216,7 @@ def test_load_qualifies_ids_and_describes_the_division(tmp_path: Path) -> None:
     layout = Layout(**{**vars(PAIRS), "block": 3})
     pools, aligned, source = load(tmp_path, ["en", "de"], layout, NAMES, aligned=True)
     assert aligned
-    assert source == (
-        "local files; train is test.*.tsv; dev, test are disjoint parts (50/50 %) of dev.*.tsv"
-    )
+    assert source == ("local files; train is test.*.tsv; dev, test are disjoint parts (50/50 %) of dev.*.tsv")
     assert {k: len(v) for k, v in pools.items() if k[0] == "de"} == {
         ("de", "train"): 90,
         ("de", "dev"): 30,

@@ -38,11 +38,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
     for language, seed in itertools.product(codes, ids):
         order = np.argsort((base + 0.8 * rng.random((12, 12))).ravel())
         masks[language, seed] = order[: rng.integers(50, 100)]
-    heads = [
-        (s, t, h // 12 + 1, h % 12 + 1, h in kept)
-        for (t, s), kept in masks.items()
-        for h in range(144)
-    ]
+    heads = [(s, t, h // 12 + 1, h % 12 + 1, h in kept) for (t, s), kept in masks.items() for h in range(144)]
     overlap = []
     for (a, i), (b, j) in itertools.combinations(masks, 2):
         x, y = set(masks[a, i]), set(masks[b, j])
@@ -60,9 +56,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
     rows = [("none", "")] + [(kind, t) for kind in ("language", "random") for t in codes]
     accuracies = [
         (s, c, kind, mask, t, split, 0.6 + 0.1 * (mask in ("", t)) + 0.05 * rng.random(), 500)
-        for s, c, (kind, mask), t, split in itertools.product(
-            ids, CONDITIONS, rows, codes, ["dev", "test"]
-        )
+        for s, c, (kind, mask), t, split in itertools.product(ids, CONDITIONS, rows, codes, ["dev", "test"])
     ]
     shares, changes, deltas, influences = [], [], [], []
     for c, kind, g, t in itertools.product(CONDITIONS, KINDS, ["evaluation", "own"], codes):
@@ -90,8 +84,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
     columns = {
         "head_masks": "seed language layer head kept",
         "mask_overlap": "seed_a language_a seed_b language_b kept_a kept_b heads jaccard chance",
-        "pruning_trajectories": "seed language step heads_left heads dev_score threshold_score "
-        "accepted",
+        "pruning_trajectories": "seed language step heads_left heads dev_score threshold_score accepted",
         "accuracy": "seed condition mask_kind mask_language language split accuracy examples",
         "in_language_share": "seed condition mask_kind train_gradient score language measure "
         "value low high chance examples",
@@ -356,9 +349,7 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
         (b"HEADER\nsft,own,\xff,BASE,1,0,2,9\n", "not a CSV in UTF-8"),
     ],
 )
-def test_bad_csv_is_one_line_with_file_and_place(
-    content: bytes, message: str, tmp_path: Path
-) -> None:
+def test_bad_csv_is_one_line_with_file_and_place(content: bytes, message: str, tmp_path: Path) -> None:
     header = b"condition,train_gradient,language,baseline,value,low,high,examples"
     path = tmp_path / "share_change.csv"
     path.write_bytes(content.replace(b"HEADER", header).replace(b"BASE", b'"full, no mask"'))

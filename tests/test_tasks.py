@@ -23,9 +23,7 @@ from modspec.errors import InputError
 from modspec.tasks import SPLITS, TASKS, Task, available_languages, load_task, stratified
 
 SHARED = Path(
-    os.environ.get(
-        "MODSPEC_SHARED_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
-    )
+    os.environ.get("MODSPEC_SHARED_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
 )
 needs_shared_data = pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
 
@@ -110,9 +108,7 @@ def test_pawsx_from_shared_data() -> None:
     for row in task.data["test"].to_list():
         if row["language"] == "ko":
             cells = stored[row["group"].removeprefix("dev-")]
-            assert [row["text"], row["text_pair"], str(row["label"])] == [
-                c.strip() for c in cells[1:]
-            ]
+            assert [row["text"], row["text_pair"], str(row["label"])] == [c.strip() for c in cells[1:]]
 
 
 @needs_shared_data
@@ -145,13 +141,9 @@ def test_dev_and_test_pools_are_the_same_for_every_seed() -> None:
 
 @needs_shared_data
 def test_too_few_examples_says_how_many_there_are() -> None:
-    with pytest.raises(
-        InputError, match="train_per_language: 6000, but en, de share 5010 examples"
-    ):
+    with pytest.raises(InputError, match="train_per_language: 6000, but en, de share 5010 examples"):
         load("xnli", ["en", "de"], 6000, data_dir=SHARED / "xnli")
-    with pytest.raises(
-        InputError, match="train_per_language: 2000, but de has 1968 examples for t"
-    ):
+    with pytest.raises(InputError, match="train_per_language: 2000, but de has 1968 examples for t"):
         load("pawsx", ["de"], 2000, data_dir=SHARED / "pawsx", parallel=False)
 
 
@@ -169,9 +161,7 @@ def own_data(directory: Path, with_ids: bool, languages: tuple[str, ...] = ("en"
         )
         if with_ids:
             frame["id"] = range(60)
-        frame.sample(frac=1, random_state=len(language)).to_csv(
-            directory / f"{language}.csv", index=False
-        )
+        frame.sample(frac=1, random_state=len(language)).to_csv(directory / f"{language}.csv", index=False)
     return directory
 
 
@@ -255,8 +245,7 @@ def hub_rows(source: hubfiles.HubSource, language: str, split: str) -> datasets.
             }
         )
         rows = [
-            {"premise": f"{language} {split} {i}", "hypothesis": f"h{i}", "label": i % 3}
-            for i in numbers
+            {"premise": f"{language} {split} {i}", "hypothesis": f"h{i}", "label": i % 3} for i in numbers
         ]
         return datasets.Dataset.from_list(rows, features=features)
     if source.path == "google-research-datasets/paws-x":
@@ -324,9 +313,7 @@ def test_marc_from_the_hub_is_shuffled_and_balanced(monkeypatch: pytest.MonkeyPa
 def test_hub_shapes_that_are_not_as_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = hub_rows(TASKS["xnli"].hub, "en", "train")
     monkeypatch.setattr(hubfiles, "load_dataset", lambda *_: rows.remove_columns("hypothesis"))
-    with pytest.raises(
-        InputError, match="facebook/xnli en train: lacks hypothesis; has premise, l"
-    ):
+    with pytest.raises(InputError, match="facebook/xnli en train: lacks hypothesis; has premise, l"):
         load("xnli", ["en"])
     odd = datasets.Dataset.from_list([{"premise": "a", "hypothesis": "b", "label": -1}])
     monkeypatch.setattr(hubfiles, "load_dataset", lambda *_: odd)
@@ -423,9 +410,7 @@ def test_arguments(change: dict, message: str) -> None:
 
 
 def test_languages_of_a_directory(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="local lacks en in data_dir '.*'; there: none; expected a"
-    ):
+    with pytest.raises(InputError, match="local lacks en in data_dir '.*'; there: none; expected a"):
         load("local", ["en"], data_dir=tmp_path)
     own = own_data(tmp_path / "own", with_ids=False, languages=("sw", "en"))
     assert available_languages("local", own) == ("en", "sw")

@@ -143,9 +143,7 @@ def test_missing_wheel_is_reported(index: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_cache_root_follows_the_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MODSPEC_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert wheels.cache_root() == tmp_path / "modspec"
