@@ -47,7 +47,8 @@ RUN_NOTEBOOK = (
     "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
     "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
     f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
-    "{input.notebook} $part --parameters_yaml {params.job:q} && mv $part {output.notebook}"
+    "{input.notebook} $part --parameters_yaml {params.job:q} && "
+    f"{sys.executable} -m modspec.executed $part {{output.notebook}}"
 )
 
 # An artefact that was deleted takes its notebook with it, so that it is made again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ def score_all(material: Material) -> Path:
     p = material.parameters
     directory = influence_dir(p, p.condition, p.seed)
     passes = plan_passes(material)
+    _checkpoints(material, finetuning_dir(p, p.condition, p.seed))  # are they there?
 
     def make(building: Path) -> None:
         parts = {plan.name: score_pass(material, plan) for plan in passes}
@@ -188,19 +188,16 @@ def score_pass(material: Material, plan: Pass) -> Path:
     return resumable(part, made_by("influence", material, _inputs(p), unit=plan.name), make)
 
 
-def _checkpoints(material: Material, source: Path) -> Iterator[Checkpoint]:
+def _checkpoints(material: Material, source: Path) -> list[Checkpoint]:
     """The chosen checkpoints of a fine-tuning run, with their epoch's mean learning rate as eta."""
-    history = pd.read_parquet(source / "history.parquet")
-    if material.parameters.checkpoints == "last":
-        history = history.tail(1)
-    for epoch in history.itertuples():
-        file = source / checkpoint_file(epoch.epoch)
-        if not file.exists():
-            raise InputError(
-                f"checkpoints: {material.parameters.checkpoints!r}, but {file.name} was not kept; "
-                "allowed: 'last', or stage 2 with keep_checkpoints: all"
-            )
-        yield Checkpoint(partial(load_checkpoint, file=file), epoch.learning_rate)
+    chosen = material.parameters.checkpoints
+    rates = pd.read_parquet(source / "history.parquet").set_index("epoch")["learning_rate"]
+    epochs = {"last": rates.index[-1:], "all": rates.index}.get(chosen, chosen)
+    files = {epoch: source / checkpoint_file(epoch) for epoch in epochs}
+    if missing := [epoch for epoch, file in files.items() if not file.exists()]:
+        kept = [epoch for epoch in rates.index if (source / checkpoint_file(epoch)).exists()]
+        raise InputError(f"checkpoints: epoch {missing[0]} is not in {source}; allowed: {kept}, or 'last'")
+    return [Checkpoint(partial(load_checkpoint, file=file), rates[epoch]) for epoch, file in files.items()]
 
 
 def strongest(material: Material, directory: Path, *, count: int = 3) -> pd.DataFrame:

@@ -87,7 +87,7 @@ class DataParameters(Parameters):
     data_dir: str | None = Field(None, description="directory of local files; None: the task's own source")
     languages: Languages = Field(("en", "de", "fr", "es", "ru"), description="language codes")
     encoder: str = Field("e5-small", description="e5-small, tiny, a hub id, or a local directory")
-    train_per_language: Positive = Field(80, description="training examples a language")
+    train_per_language: Positive = Field(64, description="training examples a language")
     dev_per_language: Positive = Field(60, description="dev examples a language")
     test_per_language: Positive = Field(40, description="test examples a language")
     parallel: bool = Field(True, description="parallel tasks: the same pairs in every language")
@@ -114,7 +114,7 @@ class SearchParameters(DataParameters):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
     step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
-    importance_examples: Positive = Field(80, description="training examples that importance averages")
+    importance_examples: Positive = Field(64, description="training examples that importance averages")
     inherited: bool = Field(True, description="also search with the importance that inherited code computes")
 
     @model_validator(mode="after")
@@ -135,16 +135,18 @@ class FinetuningParameters(DataParameters):
     batch_size: Positive = 16
     learning_rate: Rate = 0.0002
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    keep_checkpoints: Literal["last", "all"] = Field("last", description="epochs to keep the weights of")
+    keep_checkpoints: Literal["last", "all"] = Field("all", description="epochs whose weights are kept")
 
 
 class InfluenceParameters(DataParameters):
     """Stage 3: which training examples each prediction is owed to."""
 
     condition: Condition = Field("full", description="the classifier to score: full, sft or sft_random")
-    checkpoints: Literal["last", "all"] = Field("last", description="of the epochs' checkpoints")
-    evaluation_per_language: Positive = Field(8, description="test examples a language that are scored")
-    top_k: Positive = Field(50, description="number of proponents and of opponents")
+    checkpoints: Literal["last", "all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        "last", description="epochs that TracIn sums over: last, all, or a list"
+    )
+    evaluation_per_language: Positive = Field(6, description="test examples a language that are scored")
+    top_k: Positive = Field(40, description="number of proponents and of opponents")
     mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
         ("none", "own", "other_language", "other_seed", "random"),
         description="masks that evaluation examples are scored under",
@@ -202,7 +204,9 @@ STAGES: Mapping[str, type[Parameters]] = {
 def _one_line(error: ValidationError, model: type[Parameters]) -> str:
     """The first problem as ``parameter: value; allowed: …``."""
     problem = error.errors()[0]
-    name, value = ".".join(map(str, problem["loc"])), problem["input"]
+    # The name, and the place in a list; not which member of a union was tried.
+    name = ".".join(str(part) for i, part in enumerate(problem["loc"]) if i == 0 or isinstance(part, int))
+    value = problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"{name}: {value!r} is not a parameter of this stage; allowed: {_names(name, model)}"
     if problem["type"] == "value_error":

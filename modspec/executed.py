@@ -1,0 +1,48 @@
+"""Executed notebooks as a reader wants them: progress bars shrunk to their last state.
+
+papermill stores every refresh of a bar. ``python -m modspec.executed RAW TIDY`` is how the workflow puts an
+executed notebook in its place, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+
+
+def settled(text: str) -> str:
+    """What a terminal shows in the end: of each line, what follows its last carriage return."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Merge each cell's adjacent pieces of one stream and settle them; in place, and returned."""
+    for cell in notebook.cells:
+        outputs: list[nbformat.NotebookNode] = []
+        for output in cell.get("outputs", []):
+            last = outputs[-1] if outputs else None
+            if last and output.output_type == last.output_type == "stream" and output.name == last.name:
+                last.text += output.text
+            else:
+                outputs.append(output)
+        for output in outputs:
+            if output.output_type == "stream":
+                output.text = settled(output.text)
+        if cell.cell_type == "code":
+            cell.outputs = outputs
+    return notebook
+
+
+def main(raw: str, tidied: str) -> None:
+    """Read ``raw``, write ``tidied`` atomically, remove ``raw``."""
+    part = Path(f"{tidied}.part")
+    nbformat.write(tidy(nbformat.read(raw, as_version=4)), part)
+    os.replace(part, tidied)
+    os.remove(raw)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

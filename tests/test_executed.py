@@ -1,0 +1,29 @@
+"""Progress bars end as one line, and nothing else of an executed notebook is touched."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from modspec.executed import settled
+
+
+def test_a_line_shows_what_follows_its_last_carriage_return() -> None:
+    assert settled("a\r  0%\r 50%\r100%\nnext\r\n\rdone\r") == "100%\nnext\ndone"
+    assert settled("no bars\n") == "no bars\n"
+
+
+def test_the_command_tidies_and_moves(tmp_path: Path) -> None:
+    bar = [new_output("stream", name="stderr", text=f"\r{i}%") for i in (0, 50, 100)]
+    table = new_output("display_data", data={"text/plain": "table"})
+    said = new_output("stream", name="stdout", text="said\n")
+    outputs = [*bar, new_output("stream", name="stderr", text="\n"), said, table, said]
+    cells = [new_markdown_cell("text"), new_code_cell("1", outputs=outputs, execution_count=1)]
+    raw, tidied = tmp_path / "raw.ipynb", tmp_path / "tidy.ipynb"
+    nbformat.write(new_notebook(cells=cells), raw)
+    subprocess.run([sys.executable, "-m", "modspec.executed", raw, tidied], check=True)
+    shown = nbformat.read(tidied, as_version=4).cells[1].outputs
+    assert [o.get("text") or o.data["text/plain"] for o in shown] == ["100%\n", "said\n", "table", "said\n"]
+    assert [p.name for p in tmp_path.iterdir()] == ["tidy.ipynb"]
