@@ -61,6 +61,13 @@ for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
 
 rule all:
     input:
+        expand(f"{RUN}/notebooks/01_subnetwork_search-seed{{seed}}.ipynb", seed=study.seeds),
+        expand(
+            f"{RUN}/notebooks/{{notebook}}-{{condition}}-seed{{seed}}.ipynb",
+            notebook=["02_finetuning", "03_influence_scoring"],
+            condition=study.conditions,
+            seed=study.seeds,
+        ),
         f"{RUN}/notebooks/04_figures.ipynb",
         f"{FIGURES}/provenance.json",
 
