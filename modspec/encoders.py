@@ -36,10 +36,10 @@ from transformers.utils import logging as transformers_logging
 
 from modspec import e5, hub, wheels
 from modspec.errors import InputError
+from modspec.heads import GATED_MODEL_TYPES
 from modspec.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
 from modspec.vocabulary import check_kept, trim, trim_config
 
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 ATTENTIONS = ("eager", "sdpa")
 
 
@@ -195,9 +195,10 @@ def _hub_model(name: str, num_labels: int, attention: str) -> tuple[PreTrainedMo
 
 def _hub_config(name: str) -> PreTrainedConfig:
     config = _from_hub(AutoConfig.from_pretrained, name)
-    if config.model_type not in MODEL_TYPES:
+    if config.model_type not in GATED_MODEL_TYPES:
         raise InputError(
-            f"encoder: {name!r} has model_type {config.model_type!r}; allowed are {', '.join(MODEL_TYPES)}"
+            f"encoder: {name!r} has model_type {config.model_type!r}; "
+            f"allowed are {', '.join(GATED_MODEL_TYPES)}"
         )
     return config
 

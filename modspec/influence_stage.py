@@ -6,10 +6,12 @@ import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedModel
 
 from modspec.errors import InputError
 from modspec.influence import Checkpoint, influence
@@ -31,11 +33,16 @@ def score_all(material: Material) -> Path:
     """
     p = material.parameters
     directory = influence_dir(p, p.condition, p.seed)
+    origin = made_by("influence", material, _inputs(p))
     passes = plan_passes(material)
-    _checkpoints(material, finetuning_dir(p, p.condition, p.seed))  # are they there?
+    checkpoints = _checkpoints(material, finetuning_dir(p, p.condition, p.seed))
 
     def make(building: Path) -> None:
-        parts = {plan.name: score_pass(material, plan) for plan in passes}
+        model = material.new_classifier()
+        parts = {
+            plan.name: score_pass(material, plan, model, checkpoints, origin | {"unit": plan.name})
+            for plan in passes
+        }
         scores = {
             f"{name}/{score}": values
             for name, part in parts.items()
@@ -50,7 +57,7 @@ def score_all(material: Material) -> Path:
         rows = {"id": train.ids, "language": train.languages, "label": labels, "group": train.groups}
         pd.DataFrame(rows).to_parquet(building / "train.parquet", index=False)
 
-    resumable(directory, made_by("influence", material, _inputs(p)), make)
+    resumable(directory, origin, make)
     shutil.rmtree(parts_dir(directory), ignore_errors=True)
     return directory
 
@@ -139,23 +146,28 @@ def _columns(
     return kinds, (language,) * len(kinds), positions
 
 
-def score_pass(material: Material, plan: Pass) -> Path:
+def score_pass(
+    material: Material,
+    plan: Pass,
+    model: PreTrainedModel,
+    checkpoints: list[Checkpoint],
+    origin: dict[str, Any],
+) -> Path:
     """TracIn scores of one pass; returns the part's directory.
 
     Files: ``scores.safetensors`` (cosine and dot, float32 of shape (train, columns)),
     ``columns.parquet``, ``statistics.parquet`` (see ``modspec.specialization``).
     """
     p = material.parameters
-    source = finetuning_dir(p, p.condition, p.seed)
 
     def make(building: Path) -> None:
         train = material.examples["train"]
         evaluation = material.examples["test"].take(plan.positions)
         scores = influence(
-            material.new_classifier(),
+            model,
             train,
             evaluation,
-            checkpoints=_checkpoints(material, source),
+            checkpoints=checkpoints,
             train_mask=plan.train_mask,
             evaluation_mask=plan.evaluation_mask,
             batch_size=p.batch_size,
@@ -185,7 +197,7 @@ def score_pass(material: Material, plan: Pass) -> Path:
         ).to_parquet(building / "statistics.parquet", index=False)
 
     part = parts_dir(influence_dir(p, p.condition, p.seed)) / plan.name
-    return resumable(part, made_by("influence", material, _inputs(p), unit=plan.name), make)
+    return resumable(part, origin, make)
 
 
 def _checkpoints(material: Material, source: Path) -> list[Checkpoint]:

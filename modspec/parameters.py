@@ -87,9 +87,9 @@ class DataParameters(Parameters):
     data_dir: str | None = Field(None, description="directory of local files; None: the task's own source")
     languages: Languages = Field(("en", "de", "fr", "es", "ru"), description="language codes")
     encoder: str = Field("e5-small", description="e5-small, tiny, a hub id, or a local directory")
-    train_per_language: Positive = Field(64, description="training examples a language")
-    dev_per_language: Positive = Field(60, description="dev examples a language")
-    test_per_language: Positive = Field(40, description="test examples a language")
+    train_per_language: Positive = Field(52, description="training examples a language")
+    dev_per_language: Positive = Field(50, description="dev examples a language")
+    test_per_language: Positive = Field(30, description="test examples a language")
     parallel: bool = Field(True, description="parallel tasks: the same pairs in every language")
     data_seed: Seed = Field(0, description="seed of sampling, common to all runs of a study")
     max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="pieces a text (pair)")
@@ -114,7 +114,7 @@ class SearchParameters(DataParameters):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
     step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
-    importance_examples: Positive = Field(64, description="training examples that importance averages")
+    importance_examples: Positive = Field(52, description="training examples that importance averages")
     inherited: bool = Field(True, description="also search with the importance that inherited code computes")
 
     @model_validator(mode="after")
@@ -146,7 +146,7 @@ class InfluenceParameters(DataParameters):
         "last", description="epochs that TracIn sums over: last, all, or a list"
     )
     evaluation_per_language: Positive = Field(6, description="test examples a language that are scored")
-    top_k: Positive = Field(40, description="number of proponents and of opponents")
+    top_k: Positive = Field(30, description="number of proponents and of opponents")
     mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
         ("none", "own", "other_language", "other_seed", "random"),
         description="masks that evaluation examples are scored under",

@@ -138,7 +138,8 @@ def test_papermill_alone_continues_from_stage_one(project: Path, tmp_path: Path)
     ]
     out = tmp_path / "out.ipynb"
     notebook = "notebooks/02_finetuning.ipynb"
-    run(project, "papermill", notebook, str(out), *common, *sizes, "-p", "epochs", "1")
+    # Also from the notebooks' own folder, as JupyterLab starts them.
+    run(project, "papermill", "--cwd", "notebooks", notebook, str(out), *common, *sizes, "-p", "epochs", "1")
     accuracy = project / "runs" / "test" / "finetuning" / "full-seed0"
     assert artifacts.read_manifest(accuracy)["made_by"]["parameters"]["epochs"] == 1
 
