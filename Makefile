@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study test lint lab figures environment constraints
+.PHONY: help study test lint lab figures publish environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -42,6 +42,10 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 
 figures: $(INSTALLED)  ## redraw every figure from its CSV
 	@$(RUN) modspec.plotting figures
+
+publish:  ## keep the executed notebooks of preset PRESET in the repository
+	@mkdir -p notebooks/executed/$(PRESET)
+	cp runs/$(PRESET)/notebooks/*.ipynb notebooks/executed/$(PRESET)/
 
 environment: $(INSTALLED)  ## generate environment.yml from pyproject.toml
 	@$(RUN) pyproject2conda project --overwrite force

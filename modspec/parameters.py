@@ -87,7 +87,7 @@ class DataParameters(Parameters):
     data_dir: str | None = Field(None, description="directory of local files; None: the task's own source")
     languages: Languages = Field(("en", "de", "fr", "es", "ru"), description="language codes")
     encoder: str = Field("e5-small", description="e5-small, tiny, a hub id, or a local directory")
-    train_per_language: Positive = Field(52, description="training examples a language")
+    train_per_language: Positive = Field(44, description="training examples a language")
     dev_per_language: Positive = Field(50, description="dev examples a language")
     test_per_language: Positive = Field(30, description="test examples a language")
     parallel: bool = Field(True, description="parallel tasks: the same pairs in every language")
@@ -114,7 +114,7 @@ class SearchParameters(DataParameters):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
     step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
-    importance_examples: Positive = Field(52, description="training examples that importance averages")
+    importance_examples: Positive = Field(44, description="training examples that importance averages")
     inherited: bool = Field(True, description="also search with the importance that inherited code computes")
 
     @model_validator(mode="after")

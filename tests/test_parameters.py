@@ -28,7 +28,7 @@ WRONG = [
         {"condition": "sparse"},
         "condition: 'sparse' (str); allowed: 'full', 'sft' or 'sft_random'",
     ),
-    ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 260 training examples"),
+    ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
     ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),
     ("influence", {"mask_kinds": ["own"]}, "mask_kinds: ['own']; allowed: any that include 'none'"),
     ("influence", {"checkpoints": "first"}, "checkpoints: 'first' (str); allowed: 'last' or 'all'"),
