@@ -18,7 +18,15 @@ from modspec.influence import Checkpoint, influence
 from modspec.layout import checkpoint_file, finetuning_dir, influence_dir, parts_dir, search_dir
 from modspec.parameters import InfluenceParameters
 from modspec.specialization import example_statistics
-from modspec.study import Material, load_checkpoint, made_by, masks_in_force, random_masks, resumable
+from modspec.study import (
+    Material,
+    check_origin,
+    load_checkpoint,
+    made_by,
+    masks_in_force,
+    random_masks,
+    resumable,
+)
 
 # Added to the seed for random masks that are not those that sft_random trains under.
 RANDOM_DRAW = 1000
@@ -33,6 +41,7 @@ def score_all(material: Material) -> Path:
     """
     p = material.parameters
     directory = influence_dir(p, p.condition, p.seed)
+    check_origin(material, finetuning_dir(p, p.condition, p.seed))
     origin = made_by("influence", material, _inputs(p))
     passes = plan_passes(material)
     checkpoints = _checkpoints(material, finetuning_dir(p, p.condition, p.seed))

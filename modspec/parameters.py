@@ -131,8 +131,8 @@ class FinetuningParameters(DataParameters):
     """Stage 2: one classifier over all languages."""
 
     condition: Condition = Field("full", description="full, sft (own masks) or sft_random (random masks)")
-    epochs: Positive = 5
-    batch_size: Positive = 16
+    epochs: Positive = 7
+    batch_size: Positive = 8
     learning_rate: Rate = 0.0002
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     keep_checkpoints: Literal["last", "all"] = Field("all", description="epochs whose weights are kept")
@@ -170,6 +170,12 @@ class InfluenceParameters(DataParameters):
             raise ValueError(
                 f"evaluation_per_language: {self.evaluation_per_language}; "
                 f"allowed: at most test_per_language = {self.test_per_language}"
+            )
+        controls = [kind for kind in self.mask_kinds if kind in ("other_seed", "random")]
+        if controls and "evaluation" not in self.train_gradients:
+            raise ValueError(
+                f"train_gradients: {list(self.train_gradients)}; allowed: any that include 'evaluation', "
+                f"under which mask_kinds {controls} are scored"
             )
         if "none" not in self.mask_kinds:
             raise ValueError(

@@ -116,24 +116,29 @@ def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path]
     return directory
 
 
+def check_origin(material: Material, directory: Path) -> None:
+    """Raises InputError if an earlier stage's artefact is absent or damaged, or of other data or encoder."""
+    origin = artifacts.read_manifest(directory)["made_by"]
+    for name, value in material.fingerprints.items():
+        if origin[name] != value:
+            raise InputError(
+                f"{directory}: was made from another {name} (task, languages, sizes, data_seed or encoder "
+                "differ); run its stage again with these parameters"
+            )
+
+
 # Masks.
 
 
 def searched_masks(material: Material, seed: int) -> Masks:
     """Every language's mask as stage 1 found it with this seed.
 
-    Raises InputError where stage 1 has not run, or ran on other data, another encoder or languages.
+    Raises InputError where stage 1 has not run, or ran on other data or another encoder.
     """
-    p = material.parameters
-    directory = search_dir(p, seed)
-    origin = artifacts.read_manifest(directory)["made_by"]
-    for name, value in material.fingerprints.items():
-        if origin[name] != value:
-            raise InputError(
-                f"{directory}: was made from another {name}; run stage 1 again with these parameters"
-            )
+    directory = search_dir(material.parameters, seed)
+    check_origin(material, directory)
     masks = load_masks(directory / "masks.safetensors")
-    return {language: masks[language] for language in p.languages}
+    return {language: masks[language] for language in material.parameters.languages}
 
 
 def random_masks(masks: Masks, seed: int) -> Masks:

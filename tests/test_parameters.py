@@ -31,6 +31,7 @@ WRONG = [
     ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
     ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),
     ("influence", {"mask_kinds": ["own"]}, "mask_kinds: ['own']; allowed: any that include 'none'"),
+    ("influence", {"train_gradients": ["own"]}, "train_gradients: ['own']; allowed: any that include"),
     ("influence", {"checkpoints": "first"}, "checkpoints: 'first' (str); allowed: 'last' or 'all'"),
     ("influence", {"checkpoints": [1, 0]}, "checkpoints"),
     ("influence", {"seed": 1}, "other_seed: 1; allowed: a searched seed other than seed = 1"),

@@ -150,6 +150,10 @@ def test_papermill_alone_continues_from_stage_one(project: Path, tmp_path: Path)
         in done.stdout
     )
 
+    done = run(project, "papermill", notebook, str(out), *common, "-p", "data_seed", "1", check=False)
+    assert done.returncode != 0
+    assert "search/seed0: was made from another data (task, languages, sizes" in done.stdout
+
     done = run(project, "papermill", notebook, str(out), *common, *sizes, "-p", "seed", "7", check=False)
     assert done.returncode != 0
     assert "search/seed7: no manifest.json; run the stage that makes it first" in done.stdout
