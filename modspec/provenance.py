@@ -37,7 +37,10 @@ def provenance() -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout and whether it had uncommitted changes; "unknown" outside a checkout."""
+    """Commit of the checkout and whether its sources had uncommitted changes; "unknown" outside one.
+
+    Published results are no sources: a study that redraws them does not make itself dirty.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -46,7 +49,8 @@ def git_state() -> dict[str, Any]:
         return done.stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        changes = git("status", "--porcelain", "--", ".", ":!figures", ":!notebooks/executed")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": "unknown"}
 
