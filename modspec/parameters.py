@@ -109,7 +109,7 @@ class SearchParameters(DataParameters):
     """Stage 1: a subnetwork for every language."""
 
     epochs: Positive = Field(8, description="of fine-tuning on the one language")
-    batch_size: Positive = 16
+    batch_size: Positive = 8
     learning_rate: Rate = 0.0003
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
