@@ -40,7 +40,7 @@ def test_every_parameter_is_in_its_row_of_the_table() -> None:
 
 def test_every_make_target_and_file_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make (\w+)", README)):
+    for target in set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for name in set(re.findall(r"`((?:modspec|notebooks|figures)/[\w./]+\w)`", README)):
         assert (ROOT / name).exists(), name
