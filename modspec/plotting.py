@@ -208,8 +208,9 @@ def accuracy(frame: pd.DataFrame) -> Figure:
         table.index = [f"{LEVELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
         heatmap(ax, table, form, "YlGnBu", norm)
         ax.set_title(LEVELS["condition"][condition])
+        own = "random" if condition == "sft_random" else "language"  # what it trained under
         for place, (kind, mask) in enumerate(rows):
-            if kind == "language" and mask in languages:
+            if kind == own and mask in languages:
                 outline(ax, place, languages.index(mask))
             if place and kind != rows[place - 1][0]:
                 ax.axhline(place, c="white", lw=3)
