@@ -6,6 +6,7 @@ would double the padding, and with it the cost of everything in this study.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -111,10 +112,19 @@ def collate(
     return batch
 
 
-def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Positions in batches of like length, shortest first: for passes whose order does not matter."""
+def sorted_batches(lengths: np.ndarray, batch_size: int, tokens: float = math.inf) -> list[np.ndarray]:
+    """Positions in batches of like length, shortest first: for passes whose order does not matter.
+
+    At most ``batch_size`` examples and, padded, ``tokens`` pieces a batch, but at least one example.
+    """
     order = np.argsort(lengths, kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    batches, start = [], 0
+    for end in range(1, len(order) + 1):
+        size = end + 1 - start
+        if end == len(order) or size > batch_size or size * lengths[order[end]] > tokens:
+            batches.append(order[start:end])
+            start = end
+    return batches
 
 
 def shuffled_batches(

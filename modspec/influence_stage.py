@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
+from modspec import artifacts
+from modspec.batches import Examples
 from modspec.errors import InputError
-from modspec.influence import Checkpoint, influence
+from modspec.influence import Arrays, Checkpoint, Group, Remember, Scores, influence
 from modspec.layout import checkpoint_file, finetuning_dir, influence_dir, parts_dir, search_dir
 from modspec.parameters import InfluenceParameters
 from modspec.specialization import example_statistics
@@ -37,7 +41,8 @@ def score_all(material: Material) -> Path:
 
     Files: ``scores.safetensors`` {pass/cosine, pass/dot}, float32 of shape (train, columns);
     ``columns.parquet`` (what a pass's columns are), ``train.parquet`` (what the rows are),
-    ``statistics.parquet`` (see :func:`modspec.specialization.example_statistics`).
+    ``statistics.parquet`` (see :func:`modspec.specialization.example_statistics`), ``parts.parquet`` (the
+    same for every part of the encoder alone, no mask; only with ``by_part``).
     """
     p = material.parameters
     directory = influence_dir(p, p.condition, p.seed)
@@ -61,6 +66,8 @@ def score_all(material: Material) -> Path:
         for table in ("columns.parquet", "statistics.parquet"):
             frames = [pd.read_parquet(part / table).assign(unit=name) for name, part in parts.items()]
             pd.concat(frames, ignore_index=True).to_parquet(building / table, index=False)
+        if p.by_part:
+            shutil.copy(parts["none"] / "parts.parquet", building / "parts.parquet")
         train = material.examples["train"]
         labels = [material.task.labels[i] for i in train.labels]
         rows = {"id": train.ids, "language": train.languages, "label": labels, "group": train.groups}
@@ -165,9 +172,13 @@ def score_pass(
     """TracIn scores of one pass; returns the part's directory.
 
     Files: ``scores.safetensors`` (cosine and dot, float32 of shape (train, columns)),
-    ``columns.parquet``, ``statistics.parquet`` (see ``modspec.specialization``).
+    ``columns.parquet``, ``statistics.parquet`` and, without masks, ``parts.parquet``. Says which path the
+    contraction took. A pass that was killed resumes after its last finished unit.
     """
     p = material.parameters
+    part = parts_dir(influence_dir(p, p.condition, p.seed)) / plan.name
+    units = part.with_name(f"{part.name}.units")
+    by_part = p.by_part and plan.name == "none"
 
     def make(building: Path) -> None:
         train = material.examples["train"]
@@ -179,9 +190,14 @@ def score_pass(
             checkpoints=checkpoints,
             train_mask=plan.train_mask,
             evaluation_mask=plan.evaluation_mask,
+            groups=by_part,
+            precision=torch.bfloat16 if p.score_precision == "bfloat16" else torch.float32,
             batch_size=p.batch_size,
+            memory=None if p.memory_gib is None else p.memory_gib * 2**30,
+            remember=_remembering(units, origin),
             progress=plan.name,
         )
+        print(f"{plan.name}: {scores.report}")
         by_name = {"cosine": scores.cosine, "dot": scores.dot}
         save_file(by_name, building / "scores.safetensors")
         columns = pd.DataFrame(
@@ -204,9 +220,49 @@ def score_pass(
         pd.concat(statistics, ignore_index=True).assign(
             train_gradient=plan.train_gradient, condition=p.condition, seed=p.seed
         ).to_parquet(building / "statistics.parquet", index=False)
+        if by_part:
+            parts = part_statistics(scores, train, evaluation, p.top_k)
+            parts.assign(condition=p.condition, seed=p.seed).to_parquet(
+                building / "parts.parquet", index=False
+            )
 
-    part = parts_dir(influence_dir(p, p.condition, p.seed)) / plan.name
-    return resumable(part, origin, make)
+    resumable(part, origin, make)
+    shutil.rmtree(units, ignore_errors=True)
+    return part
+
+
+def _remembering(directory: Path, origin: dict[str, Any]) -> Remember:
+    """Keep every finished unit of a pass as an artefact, and return it where it is already there."""
+
+    def remember(name: str, compute: Callable[[], Arrays]) -> Arrays:
+        unit = directory / name
+        made_by = origin | {"unit": f"{origin['unit']}/{name}"}
+        if not artifacts.is_current(unit, made_by):
+            with artifacts.writing(unit, made_by) as building:
+                save_file(dict(compute()), building / "scores.safetensors")
+        return load_file(unit / "scores.safetensors")
+
+    return remember
+
+
+def part_statistics(scores: Scores, train: Examples, evaluation: Examples, top_k: int) -> pd.DataFrame:
+    """Statistics of the cosine's contribution from each part of the encoder alone.
+
+    One row for each part, evaluation example and training language: part, layer and head (see
+    :class:`modspec.influence.Group`; a layer's heads also together, as part "attention"), and the columns of
+    :func:`modspec.specialization.example_statistics` but the AUC.
+    """
+    parts = dict(zip(scores.groups, scores.cosine_by_group, strict=True))
+    for layer in sorted({group.layer for group in scores.groups if group.part == "head"}):
+        heads = [v for group, v in parts.items() if group.part == "head" and group.layer == layer]
+        parts[Group("attention", layer)] = np.sum(heads, axis=0)
+    frames = [
+        example_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k)
+        .drop(columns="auc")
+        .assign(part=group.part, layer=group.layer, head=group.head)
+        for group, values in parts.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _checkpoints(material: Material, source: Path) -> list[Checkpoint]:

@@ -16,7 +16,8 @@ Masks = dict[str, np.ndarray]
 _DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
 _ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
 _MODEL = ("heads", "finetuning", "study", "layout")
-_PLOTS = ("plotting", "plotstyle", "tidy")
+_PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "parttables", "plotstyle", "tidy")
+_INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE = {
     "search": (*_DATA, *_ENCODER, *_MODEL, "importance", "subnetworks", "search_stage"),
@@ -26,7 +27,7 @@ CODE = {
         *_ENCODER,
         *_MODEL,
         "subnetworks",
-        "influence",
+        *(f"influence/{module}" for module in _INFLUENCE),
         "specialization",
         "influence_stage",
     ),

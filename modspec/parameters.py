@@ -25,7 +25,7 @@ Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
-PATHS_AND_HARDWARE = {"study_dir", "data_dir", "figures_dir", "device"}
+PATHS_AND_HARDWARE = {"study_dir", "data_dir", "figures_dir", "device", "memory_gib"}
 
 
 class Parameters(BaseModel):
@@ -95,7 +95,7 @@ class DataParameters(Parameters):
     max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="pieces a text (pair)")
     seed: Seed = Field(0, description="seed of initialisation, batches and dropout")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
-    precision: Precision = Field("auto", description="except of influence, which is float32")
+    precision: Precision = Field("auto", description="of training, search and evaluation")
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
@@ -156,7 +156,12 @@ class InfluenceParameters(DataParameters):
         description="training gradients under the evaluation example's mask, or the example's own",
     )
     other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
-    batch_size: Positive = Field(16, description="of gradient passes")
+    by_part: bool = Field(True, description="also scores by head and other part of the encoder, no mask")
+    score_precision: Literal["float32", "bfloat16"] = Field("float32", description="of influence")
+    batch_size: Positive = Field(64, description="of gradient passes, at most")
+    memory_gib: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="for evaluation gradients; None: half of what is free"
+    )
 
     @model_validator(mode="after")
     def _check_influence(self) -> Self:

@@ -1,0 +1,101 @@
+"""Scores by part of the encoder, against autograd's gradients cut up by parameter name."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from modspec.errors import InputError
+from modspec.influence import Group, influence
+from tests.influence.references import FLOAT32, MASK, OTHER
+from tests.models import HEADS, KINDS, LAYERS, random_encoder, random_examples, reference_gradients
+
+
+def group_of(name: str, shape: torch.Size) -> np.ndarray:
+    """For every number of a parameter, what it belongs to, as text."""
+    out = np.empty(shape, dtype=object)
+    layer = re.search(r"encoder\.layer\.(\d+)\.(.*)", name)
+    if layer is None:
+        out[...] = "embeddings 0 0" if ".embeddings." in name else f"classifier {LAYERS + 1} 0"
+        return out
+    number, rest = int(layer[1]) + 1, layer[2]
+    if rest.startswith("attention.self"):
+        for head, rows in enumerate(np.split(np.arange(shape[0]), HEADS)):
+            out[rows] = f"head {number} {head + 1}"
+    elif rest == "attention.output.dense.weight":
+        for head, columns in enumerate(np.split(np.arange(shape[1]), HEADS)):
+            out[:, columns] = f"head {number} {head + 1}"
+    elif "LayerNorm" in rest or rest == "attention.output.dense.bias":
+        out[...] = f"norms {number} 0"
+    else:
+        out[...] = f"feed-forward {number} 0"
+    return out
+
+
+@pytest.mark.parametrize("form", ["dense", "ghost", "cheaper"])
+@pytest.mark.parametrize("masks", [(None, None), (MASK, OTHER)], ids=["no mask", "masks"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_group_equals_autograd(kind, masks, form, monkeypatch):
+    if form != "cheaper":
+        monkeypatch.setattr("modspec.influence.products.cheaper_form", lambda *_: form)
+    model, train, evaluation = random_encoder(kind), random_examples(7, seed=1), random_examples(5, seed=2)
+    scores = influence(
+        model, train, evaluation, groups=True, train_mask=masks[0], evaluation_mask=masks[1], batch_size=3
+    )
+    owners = np.concatenate([group_of(n, p.shape).ravel() for n, p in model.named_parameters()])
+    model.eval()
+    a, b = reference_gradients(model, train, masks[0]), reference_gradients(model, evaluation, masks[1])
+    norms = np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+    assert scores.dot_by_group.shape == (len(scores.groups), 7, 5) == scores.cosine_by_group.shape
+    assert len(scores.groups) == 1 + LAYERS * (HEADS + 2) + 1 == len(set(scores.groups)) == len(set(owners))
+    for group, dot, cosine in zip(scores.groups, scores.dot_by_group, scores.cosine_by_group, strict=True):
+        own = owners == f"{group.part} {group.layer} {group.head}"
+        expected = a[:, own] @ b[:, own].T
+        assert own.any() and (masks[0] is not None or np.abs(expected).max() > 0)
+        np.testing.assert_allclose(dot, expected, rtol=0, atol=1e-6 * norms.max(), err_msg=str(group))
+        np.testing.assert_allclose(cosine, expected / norms, rtol=0, atol=FLOAT32 + 1e-9, err_msg=str(group))
+    np.testing.assert_allclose(scores.dot_by_group.sum(0), scores.dot, rtol=1e-5, atol=1e-6 * norms.max())
+    np.testing.assert_allclose(scores.cosine_by_group.sum(0), scores.cosine, rtol=0, atol=1e-6)
+
+
+def test_masked_heads_have_no_influence():
+    model, examples = random_encoder(), random_examples(6)
+    scores = influence(model, examples, examples, groups=True, train_mask=MASK)
+    for group, dot in zip(scores.groups, scores.dot_by_group, strict=True):
+        if group.part == "head":
+            assert (dot != 0).any() == MASK[group.layer - 1, group.head - 1]
+
+
+def test_groups_change_no_score():
+    model = random_encoder(dtype=torch.float32)
+    train, evaluation = random_examples(7, seed=1), random_examples(5, seed=2)
+    whole = influence(model, train, evaluation)
+    resolved = influence(model, train, evaluation, groups=True)
+    np.testing.assert_allclose(resolved.cosine, whole.cosine, rtol=0, atol=1e-6)
+    assert whole.groups == () and whole.cosine_by_group is None and whole.dot_by_group is None
+    assert resolved.groups[:2] == (Group("embeddings", 0), Group("head", 1, 1))
+
+
+def test_an_encoder_without_known_heads_has_scores_but_no_groups():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = DistilBertConfig(vocab_size=24, dim=12, n_layers=2, n_heads=3, hidden_dim=24, num_labels=3)
+        model = DistilBertForSequenceClassification(config).double()
+    examples = random_examples(5)
+    model.eval()
+    rows = reference_gradients(model, examples)
+    np.testing.assert_allclose(influence(model, examples, examples).dot, rows @ rows.T, rtol=1e-5, atol=1e-9)
+    with pytest.raises(InputError, match="encoder: heads of model type 'distilbert'"):
+        influence(model, examples, examples, groups=True)
+
+
+def test_parameters_of_no_known_group_are_refused():
+    model, examples = random_encoder(), random_examples(3)
+    model.base_model.encoder.layer[1].attention.adapter = nn.Linear(12, 12).double()
+    with pytest.raises(InputError, match="groups: .*'bert.encoder.layer.1.attention.adapter'"):
+        influence(model, examples, examples, groups=True)
