@@ -99,3 +99,29 @@ def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tenso
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def first_token_only(model: nn.Module) -> Iterator[None]:
+    """Let only the first token through the last layer's output projection and feed-forward.
+
+    The family's classifiers read nothing else of that layer, so what is cut away would be computed for
+    nothing and has gradient zero. Does nothing for any other model, or if that layer is also an earlier one.
+    """
+    family = getattr(getattr(model, "config", None), "model_type", None) in GATED_MODEL_TYPES
+    if not family or not type(model).__name__.endswith("ForSequenceClassification"):
+        yield
+        return
+    *before, last = attention_layers(model)
+    if last in before:
+        yield
+        return
+
+    def cut(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(tokens[:, :1] for tokens in inputs)
+
+    handle = last.output.register_forward_pre_hook(cut)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -15,7 +15,7 @@ from torch import nn
 
 from modspec.batches import Examples, collate, sorted_batches
 from modspec.devices import autocast
-from modspec.heads import full_mask, gated
+from modspec.heads import first_token_only, full_mask, gated
 
 
 def head_gradients(
@@ -48,7 +48,7 @@ def head_gradients(
             labels = torch.from_numpy(examples.labels[indices]).to(parameter.device)
             gates = torch.from_numpy(np.repeat(mask[None], len(indices), axis=0))
             gates = gates.to(parameter.device, parameter.dtype).requires_grad_(True)
-            with gated(model, gates), autocast(parameter.device, precision):
+            with gated(model, gates), first_token_only(model), autocast(parameter.device, precision):
                 logits = model(**batch).logits
             # Summed, so that no example's derivative is scaled by the batch it happens to sit in.
             # In float64, since 1 - p of a confident example is lost in float32.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,18 @@ def test_sorted_batches_cover_every_index_once_shortest_first(lengths, batch_siz
     assert order == sorted(order, key=lambda i: (lengths[i], i))
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert all(1 <= len(batch) <= batch_size for batch in batches)
+
+
+@given(LENGTHS, SIZES, st.integers(1, 200))
+def test_sorted_batches_hold_no_more_tokens_than_allowed(lengths, batch_size, tokens):
+    batches = sorted_batches(lengths, batch_size, tokens)
+    assert [int(i) for batch in batches for i in batch] == np.argsort(lengths, kind="stable").tolist()
+    for batch, following in zip_longest(batches, batches[1:]):
+        longest = lengths[batch].max()
+        assert len(batch) == 1 or (len(batch) <= batch_size and len(batch) * longest <= tokens)
+        if following is not None:  # as large as they can be
+            grown = len(batch) + 1
+            assert grown > batch_size or grown * lengths[following[0]] > tokens
 
 
 @given(LENGTHS, SIZES, st.integers(0, 9), st.integers(1, 5))

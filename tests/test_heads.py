@@ -15,7 +15,7 @@ from transformers import (
 
 from modspec.batches import collate
 from modspec.errors import InputError
-from modspec.heads import full_mask, gated, head_grid
+from modspec.heads import first_token_only, full_mask, gated, head_grid
 from tests.models import HEADS, HIDDEN, KINDS, LABELS, LAYERS, projection, random_encoder, random_examples
 
 GRID = (LAYERS, HEADS)
@@ -132,6 +132,29 @@ def test_yields_the_gates_in_the_model_dtype():
     model = random_encoder(dtype=torch.float32)
     with gated(model, np.ones(GRID, bool)) as gates:
         assert gates.dtype == torch.float32 and gates.shape == GRID
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_token_alone_decides(kind, attention):
+    """Bitwise the same logits, though the last layer's feed-forward sees one token."""
+    model, examples = random_encoder(kind, attention=attention).eval(), random_examples(6)
+    batch, seen = collate(examples, np.arange(6), model.config.pad_token_id), []
+    layers = model.base_model.encoder.layer
+    for layer in layers:
+        layer.output.dense.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[1]))
+    with torch.no_grad():
+        whole = model(**batch).logits
+        with first_token_only(model):
+            cut = model(**batch).logits
+        model.base_model.encoder.layer[-1] = layers[0]
+        with first_token_only(model):
+            model(**batch)
+    assert torch.equal(cut, whole) or torch.allclose(cut, whole, rtol=1e-12, atol=0)
+    longest = max(examples.lengths)
+    assert seen == [longest, longest, longest, 1, longest, longest]
+    with first_token_only(model.base_model):  # no classifier: every token may be read
+        assert not model.base_model.encoder.layer[-1].attention.output._forward_pre_hooks
 
 
 def test_hooks_are_gone_afterwards_and_after_an_exception():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from modspec.importance import head_gradients, importance, inherited_importance
+from modspec.influence.gradients import tracing
 from tests.models import HEADS, KINDS, LAYERS, gated_parameters, loss_of_one, random_encoder, random_examples
 
 GRID = (LAYERS, HEADS)
@@ -40,6 +41,21 @@ def test_equals_one_example_at_a_time_autograd(kind, attention, mask):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
     if mask is not None:
         assert (found[:, ~mask] == 0).all()
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=["none", "mixed", "empty layer"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_is_what_influence_knows_of_the_output_projection(kind, mask):
+    """dL/dxi_h = <W_h, dL/dW_h> over the head's columns W_h, from the factors that influence contracts."""
+    model, examples = random_encoder(kind), random_examples(7)
+    found = np.zeros((7, *GRID))
+    projections = [layer.attention.output.dense for layer in model.base_model.encoder.layer]
+    with tracing(model) as trace:
+        for run in trace(examples, np.arange(7), mask):
+            if run.module in projections:
+                products = (run.grads @ run.module.weight * run.inputs).sum(1).detach()
+                found[:, projections.index(run.module)] = products.unflatten(1, (HEADS, -1)).sum(2)
+    np.testing.assert_allclose(head_gradients(model, examples, mask), found, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from modspec.batches import Examples, collate
 from modspec.devices import autocast
 from modspec.errors import InputError
-from modspec.heads import GATED_MODEL_TYPES, attention_layers, gated
+from modspec.heads import first_token_only, gated
 
 KNOWN_MODULES = (nn.Linear, nn.Embedding, nn.LayerNorm)
 
@@ -113,8 +113,7 @@ def tracing(model: nn.Module, precision: torch.dtype = torch.float32) -> Iterato
             undo.callback(parameter.requires_grad_, True)
         for name, module in modules.items():
             undo.callback(module.register_forward_hook(recorder(name)).remove)
-        if (hook := _first_token_only(model)) is not None:
-            undo.callback(hook.remove)
+        undo.enter_context(first_token_only(model))
         model.eval()
         for parameter in trainable:
             parameter.requires_grad_(False)
@@ -126,20 +125,3 @@ def _by_token(values: Tensor) -> Tensor:
     if not values.is_floating_point():
         return values
     return values.reshape(len(values), -1, values.shape[-1])
-
-
-def _first_token_only(model: nn.Module) -> torch.utils.hooks.RemovableHandle | None:
-    """Let only the first token through the last layer's output projection and feed-forward.
-
-    The family's classifiers read nothing else of it, so what is cut away is computed for nothing and has
-    gradient zero: all of the last layer but its keys, values and queries.
-    """
-    family = getattr(getattr(model, "config", None), "model_type", None) in GATED_MODEL_TYPES
-    if not family or not type(model).__name__.endswith("ForSequenceClassification"):
-        return None
-
-    def first(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(tokens[:, :1] for tokens in inputs)
-
-    *before, last = attention_layers(model)
-    return None if last in before else last.output.register_forward_pre_hook(first)
