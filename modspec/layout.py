@@ -40,7 +40,7 @@ def code_fingerprint(stage: str) -> str:
     """sha256 over what those modules do: comments, docstrings and formatting have no part in it."""
     digest = hashlib.sha256()
     for module in CODE[stage]:
-        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 del node.body[0]

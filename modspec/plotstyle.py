@@ -1,12 +1,13 @@
-"""What all figures share: sizes, type, colours that mean one thing throughout, panels, legends."""
+"""What all figures share: registry, sizes, type, colours that mean one thing throughout, panels, legends."""
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 import seaborn
@@ -17,6 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from seaborn.utils import relative_luminance
+
+from modspec.tidy import typed
+
+Draw = Callable[[pd.DataFrame], Figure]
+FIGURES: dict[str, Draw] = {}  # by name, which is also the name of the CSV that each is drawn from
 
 SINGLE, DOUBLE, PAGE = 3.3, 6.8, 9.0  # inches: one and two columns of a page, and its height
 GREY, LIGHT = "#6f6f6f", "#d5d5d5"
@@ -52,7 +58,35 @@ MARKS = {
     "random": ("#CC79A7", "D"),
     "sft": ("#D55E00", "s"),
     "sft_random": ("#56B4E9", "D"),
+    # Parts of the encoder, which are no conditions or masks: other colours, Paul Tol's.
+    "embeddings": ("#332288", "D"),
+    "attention": ("#882255", "o"),
+    "feed-forward": ("#44AA99", "s"),
+    "norms": ("#999933", "^"),
+    "classifier": ("#332288", "v"),
 }
+
+
+def figure(columns: str) -> Callable[[Draw], Draw]:
+    """Register a figure under its function's name; ``columns``: what its frame must have, spaces between.
+
+    The frame is checked by :func:`modspec.tidy.typed` (InputError), and drawn in our style whichever is in
+    force.
+    """
+
+    def register(draw: Draw) -> Draw:
+        @functools.wraps(draw)
+        def checked(frame: pd.DataFrame) -> Figure:
+            source = frame.attrs.get("source", f"{draw.__name__}.csv")
+            with matplotlib.style.context(["default", STYLE]):
+                fig = draw(typed(frame, columns.split(), source))
+                settle(fig)
+                return fig
+
+        FIGURES[draw.__name__] = checked
+        return checked
+
+    return register
 
 
 def language_colour(language: str) -> tuple[float, float, float]:
@@ -108,9 +142,12 @@ def legend(fig: Figure, handles: Sequence[Line2D]) -> None:
     fig.legend(handles=handles, loc="outside upper center", ncols=balanced)
 
 
-def colour_bar(fig: Figure, axes: Iterable[Axes], cmap: Colormap | str, norm: Normalize, label: str) -> Axes:
-    """The scale of ``axes``' colours, at their right."""
-    bar = fig.colorbar(ScalarMappable(norm, cmap), ax=list(axes), label=label, aspect=30, pad=0.02)
+def colour_bar(
+    fig: Figure, axes: Iterable[Axes], cmap: Colormap | str, norm: Normalize, label: str, **place: float | str
+) -> Axes:
+    """The scale of ``axes``' colours, at their right or where ``place`` (of ``Figure.colorbar``) says."""
+    place = {"aspect": 30, "pad": 0.02} | place
+    bar = fig.colorbar(ScalarMappable(norm, cmap), ax=list(axes), label=label, **place)
     bar.outline.set_visible(False)
     return bar.ax
 
@@ -131,6 +168,13 @@ def heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: s
     ax.set_ylim(len(table), 0)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
+
+
+def number_heads(ax: Axes, table: pd.DataFrame, most: int) -> None:
+    """At most so many ticks an axis: layers, the index of ``table``, along y; heads, its columns, along x."""
+    for axis, numbers in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
+        step = math.ceil(len(numbers) / most)
+        axis.set_ticks([int(number) for number in numbers if number % step == 0])
 
 
 def outline(ax: Axes, row: int, column: int) -> None:

@@ -13,9 +13,12 @@ from matplotlib.figure import Figure
 from modspec import artifacts, plotting
 from modspec.layout import Masks, finetuning_dir, influence_dir, load_masks, search_dir
 from modspec.parameters import FigureParameters, path
-from modspec.specialization import interval
+from modspec.parttables import head_influence, head_share, layer_share
+from modspec.specialization import by_seed_and_example, estimate
 from modspec.subnetworks import chance_jaccard, jaccard
 
+PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
+PARTS += ["influence", "chance"]
 MEASURES = ("proponents", "opponents", "auc")
 # What distinguishes one way of scoring from another.
 SETTING = ["condition", "mask_kind", "train_gradient", "score"]
@@ -38,6 +41,9 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     }
     trajectory = pd.concat([pd.read_parquet(d / "trajectory.parquet") for d in searches])
     statistics = pd.concat([pd.read_parquet(d / "statistics.parquet") for d in scored])
+    files = [d / "parts.parquet" for d in scored if (d / "parts.parquet").exists()]  # by_part is a choice
+    parts = pd.concat(map(pd.read_parquet, files)) if files else pd.DataFrame(columns=PARTS)
+    training_examples = len(pd.read_parquet(scored[0] / "train.parquet"))  # the same in every run
     level = {"confidence": p.confidence, "resamples": p.resamples}
     return {
         "head_masks": head_masks(masks),
@@ -48,6 +54,9 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "specialization": specialization(statistics, **level),
         "influence_matrix": influence_matrix(statistics),
         "share_change": share_change(statistics, **level),
+        "layer_share": layer_share(parts, **level),
+        "head_share": head_share(parts),
+        "head_influence": head_influence(parts, training_examples),
     }
 
 
@@ -84,8 +93,8 @@ def in_language_share(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
         for measure in MEASURES:
             chance = 0.5 if measure == "auc" else group["chance"].iloc[0]
             for seed, part in (("all", group), *group.groupby("seed")):
-                values = _by_seed_and_example(part, measure)
-                rows.append((seed, *keys, measure, *_estimate(values, level), chance, values.shape[1]))
+                values = by_seed_and_example(part, measure)
+                rows.append((seed, *keys, measure, *estimate(values, **level), chance, values.shape[1]))
     columns = ["seed", *SETTING, "language", "measure", "value", "low", "high", "chance", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -95,12 +104,12 @@ def specialization(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
     own = statistics[statistics["language"] == statistics["train_language"]]
     rows = []
     for (condition, score, language), group in own.groupby(["condition", "score", "language"], sort=False):
-        baseline = _by_seed_and_example(group[group["mask_kind"] == "none"], "proponents")
+        baseline = by_seed_and_example(group[group["mask_kind"] == "none"], "proponents")
         masked = group[group["mask_kind"] != "none"]
         for (kind, gradient), part in masked.groupby(["mask_kind", "train_gradient"], sort=False):
-            change = _by_seed_and_example(part, "proponents") - baseline
+            change = by_seed_and_example(part, "proponents") - baseline
             keys = ("all", condition, kind, gradient, score, language)
-            rows.append((*keys, *_estimate(change, level), change.shape[1]))
+            rows.append((*keys, *estimate(change, **level), change.shape[1]))
     columns = ["seed", *SETTING, "language", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -124,9 +133,9 @@ def share_change(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
             before = full[(full["mask_kind"] == kind) & (full["language"] == language)]
             if before.empty:
                 continue
-            change = _by_seed_and_example(part, "proponents") - _by_seed_and_example(before, "proponents")
-            estimate = _estimate(change, level)
-            rows.append((condition, gradient, language, baseline, *estimate, change.shape[1]))
+            change = by_seed_and_example(part, "proponents") - by_seed_and_example(before, "proponents")
+            keys = (condition, gradient, language, baseline)
+            rows.append((*keys, *estimate(change, **level), change.shape[1]))
     columns = ["condition", "train_gradient", "language", "baseline", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -143,7 +152,7 @@ def influence_matrix(statistics: pd.DataFrame) -> pd.DataFrame:
 def draw(found: dict[str, pd.DataFrame], name: str, directory: Path) -> Figure | None:
     """Save one of :func:`tables` and its figure; None, and a line why, where the study has no rows."""
     if found[name].empty:
-        print(f"{name}: not in this study, which has too few seeds, conditions or masks for it")
+        print(f"{name}: not in this study, which has too few languages, seeds, conditions or masks for it")
         return None
     return plotting.save(name, found[name], directory)
 
@@ -201,13 +210,3 @@ def _sources(p: FigureParameters) -> list[Path]:
         *(finetuning_dir(p, *run) for run in runs),
         *(influence_dir(p, *run) for run in runs),
     ]
-
-
-def _by_seed_and_example(rows: pd.DataFrame, measure: str) -> np.ndarray:
-    """(seeds, examples) of a measure; several masks of one kind (other languages') are averaged."""
-    return rows.pivot_table(index="seed", columns="id", values=measure, aggfunc="mean").to_numpy()
-
-
-def _estimate(values: np.ndarray, level: dict[str, float]) -> tuple[float, float, float]:
-    low, high = interval(values, **level)
-    return float(values.mean()), low, high

@@ -61,6 +61,16 @@ def example_statistics(
     return pd.concat(frames, ignore_index=True)
 
 
+def by_seed_and_example(rows: pd.DataFrame, measure: str) -> np.ndarray:
+    """(seeds, examples) of a measure; several masks of one kind (other languages') are averaged."""
+    return rows.pivot_table(index="seed", columns="id", values=measure, aggfunc="mean").to_numpy()
+
+
+def estimate(values: np.ndarray, **level: float) -> tuple[float, float, float]:
+    """Mean of ``values`` and its :func:`interval`; ``level``: confidence and resamples."""
+    return float(values.mean()), *interval(values, **level)
+
+
 def interval(
     values: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:

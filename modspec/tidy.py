@@ -29,11 +29,19 @@ LEVELS: dict[str, dict[str, str]] = {
         "evaluation": "train gradients: same mask",
         "own": "train gradients: own masks",
     },
+    "part": {
+        "embeddings": "embeddings",
+        "attention": "attention",
+        "feed-forward": "feed-forward",
+        "norms": "layer norms",
+        "classifier": "classifier",
+    },
     "baseline": {
         "full, no mask": "against full fine-tuning, no mask",
         "full, own mask": "against full fine-tuning, own mask",
     },
 }
+ALL_LANGUAGES = "all languages"  # in the column language: examples of all, pooled
 FLAGS = {"kept", "accepted"}
 TEXTS = {"seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
 TEXTS |= {"train_language", "split", "score", "measure", *LEVELS}

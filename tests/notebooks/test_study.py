@@ -34,6 +34,7 @@ FIGURES = [
     "in_language_share",
     "specialization",
     "influence_matrix",
+    "layer_share",
 ]
 
 

@@ -1,0 +1,134 @@
+"""Figures of shares of the top proponents, by language, condition and mask, and of their changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from modspec.errors import InputError
+from modspec.plotstyle import (
+    DOUBLE,
+    GREY,
+    MARKS,
+    SINGLE,
+    around,
+    colour_bar,
+    figure,
+    grid,
+    heatmap,
+    legend,
+    sample,
+)
+from modspec.tidy import LEVELS, levels, only
+
+
+def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
+    """Languages along x; for each ``hue`` a point with its interval; ``chance`` as a dashed line.
+
+    ``value``, ``low``, ``high`` and ``chance`` are fractions, drawn in percent. A panel for every
+    value of ``panel`` and, where there are several, of ``train_gradient``.
+    """
+    keys = [panel, "train_gradient", hue, "language"]
+    twice = frame[frame.duplicated(keys)]
+    if len(twice):
+        where = ", ".join(twice.iloc[0][keys])
+        raise InputError(f"{frame.attrs['source']}: column value has more than one row for {where}")
+    languages, hues, across = levels(frame, "language"), levels(frame, hue), levels(frame, panel)
+    gradients = levels(frame, "train_gradient")
+    filled = set(zip(frame["train_gradient"], frame[panel], strict=True))
+    panels = [(g, p) if (g, p) in filled else None for g in gradients for p in across]
+    # Inches that a panel needs so that neither points nor its title run into a neighbour.
+    needed = max(0.065 * len(languages) * (len(hues) + 1), 1.6)
+    columns = len(across)
+    if columns * needed > DOUBLE - 0.6:
+        columns, panels = 1, [panel for panel in panels if panel]
+    width = SINGLE if len(across) * needed <= SINGLE - 0.6 else DOUBLE
+    height = 1.4 if len(gradients) == 1 else 1.5
+    fig, axes = grid(panels, columns, (width, height), 0.7, sharex=True, sharey=True)
+    offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.8 / len(hues)
+    for (gradient, level), ax in axes.items():
+        rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
+        title = [LEVELS[panel][level], LEVELS["train_gradient"][gradient]]
+        ax.set_title("\n".join(title[: len(gradients)]))
+        for place in range(1, len(languages), 2):
+            ax.axvspan(place - 0.5, place + 0.5, color="#f2f2f2", lw=0, zorder=0)
+        for name, offset in zip(hues, offsets, strict=True):
+            points = rows[rows[hue] == name]
+            x = points["language"].map(languages.index).astype(float) + offset
+            colour, marker = MARKS[name]
+            ax.vlines(x, 100 * points["low"], 100 * points["high"], colors=colour, lw=1)
+            ax.plot(x, 100 * points["value"], marker, c=colour, ms=3.2)
+        chance = rows.groupby("language")["chance"].mean()
+        x = np.array([languages.index(language) for language in chance.index])
+        ax.hlines(100 * chance, x - 0.5, x + 0.5, colors=GREY, lw=0.9, linestyles="--", zorder=1)
+        ax.set_xticks(range(len(languages)), languages)
+        ax.set_xlim(-0.5, len(languages) - 0.5)
+        ax.tick_params(axis="x", length=0)
+    fig.supxlabel("evaluation language")
+    fig.supylabel(ylabel)
+    handles = [
+        sample(LEVELS[hue][name], MARKS[name][0], marker=MARKS[name][1], ms=3.2, lw=1) for name in hues
+    ]
+    reference = "chance" if frame["chance"].any() else "no change"
+    legend(fig, [*handles, sample(reference, GREY, ls="--", lw=0.9)])
+    return fig
+
+
+@figure("seed condition mask_kind train_gradient score language measure value low high chance examples")
+def in_language_share(frame: pd.DataFrame) -> Figure:
+    """S_t(m), cosine, all seeds: each language's own share of its proponents, against chance."""
+    frame = only(frame, seed="all", score="cosine", measure="proponents")
+    return _points(frame, "condition", "mask_kind", "in-language share\nof proponents (%)")
+
+
+@figure("condition train_gradient language baseline value low high examples")
+def share_change(frame: pd.DataFrame) -> Figure:
+    """Change in S_t under sparse fine-tuning, by language, against each baseline."""
+    frame = frame.assign(chance=0.0)
+    return _points(frame, "baseline", "condition", "change in in-language\nshare (points)")
+
+
+@figure("seed condition mask_kind language train_gradient score value low high")
+def specialization(frame: pd.DataFrame) -> Figure:
+    """Delta_t = S_t(m) - S_t(no mask), cosine, all seeds: own masks beside their controls."""
+    frame = only(frame, seed="all", score="cosine").assign(chance=0.0)
+    return _points(frame, "condition", "mask_kind", "language specialization\n$\\Delta_t$ (points)")
+
+
+@figure("seed condition mask_kind train_gradient score language train_language share influence chance")
+def influence_matrix(frame: pd.DataFrame) -> Figure:
+    """Evaluation x training language: share of the top proponents, cosine, mean over seeds."""
+    frame = only(frame, score="cosine")
+    frame = frame[frame["mask_kind"].isin(["none", "own"])]
+    conditions, gradients = levels(frame, "condition"), levels(frame, "train_gradient")
+    languages, trained = levels(frame, "language"), levels(frame, "train_language")
+    keys = ["mask_kind", "train_gradient", "condition"]
+    shares = 100 * frame.groupby([*keys, "language", "train_language"])["share"].mean()
+    filled = {key[:3] for key in shares.index}
+    panels = [
+        (kind, gradient, condition) if (kind, gradient, condition) in filled else None
+        for kind, gradient in sorted({key[:2] for key in filled})
+        for condition in conditions
+    ]
+    chance = 100 * frame["chance"].mean()
+    norm = around(chance, shares)
+    width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
+    room = (width - 1.1) / len(conditions) / len(trained)
+    height = len(languages) * min(room, max(0.33, 1.4 / len(trained)))
+    titled = 0.35 if len(gradients) == 1 else 0.5
+    size = (width, height + titled)
+    fig, axes = grid(panels, len(conditions), size, 0.3, sharex=True, sharey=True)
+    for (kind, gradient, condition), ax in axes.items():
+        table = shares.loc[kind, gradient, condition].unstack()
+        table = table.reindex(index=languages, columns=trained)
+        heatmap(ax, table, "{:.0f}".format, "RdBu_r", norm)
+        ax.set_aspect("equal")
+        title = [f"{LEVELS['condition'][condition]}\n{LEVELS['mask_kind'][kind]}"]
+        ax.set_title("\n".join([*title, LEVELS["train_gradient"][gradient]][: len(gradients)]))
+    fig.supxlabel("training language")
+    fig.supylabel("evaluation language")
+    label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"
+    bar = colour_bar(fig, axes.values(), "RdBu_r", norm, label)
+    bar.set_ylim(min(chance, shares.min()), max(chance, shares.max()))
+    return fig

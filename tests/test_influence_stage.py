@@ -1,0 +1,65 @@
+"""Parts of the encoder in stage 3, and how its passes resume."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from modspec.influence import influence
+from modspec.influence_stage import _remembering, part_statistics
+from modspec.specialization import example_statistics
+from tests.models import HEADS, LAYERS, random_encoder, random_examples
+
+
+def test_part_statistics_against_plain_loops():
+    train, evaluation = random_examples(12, seed=1), random_examples(4, seed=2)
+    scores = influence(random_encoder(), train, evaluation, groups=True)
+    table = part_statistics(scores, train, evaluation, top_k=5)
+    assert len(table) == (1 + LAYERS * (HEADS + 3) + 1) * 4 * 2
+    sums = {(g.part, g.layer, g.head): v for g, v in zip(scores.groups, scores.cosine_by_group, strict=True)}
+    for layer in range(1, LAYERS + 1):
+        sums["attention", layer, 0] = sum(sums["head", layer, head] for head in range(1, HEADS + 1))
+    for row in table.itertuples():
+        column = sums[row.part, row.layer, row.head][:, list(evaluation.ids).index(row.id)]
+        own = train.languages == row.train_language
+        ranked = sorted(range(12), key=lambda i: (-column[i], i))
+        assert row.language == evaluation.languages[list(evaluation.ids).index(row.id)]
+        assert row.proponents == pytest.approx(own[ranked[:5]].mean())
+        assert row.influence == pytest.approx(column[own].sum(), abs=1e-6)
+        assert row.chance == 0.5
+    whole = example_statistics(scores.cosine, train.languages, evaluation.languages, evaluation.ids, 5)
+    added = table[table["part"] != "attention"].groupby(["id", "train_language"])["influence"].sum()
+    expected = whole.set_index(["id", "train_language"])["influence"].sort_index()
+    np.testing.assert_allclose(added.sort_index(), expected, atol=1e-6)
+
+
+def test_a_killed_pass_resumes_and_one_of_another_origin_does_not(tmp_path):
+    model = random_encoder(dtype=torch.float32)
+    train, evaluation = random_examples(20, seed=1), random_examples(3, seed=2)
+    whole = influence(model, train, evaluation, batch_size=2)
+    batches = []
+
+    def count(module, inputs):
+        batches.append(1)
+        if len(batches) == stop:
+            raise KeyboardInterrupt
+
+    model.register_forward_pre_hook(count)
+
+    def score(origin: str):
+        batches.clear()
+        remember = _remembering(tmp_path / "none.units", {"unit": "none", "code": origin})
+        return influence(model, train, evaluation, batch_size=2, remember=remember)
+
+    stop = 8  # in the second unit of four batches, after one batch of evaluation examples
+    with pytest.raises(KeyboardInterrupt):
+        score("a")
+    stop = -1
+    resumed = score("a")
+    assert len(batches) == 1 + 10 - 4
+    assert np.array_equal(resumed.cosine, whole.cosine) and np.array_equal(resumed.dot, whole.dot)
+    score("a")
+    assert not batches
+    score("b")
+    assert len(batches) == 1 + 10

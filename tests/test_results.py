@@ -1,0 +1,83 @@
+"""From a study's artefacts to its tables: complete, checked, and each of them drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modspec import artifacts, parttables, results
+from modspec.errors import InputError
+from modspec.layout import finetuning_dir, influence_dir, save_masks, search_dir
+from modspec.parameters import FigureParameters
+from modspec.plotting import FIGURES
+from modspec.specialization import example_statistics
+from tests.frames import SMALL
+from tests.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, table
+
+CONDITIONS = ("full", "sft")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> FigureParameters:
+    """The files that stages 1 to 3 leave, of random numbers: two seeds, two conditions, three languages."""
+    rng = np.random.default_rng(0)
+    p = FigureParameters(study_dir=str(tmp_path / "run"), conditions=CONDITIONS, resamples=100)
+    parts = table(simulated(len(p.seeds), CONDITIONS))
+    train = np.repeat(list(TRAINING), list(TRAINING.values()))
+    evaluation = np.repeat(list(EVALUATION), list(EVALUATION.values()))
+    ids = np.array([f"{language}-{number}" for number, language in enumerate(evaluation)])
+    for seed in p.seeds:
+        with artifacts.writing(search_dir(p, seed), {}) as folder:
+            masks = {language: rng.random((LAYERS, HEADS)) < 0.5 for language in TRAINING}
+            save_masks(folder / "masks.safetensors", masks)
+            steps = SMALL["pruning_trajectories"].assign(importance="exact", note="", seed=seed)
+            steps.to_parquet(folder / "trajectory.parquet")
+        for condition in CONDITIONS:
+            with artifacts.writing(finetuning_dir(p, condition, seed), {}) as folder:
+                accuracy = SMALL["accuracy"].assign(seed=seed, condition=condition)
+                accuracy.to_parquet(folder / "accuracy.parquet")
+            with artifacts.writing(influence_dir(p, condition, seed), {}) as folder:
+                own = (parts["condition"] == condition) & (parts["seed"] == seed)
+                parts[own].to_parquet(folder / "parts.parquet")
+                pd.DataFrame({"language": train}).to_parquet(folder / "train.parquet")
+                kinds = []
+                for kind in ("none", "own"):
+                    scores = rng.normal(size=(len(train), len(ids)))
+                    statistics = example_statistics(scores, train, evaluation, ids, 5)
+                    kinds.append(statistics.assign(mask_kind=kind, train_gradient="evaluation"))
+                found = pd.concat(kinds).assign(score="cosine", condition=condition, seed=seed)
+                found.to_parquet(folder / "statistics.parquet")
+    return p
+
+
+def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
+    found = results.tables(study)
+    assert set(found) == set(SMALL)
+    for name in found:
+        assert results.draw(found, name, tmp_path / "figures") is not None
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found) <= set(FIGURES)
+    parts = table(simulated(len(study.seeds), CONDITIONS))
+    expected = parttables.head_influence(parts, sum(TRAINING.values()))
+    pd.testing.assert_frame_equal(found["head_influence"], expected)
+    assert set(found["layer_share"]["condition"]) == set(CONDITIONS)
+
+
+def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
+    study: FigureParameters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = results.tables(study.model_copy(update={"conditions": ("sft",)}))
+    lacking = [name for name, frame in found.items() if frame.empty]
+    assert lacking == ["share_change", "head_share", "head_influence"]
+    assert [results.draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 3
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": not in this study")[0] for line in lines] == lacking
+
+
+def test_a_damaged_artefact_is_named(study: FigureParameters) -> None:
+    file = influence_dir(study, "sft", 1) / "parts.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InputError, match=f"{file}: truncated or altered"):
+        results.tables(study)

@@ -1,0 +1,41 @@
+"""Figures of shares show what their frames say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modspec.plotting import FIGURES
+from tests.frames import SMALL, cells, drawn, synthetic
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_influence_matrix_rows_are_evaluation_languages() -> None:
+    frame = synthetic(5, 2)["influence_matrix"]
+    chosen = frame[(frame["score"] == "cosine") & (frame["condition"] == "full")]
+    chosen = chosen[(chosen["mask_kind"] == "own") & (chosen["train_gradient"] == "evaluation")]
+    fig = drawn((5, 2), "influence_matrix")
+    title = "full fine-tuning\nown mask\ntrain gradients: same mask"
+    ax = next(ax for ax in fig.axes if ax.get_title() == title)
+    cell = chosen[(chosen["language"] == "en") & (chosen["train_language"] == "ru")]
+    assert cells(ax)[1 * 5 + 4] == f"{100 * cell['share'].mean():.0f}"
+
+
+def test_blank_intervals_are_left_out_and_chance_is_drawn() -> None:
+    frame = SMALL["in_language_share"].assign(low=np.nan, high=np.nan)
+    ax = FIGURES["in_language_share"](frame).axes[0]
+    (chance,) = [lines for lines in ax.collections if lines.get_linestyle()[0][1]]
+    assert {y for segment in chance.get_segments() for y in segment[:, 1]} == {50.0}
+
+
+def test_panels_beside_a_gap_keep_their_tick_labels() -> None:
+    frame = SMALL["specialization"]
+    own = frame["train_gradient"] == "own"
+    fig = FIGURES["specialization"](frame[~own | (frame["condition"] == "sft")])
+    titles = [ax.get_title().split("\n") for ax in fig.axes]
+    assert len(titles) == 4 and titles[3] == ["sparse (SFT)", "train gradients: own masks"]
+    labelled = [ax.yaxis.get_major_ticks()[0].label1.get_visible() for ax in fig.axes]
+    assert labelled == [True, False, False, True]
+    labelled = [ax.xaxis.get_major_ticks()[0].label1.get_visible() for ax in fig.axes]
+    assert labelled == [True, False, True, True]
