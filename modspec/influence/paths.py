@@ -2,8 +2,9 @@
 
 In PyTorch the tile is multiplied out into a buffer that every tile reuses (a fresh allocation would cost more
 page faults than arithmetic) and contracted by one matrix product per evaluation batch. On a GPU the Triton
-kernel of ``modspec.influence.fused`` never writes the tile to memory: which of the two is faster is measured
-on the first tile of every shape.
+kernel of ``modspec.influence.fused`` never writes the tile to memory: it is used for tiles of those shapes of
+which the first was contracted faster by it. The two round differently, in the last digits, and so do runs on
+a GPU that decide differently; a CPU knows one path only, and repeats bitwise.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Paths:
     """Contracts tiles; counts which path did, and which form evaluation gradients took, in weights."""
 
     def __init__(self, device: torch.device) -> None:
-        self._fused = fused.available(device)
+        self._fused = device.type == "cuda" and fused.available(device)
         self._buffer = torch.empty(0, device=device)
         self._chosen: dict[tuple, Callable] = {}
         self.counts: Counter[str] = Counter()
@@ -39,8 +40,9 @@ class Paths:
         inputs, grads = matrix.factors(tile)
         shape = (inputs.shape, grads.shape, *(len(d) for d in dense))
         if shape not in self._chosen:
-            both = (self._contract_torch, self._contract_fused)
-            self._chosen[shape] = min(both, key=lambda path: _seconds(path, matrix, tile, dense))
+            plain, kernel = self._contract_torch, self._contract_fused
+            gain = _seconds(plain, matrix, tile, dense) / _seconds(kernel, matrix, tile, dense)
+            self._chosen[shape] = kernel if gain > 1 else plain
         path = self._chosen[shape]
         self.count("triton" if path == self._contract_fused else "pytorch", inputs.numel() * grads.shape[-1])
         return path(matrix, tile, dense)

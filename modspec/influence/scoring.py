@@ -168,7 +168,8 @@ def influence(
 def merge(shards: Sequence[Scores]) -> Scores:
     """The scores of all shards of one call, in the order of the training examples.
 
-    Exactly what the unsharded call returns. Raises InputError where shards are missing or named twice.
+    Exactly what the unsharded call returns (on a GPU: if every shard's work took the same path). Raises
+    InputError where shards are missing or named twice.
     """
     rows = np.concatenate([shard.rows for shard in shards])
     order = np.argsort(rows, kind="stable")

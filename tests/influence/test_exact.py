@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from modspec.influence import Checkpoint, influence
+from modspec.influence import Checkpoint, fused, influence
+from modspec.influence.factors import Matrix
+from modspec.influence.paths import Paths
 from tests.influence.references import FLOAT32, GRID, MASK, OTHER, check, reference
 from tests.models import (
     HEADS,
@@ -214,3 +216,26 @@ def test_bfloat16_keeps_the_scores(kind):
     ):
         assert 1e-6 < np.abs(form.cosine - exact).max() < 0.03
         assert np.corrcoef(form.cosine.ravel(), exact.ravel())[0, 1] > 0.9995
+
+
+@pytest.mark.skipif(fused.triton is None, reason="triton is not installed")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gpu_kernel_gives_the_same_scores(kind, monkeypatch):
+    """Dense work of a whole encoder through Triton's interpreter, masks included."""
+    monkeypatch.setattr("modspec.influence.products.cheaper_form", lambda *_: "dense")
+    model = random_encoder(kind, dtype=torch.float32)
+    train, evaluation = random_examples(4, seed=1), random_examples(3, seed=2)
+    expected = reference(model, train, evaluation, MASK, OTHER)
+    used = []
+
+    def through_triton(paths: Paths, matrix: Matrix, tile: int, dense: list[torch.Tensor]):
+        used.append(tile)
+        return paths._contract_fused(matrix, tile, dense)
+
+    monkeypatch.setattr(Paths, "contract", through_triton)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    if not fused.available(torch.device("cpu")):
+        pytest.skip("this version of Triton has no interpreter that runs here")
+    scores = influence(model, train, evaluation, train_mask=MASK, evaluation_mask=OTHER)
+    assert used
+    check(scores, expected, 1e-5)
