@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,13 @@ from tqdm import tqdm
 from modspec.batches import Examples, sorted_batches
 from modspec.errors import InputError
 from modspec.influence.factors import Gradients, factored
-from modspec.influence.gradients import tracing, trainable_modules
-from modspec.influence.groups import Group, placements
+from modspec.influence.gradients import TraceFunction, tracing
+from modspec.influence.groups import Group, Placement, placements
 from modspec.influence.paths import Paths
 from modspec.influence.products import Target, inner_products, target
 
 UNIT_BATCHES = 4
+NOTHING = np.array([], dtype=np.int64)
 Arrays = Mapping[str, np.ndarray]
 Remember = Callable[[str, Callable[[], Arrays]], Arrays]
 
@@ -119,48 +121,49 @@ def influence(
     """
     _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size, memory, shard)
     every, places = placements(model, resolved=groups)
-    scorer = _Scorer(model, precision, places, len(every), batch_size, memory)
+    trains = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    device = next(model.parameters()).device
+    tiling = TILINGS.get(device.type, TILINGS["cpu"])
     remember = remember or (lambda name, compute: compute())
-    batches = sorted_batches(train.lengths, batch_size, scorer.tiling.tokens)
-    # A unit is the same work whatever the shard, so shards merge to the very same numbers.
-    units = [batches[i : i + UNIT_BATCHES] for i in range(0, len(batches), UNIT_BATCHES)][
-        shard[0] :: shard[1]
-    ]
-    blocks = scorer.blocks(evaluation)
+    batches = sorted_batches(train.lengths, batch_size, tiling.tokens)
     shapes = [(len(rows), int(train.lengths[rows].max())) for rows in batches]
-    positions = np.sort(
-        np.concatenate([*(rows for unit in units for rows in unit), np.array([], dtype=np.int64)])
-    )
+    # A unit is the same work whatever the shard, so shards merge to the very same numbers.
+    units = [batches[i : i + UNIT_BATCHES] for i in range(0, len(batches), UNIT_BATCHES)]
+    units = units[shard[0] :: shard[1]]
+    positions = np.sort(np.concatenate([NOTHING, *(rows for unit in units for rows in unit)]))
+    blocks = _blocks(evaluation.lengths, _examples_that_fit(model, precision, memory, device), tiling)
     totals = {name: np.zeros((len(positions), len(evaluation))) for name in ("cosine", "dot")}
     if groups:
         shape = (len(every), len(positions), len(evaluation))
         totals |= {f"{name}_by_group": np.zeros(shape, np.float32) for name in ("cosine", "dot")}
-    seconds = []
+    seconds, paths = [], Paths(device)
     bar = tqdm(desc=progress, disable=progress is None, mininterval=1.0)
-    with bar, tracing(model, precision) as scorer.trace:
+    with bar, tracing(model, precision) as trace:
+        scorer = _Scorer(trace, places, trains, len(every), tiling.weights, paths)
         for number, checkpoint in enumerate(checkpoints or [Checkpoint(lambda model: None, 1.0)]):
             checkpoint.load(model)
             bar.total = (number + 1) * len(blocks) * len(units)
-            for block_number, block in enumerate(blocks):
+            for block in blocks:
                 start, targets = time.perf_counter(), None
-                columns = np.concatenate(block)
+                columns = np.concatenate([NOTHING, *block])
                 for unit in units:
 
                     def compute(unit=unit, block=block) -> Arrays:
                         nonlocal targets
                         if targets is None:
-                            targets = scorer.targets(evaluation, evaluation_mask, block, shapes)
+                            targets = [scorer.target(evaluation, evaluation_mask, b, shapes) for b in block]
                         return scorer.score(train, train_mask, unit, targets)
 
-                    name = f"checkpoint{number}-block{block_number}-rows{unit[0][0]}"
-                    found = remember(name, compute)
-                    rows = np.searchsorted(positions, np.concatenate(unit))
+                    rows = np.concatenate(unit)
+                    # Columns too, since blocks depend on free memory, which differs when a run resumes.
+                    name = f"checkpoint{number}-rows{_named(rows)}-columns{_named(columns)}"
+                    found, place = remember(name, compute), np.searchsorted(positions, rows)
                     for score, total in totals.items():
-                        total[..., rows[:, None], columns] += checkpoint.learning_rate * found[score]
+                        total[..., place[:, None], columns] += checkpoint.learning_rate * found[score]
                     bar.update()
                 if targets is not None:
                     seconds.append(time.perf_counter() - start)
-    report = Report(len(blocks), float(np.mean(seconds)) if seconds else 0.0, scorer.shares())
+    report = Report(len(blocks), float(np.mean(seconds)) if seconds else 0.0, _shares(paths))
     sums = {name: total.astype(np.float32, copy=False) for name, total in totals.items()}
     return Scores(rows=positions, groups=every if groups else (), report=report, **sums)
 
@@ -187,48 +190,32 @@ def merge(shards: Sequence[Scores]) -> Scores:
     return replace(shards[0], rows=rows[order], report=None, **joined)
 
 
+@dataclass(frozen=True)
 class _Scorer:
-    """What all passes of one call share: the model, the layout of its parameters, and how work is cut."""
+    """What all passes of one call share: hooks on the model, and the layout of its parameters."""
 
-    trace: Callable
+    trace: TraceFunction
+    places: Mapping[str, Placement]
+    trains: Mapping[nn.Parameter, bool]
+    groups: int
+    tile: int
+    paths: Paths
 
-    def __init__(self, model, precision, places, groups: int, batch_size: int, memory: float | None) -> None:
-        trainable_modules(model)
-        self.places, self.groups = places, groups
-        self.trains = {p: p.requires_grad for p in model.parameters()}
-        self.device = next(model.parameters()).device
-        self.tiling = TILINGS.get(self.device.type, TILINGS["cpu"])
-        self.batch_size = batch_size
-        self.paths = Paths(self.device)
-        linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
-        width = 2 if precision == torch.bfloat16 else next(model.parameters()).element_size()
-        held = sum(weight.numel() for weight in set(linear)) * width
-        free = memory if memory is not None else _free_memory(self.device) / 2
-        self.fit = max(1, int(free // max(held, 1)))
-
-    def blocks(self, evaluation: Examples) -> list[list[np.ndarray]]:
-        """Evaluation batches in blocks whose gradients fit the memory budget, all multiplied out."""
-        size = min(self.tiling.evaluation, self.fit)
-        blocks, room = [], 0
-        for batch in sorted_batches(evaluation.lengths, size, self.tiling.tokens):
-            if len(batch) > room:
-                blocks.append([])
-                room = self.fit
-            blocks[-1].append(batch)
-            room -= len(batch)
-        return blocks or [[np.array([], dtype=np.int64)]]
-
-    def targets(self, evaluation: Examples, mask, block: list[np.ndarray], shapes) -> list[Target]:
-        """The evaluation side of a block."""
-        found = []
-        for columns in block:
-            if len(columns):
-                gradients = self._gradients(evaluation, mask, columns)
-                found.append(target(gradients, shapes, self.paths))
-                _check_finite(found[-1].norms, evaluation, columns)
+    def target(
+        self,
+        evaluation: Examples,
+        mask: np.ndarray | None,
+        columns: np.ndarray,
+        shapes: Sequence[tuple[int, int]],
+    ) -> Target:
+        """One batch of evaluation examples, for training batches of these ``shapes``, (examples, tokens)."""
+        found = target(self._gradients(evaluation, mask, columns), shapes, self.paths)
+        _check_finite(found.norms, evaluation, columns)
         return found
 
-    def score(self, train: Examples, mask, unit: list[np.ndarray], targets: list[Target]) -> Arrays:
+    def score(
+        self, train: Examples, mask: np.ndarray | None, unit: list[np.ndarray], targets: list[Target]
+    ) -> Arrays:
         """Cosine and dot of a unit's training examples, float64 (rows, columns of the block), and where
         there are groups, by group: float32 (groups, rows, columns)."""
         cosines, dots = [], []
@@ -237,8 +224,8 @@ class _Scorer:
             products, squares = inner_products(gradients, targets, self.groups, self.paths)
             norms = squares.sqrt()
             _check_finite(norms, train, rows)
-            dot = torch.cat([*products, norms.new_zeros(self.groups, len(rows), 0)], dim=2)
-            scale = torch.outer(norms, torch.cat([*(t.norms for t in targets), norms.new_zeros(0)]))
+            dot = torch.cat([norms.new_zeros(self.groups, len(rows), 0), *products], dim=2)
+            scale = torch.outer(norms, torch.cat([norms.new_zeros(0), *(t.norms for t in targets)]))
             dots.append(dot.cpu().numpy())
             cosines.append(torch.where(scale > 0, dot / scale, 0).cpu().numpy())
         found = {}
@@ -249,18 +236,48 @@ class _Scorer:
                 found[f"{name}_by_group"] = by_group.astype(np.float32)
         return found
 
-    def shares(self) -> dict[str, float]:
-        """Each form's and each path's share of the weights that it could have had."""
-        counts = self.paths.counts
-        of = {"dense": ("dense", "ghost"), "ghost": ("dense", "ghost")}
-        of |= {"triton": ("triton", "pytorch"), "pytorch": ("triton", "pytorch")}
-        return {name: counts[name] / sum(counts[n] for n in of[name]) for name in of if counts[name]}
-
     @torch.no_grad()
-    def _gradients(self, examples: Examples, mask, indices: np.ndarray) -> Gradients:
+    def _gradients(self, examples: Examples, mask: np.ndarray | None, indices: np.ndarray) -> Gradients:
         own = mask[indices] if np.ndim(mask) == 3 else mask
-        traces = self.trace(examples, indices, own)
-        return factored(traces, self.places, self.trains, own, self.tiling.weights)
+        return factored(self.trace(examples, indices, own), self.places, self.trains, own, self.tile)
+
+
+def _examples_that_fit(
+    model: nn.Module, precision: torch.dtype, memory: float | None, device: torch.device
+) -> int:
+    """How many evaluation examples fit the budget, linear layers' gradients multiplied out; at least 1."""
+    linear = {m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
+    width = 2 if precision == torch.bfloat16 else next(model.parameters()).element_size()
+    held = sum(weight.numel() for weight in linear) * width
+    budget = _free_memory(device) / 2 if memory is None else memory
+    return max(1, int(budget // max(held, 1)))
+
+
+def _blocks(lengths: np.ndarray, fit: int, tiling: Tiling) -> list[list[np.ndarray]]:
+    """Evaluation batches in blocks of at most ``fit`` examples; one without batches if there are none."""
+    blocks: list[list[np.ndarray]] = []
+    room = 0
+    for batch in sorted_batches(lengths, min(tiling.evaluation, fit), tiling.tokens):
+        if len(batch) > room:
+            blocks.append([])
+            room = fit
+        blocks[-1].append(batch)
+        room -= len(batch)
+    return blocks or [[]]
+
+
+def _named(positions: np.ndarray) -> str:
+    """A file name for a set of positions: how many, and a digest of which."""
+    return f"{len(positions)}-{hashlib.sha256(positions.tobytes()).hexdigest()[:12]}"
+
+
+def _shares(paths: Paths) -> dict[str, float]:
+    """Each form's and each path's share of the weights that it could have had."""
+    shares = {}
+    for names in (("dense", "ghost"), ("triton", "pytorch")):
+        total = sum(paths.counts[name] for name in names)
+        shares |= {name: paths.counts[name] / total for name in names if paths.counts[name]}
+    return shares
 
 
 def _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size, memory, shard) -> None:
