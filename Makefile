@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study test lint lab figures publish environment constraints
+.PHONY: help study test lint benchmark lab figures publish environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -36,6 +36,13 @@ test: $(INSTALLED)  ## run all tests
 lint: $(INSTALLED)  ## check style and formatting
 	@$(RUN) ruff check
 	$(RUN) ruff format --check
+
+benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUMENTS="--budget 60 --rounds 1": less)
+	@$(RUN) modspec.encoders fetch e5-small
+	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
+	# kronfluence asks for torchvision and never imports it, but transformers does: it must fit torch's build.
+	$(RUN) pip uninstall --yes torchvision
+	$(RUN) modspec.benchmark $(ARGUMENTS)
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab --notebook-dir=notebooks

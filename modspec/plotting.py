@@ -1,8 +1,8 @@
 """Every figure and the CSV beside it.
 
-A figure function (in ``modspec.maskplots``, ``shareplots``, ``partplots``) draws its frame's rows and touches
-no file. :func:`save` writes the frame as CSV and draws what a reader of that CSV gets, so that ``python -m
-modspec.plotting figures`` (seconds, no torch) draws the same bytes again.
+A figure function (in ``modspec.maskplots``, ``shareplots``, ``partplots``, ``speedplots``) draws its frame's
+rows and touches no file. :func:`save` writes the frame as CSV and draws what a reader of that CSV gets, so
+that ``python -m modspec.plotting figures`` (seconds, no torch) draws the same bytes again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
-from modspec import maskplots, partplots, shareplots  # noqa: F401  importing them registers their figures
+# Importing these registers their figures.
+from modspec import maskplots, partplots, shareplots, speedplots  # noqa: F401
 from modspec.errors import InputError
 from modspec.plotstyle import FIGURES, STYLE
 from modspec.tidy import read

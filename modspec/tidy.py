@@ -40,6 +40,19 @@ LEVELS: dict[str, dict[str, str]] = {
         "full, no mask": "against full fine-tuning, no mask",
         "full, own mask": "against full fine-tuning, own mask",
     },
+    "axis": {
+        "train": "training examples",
+        "evaluation": "evaluation examples",
+    },
+    "system": {
+        "modspec bfloat16": "modspec, bfloat16",
+        "modspec float32": "modspec, float32",
+        "kronfluence": "kronfluence (linear layers)",
+        "captum linear": "captum (linear layers)",
+        "captum": "captum",
+        "trak": "TRAK",
+        "dattri": "dattri",
+    },
 }
 ALL_LANGUAGES = "all languages"  # in the column language: examples of all, pooled
 FLAGS = {"kept", "accepted"}

@@ -1,0 +1,249 @@
+"""The systems that the benchmark compares: ours, and other packages asked for the same dot products.
+
+Every ``System.score`` takes a classifier in evaluation mode with eager attention and the same examples, and
+returns its scores by name, float32 (train, evaluation): "dot", and of ours "cosine" too. The loss is summed
+over examples, there is one checkpoint, nothing is projected. Each package is called as it documents, with the
+settings that were fastest on one thread for e5-small and 50 evaluation examples within 23 GiB; batches are
+of like length everywhere.
+
+captum (Kokhlikyan et al. 2020), all parameters. One example a batch, its own default: within a batch it runs
+    one backward pass through the whole batch for every example; 2 and 4 were no faster.
+captum linear. ``sample_wise_grads_per_batch=True``, which supports ``nn.Linear`` and ``nn.Conv2d`` alone, so
+    ``layers`` names the linear ones. Batches of 16; 8 was slower, 32 and 64 no faster on longer texts.
+kronfluence (Grosse et al. 2023), which covers linear layers. The identity strategy, all evaluation examples
+    in one query batch, so that it goes over the training examples once, 32 of those a batch (8 and 16 were
+    slower, 64 the same).
+dattri (Deng et al. 2024), all parameters. Its ``vmap(grad)`` fails on 2-D attention masks, so it is given
+    additive masks, the same mathematics. It slices every parameter out of one flat vector, and each slice's
+    gradient has the size of all of them: 3 s an example alone, more in a batch. Gradients of the inner data
+    set are computed anew for each batch of the outer one, so the roles of training and evaluation, in which
+    dot products are symmetric, are chosen for the fewest gradients; 16 outer examples at once take 10 GiB.
+trak (Park et al. 2023), all parameters. Its own scores are not TracIn's, so what one would build from its
+    parts: gradients of the loss from ``FunctionalGradientComputer`` (additive masks again), ``NoOpProjector``
+    and its matrix product. Batches of 8; 4, 16 and 32 were slower.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel
+
+from modspec.batches import Examples, collate, sorted_batches
+from modspec.influence import influence
+
+Batch = tuple[Tensor, Tensor, Tensor]  # input_ids, attention mask, labels
+OUTER = 16  # examples whose flat gradients dattri holds at once
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to compute scores. covers: "all" parameters or "linear" layers. package: None for ours."""
+
+    covers: str
+    package: str | None
+    score: Callable[[PreTrainedModel, Examples, Examples], Mapping[str, np.ndarray]]
+
+
+def modspec(
+    model: PreTrainedModel, train: Examples, evaluation: Examples, precision: torch.dtype
+) -> dict[str, np.ndarray]:
+    """Ours, which computes norms and cosines too."""
+    scores = influence(model, train, evaluation, precision=precision)
+    return {"dot": scores.dot, "cosine": scores.cosine}
+
+
+def captum(
+    model: PreTrainedModel, train: Examples, evaluation: Examples, by_batch: bool
+) -> dict[str, np.ndarray]:
+    """``TracInCP``; ``by_batch``: sample-wise gradients of whole batches, linear layers only."""
+    from captum.influence import TracInCP
+
+    wrapped = _Logits(model)
+    linear = [name for name, module in wrapped.named_modules() if isinstance(module, nn.Linear)]
+    size = 16 if by_batch else 1
+    tracin = TracInCP(
+        wrapped,
+        DataLoader(list(_batches(model, train, size)), batch_size=None),
+        checkpoints=["as it is"],
+        checkpoints_load_func=lambda model, checkpoint: 1.0,
+        layers=linear if by_batch else None,
+        loss_fn=nn.CrossEntropyLoss(reduction="sum" if by_batch else "none"),
+        sample_wise_grads_per_batch=by_batch,
+    )
+    queries = DataLoader(list(_batches(model, evaluation, size)), batch_size=None)
+    return _in_order(tracin.influence(queries).T, train, evaluation)
+
+
+def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+    """Pairwise scores under the identity strategy; linear layers only."""
+    from kronfluence.analyzer import Analyzer, prepare_model
+    from kronfluence.arguments import FactorArguments
+    from kronfluence.task import Task
+    from kronfluence.utils.dataset import DataLoaderKwargs
+
+    class Classification(Task):
+        def compute_train_loss(self, batch: Batch, model: nn.Module, sample: bool = False) -> Tensor:
+            input_ids, mask, labels = batch
+            logits = model(input_ids=input_ids, attention_mask=mask).logits
+            return F.cross_entropy(logits, labels, reduction="sum")
+
+        def compute_measurement(self, batch: Batch, model: nn.Module) -> Tensor:
+            return self.compute_train_loss(batch, model)
+
+    task = Classification()
+    data = [[(examples, i) for i in _order(examples)] for examples in (train, evaluation)]
+    with tempfile.TemporaryDirectory() as scratch:
+        analyzer = Analyzer(
+            "benchmark",
+            prepare_model(model, task),
+            task,
+            cpu=True,
+            disable_tqdm=True,
+            log_level=logging.ERROR,
+            output_dir=scratch,
+        )
+        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=partial(_collated, model)))
+        identity = FactorArguments(strategy="identity")
+        analyzer.fit_all_factors("none", data[0], per_device_batch_size=1, factor_args=identity)
+        analyzer.compute_pairwise_scores(
+            "scores",
+            "none",
+            query_dataset=data[1],
+            train_dataset=data[0],
+            per_device_query_batch_size=len(evaluation),
+            per_device_train_batch_size=32,
+        )
+        scores = analyzer.load_pairwise_scores("scores")["all_modules"]
+    return _in_order(scores.T, train, evaluation)
+
+
+def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+    """``TracInAttributor``, which computes gradients by ``vmap(grad)`` over flattened parameters."""
+    from dattri.algorithm.tracin import TracInAttributor
+    from dattri.task import AttributionTask
+
+    def loss(parameters: Mapping[str, Tensor], example: Batch) -> Tensor:
+        return _loss_of_one(model, parameters, *example)
+
+    def loader(examples: Examples, size: int) -> DataLoader:
+        data = [(examples, i) for i in _order(examples)]
+        return DataLoader(data, batch_size=size, collate_fn=partial(_collated, model, additive=True))
+
+    def gradients(outer: Examples, inner: Examples) -> int:
+        return len(outer) + math.ceil(len(outer) / OUTER) * len(inner)
+
+    attributor = TracInAttributor(
+        AttributionTask(loss, model, model.state_dict()), weight_list=[1.0], normalized_grad=False
+    )
+    attributor.projector_kwargs = None  # None as an argument means its default: 512 random dimensions
+    if gradients(train, evaluation) < gradients(evaluation, train):
+        scores = attributor.attribute(loader(train, OUTER), loader(evaluation, 1))
+    else:
+        scores = attributor.attribute(loader(evaluation, OUTER), loader(train, 1)).T
+    return _in_order(scores, train, evaluation)
+
+
+def trak(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+    """Unprojected gradient features, multiplied."""
+    from trak.gradient_computers import FunctionalGradientComputer
+    from trak.modelout_functions import AbstractModelOutput
+    from trak.projectors import NoOpProjector
+    from trak.utils import get_matrix_mult
+
+    class Loss(AbstractModelOutput):
+        def __init__(self) -> None:
+            pass
+
+        @staticmethod
+        def get_output(
+            model: nn.Module, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor], *example: Tensor
+        ) -> Tensor:
+            return _loss_of_one(model, {**weights, **buffers}, *example)
+
+        def get_out_to_loss_grad(self, *arguments: object) -> Tensor:
+            raise NotImplementedError("the output is the loss")
+
+    computer = FunctionalGradientComputer(
+        model, Loss(), grad_dim=model.num_parameters(), dtype=torch.float32, device=torch.device("cpu")
+    )
+    projector = NoOpProjector(device="cpu")
+
+    def features(examples: Examples) -> Iterator[Tensor]:
+        for batch in _batches(model, examples, 8, additive=True):
+            yield projector.project(computer.compute_per_sample_grad(batch), model_id=0)
+
+    targets = torch.cat(list(features(evaluation)))
+    scores = torch.cat([get_matrix_mult(own, targets) for own in features(train)])
+    return _in_order(scores, train, evaluation)
+
+
+SYSTEMS = {
+    "modspec float32": System("all", None, partial(modspec, precision=torch.float32)),
+    "modspec bfloat16": System("all", None, partial(modspec, precision=torch.bfloat16)),
+    "captum": System("all", "captum", partial(captum, by_batch=False)),
+    "captum linear": System("linear", "captum", partial(captum, by_batch=True)),
+    "kronfluence": System("linear", "kronfluence", kronfluence),
+    "dattri": System("all", "dattri", dattri),
+    "trak": System("all", "traker", trak),
+}
+
+
+class _Logits(nn.Module):
+    """The classifier as captum calls it: tensors by position, logits out."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def _order(examples: Examples) -> np.ndarray:
+    """Positions by length, as batches take them."""
+    return np.concatenate(sorted_batches(examples.lengths, len(examples)))
+
+
+def _collated(model: PreTrainedModel, items: list[tuple[Examples, int]], additive: bool = False) -> Batch:
+    """A padded batch. additive: what attention adds to its scores, instead of ones and zeros."""
+    examples, indices = items[0][0], np.array([i for _, i in items])
+    batch = collate(examples, indices, model.config.pad_token_id)
+    mask = batch["attention_mask"]
+    if additive:
+        mask = torch.where(mask.bool(), 0.0, torch.finfo(torch.float32).min)
+    return batch["input_ids"], mask, torch.from_numpy(examples.labels[indices])
+
+
+def _batches(
+    model: PreTrainedModel, examples: Examples, size: int, additive: bool = False
+) -> Iterator[Batch]:
+    for indices in sorted_batches(examples.lengths, size):
+        yield _collated(model, [(examples, i) for i in indices], additive)
+
+
+def _loss_of_one(
+    model: nn.Module, parameters: Mapping[str, Tensor], input_ids: Tensor, mask: Tensor, label: Tensor
+) -> Tensor:
+    """Loss of one example without a batch dimension, for ``vmap``; ``mask`` is additive."""
+    inputs = {"input_ids": input_ids[None], "attention_mask": mask[None, None, None]}
+    logits = functional_call(model, dict(parameters), kwargs=inputs).logits
+    return F.cross_entropy(logits, label[None])
+
+
+def _in_order(scores: Tensor, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+    """Scores of examples by length, back in the examples' own order."""
+    dot = np.empty(scores.shape, dtype=np.float32)
+    dot[np.ix_(_order(train), _order(evaluation))] = scores.detach().numpy()
+    return {"dot": dot}

@@ -1,0 +1,214 @@
+"""What the benchmark scores: three classifiers with their examples, written once and loaded by every run.
+
+    a  a 6-layer, hidden-192, 12-head, feed-forward-768 XLM-R of random weights; texts of 32 random pieces
+    b  e5-small fine-tuned on the embedded task ``intents``, in five languages
+    c  e5-small fine-tuned on XNLI pairs from ``$MODSPEC_SHARED_DATA``, in five languages
+
+An artefact of a workload holds the classifier (``config.json``, ``model.safetensors``), its examples as
+parquet, languages taking turns so that the first n are a sample of any size, and exact dot products of a
+few of them, from which the errors of all systems are measured.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
+
+from modspec import artifacts
+from modspec.batches import Examples
+from modspec.finetuning import finetune
+from modspec.layout import code_fingerprint
+from modspec.parameters import DataParameters, project_root
+from modspec.study import load_material
+
+Made = tuple[PreTrainedModel, Examples, Examples]
+COVERS = ("all", "linear")
+REFERENCE_SIZE = (12, 6)  # training and evaluation examples whose exact dot products are known
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is scored, and how many training and evaluation examples there are."""
+
+    description: str
+    train: int
+    evaluation: int
+    make: Callable[[Workload], Made]
+
+
+def shared_data() -> Path:
+    """The directory of real task data: ``$MODSPEC_SHARED_DATA``, else beside the checkout."""
+    return Path(os.environ.get("MODSPEC_SHARED_DATA", project_root().parent / "shared" / "data"))
+
+
+def random_encoder(workload: Workload) -> Made:
+    """Workload a: nothing learned, nothing padded."""
+    pieces, tokens, labels = 16_000, 32, 3
+    config = XLMRobertaConfig(
+        vocab_size=pieces,
+        hidden_size=192,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=768,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        num_labels=labels,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = XLMRobertaForSequenceClassification(config)
+    rng = np.random.default_rng(0)
+
+    def examples(count: int, prefix: str) -> Examples:
+        ids = rng.integers(4, pieces, (count, tokens))
+        ids[:, 0], ids[:, -1] = config.bos_token_id, config.eos_token_id
+        names = np.array([f"{prefix}{i}" for i in range(count)])
+        return Examples(tuple(ids), None, rng.integers(0, labels, count), np.full(count, "-"), names, names)
+
+    return model, examples(workload.train, "train"), examples(workload.evaluation, "evaluation")
+
+
+def finetuned_encoder(workload: Workload, task: str) -> Made:
+    """Workloads b and c: one epoch on the training examples, so that gradients are those of a study."""
+    languages = DataParameters().languages
+    parameters = DataParameters(
+        task=task,
+        data_dir=None if task == "intents" else str(shared_data() / task),
+        train_per_language=workload.train // len(languages),
+        dev_per_language=1,
+        test_per_language=workload.evaluation // len(languages),
+        device="cpu",
+    )
+    material = load_material(parameters)
+    train, evaluation = (_in_turns(material.examples[split]) for split in ("train", "test"))
+    model = material.new_classifier()
+    finetune(
+        model,
+        train,
+        epochs=1,
+        batch_size=16,
+        learning_rate=1e-4,
+        precision=material.precision,
+        progress=f"fine-tuning on {task}",
+    )
+    return model, train, evaluation
+
+
+WORKLOADS = {
+    "a": Workload("random XLM-R, 6 layers x 192, 32 pieces", 200, 20, random_encoder),
+    "b": Workload("e5-small on intents", 1000, 50, lambda w: finetuned_encoder(w, "intents")),
+    "c": Workload("e5-small on XNLI", 1000, 50, lambda w: finetuned_encoder(w, "xnli")),
+}
+
+
+def prepare(name: str, directory: Path) -> None:
+    """Write the workload's artefact unless it is there. Raises InputError if its data cannot be had."""
+    workload = WORKLOADS[name]
+    made_by = {
+        "workload": name,
+        "train": workload.train,
+        "evaluation": workload.evaluation,
+        "code": code_fingerprint("finetuning"),
+        "torch": torch.__version__,
+    }
+    if artifacts.is_current(directory, made_by):
+        return
+    with artifacts.writing(directory, made_by) as building:
+        model, train, evaluation = workload.make(workload)
+        model.save_pretrained(building)
+        for split, examples in (("train", train), ("evaluation", evaluation)):
+            _frame(examples).to_parquet(building / f"{split}.parquet")
+        exact = exact_products(
+            model, *(e.take(range(n)) for e, n in zip((train, evaluation), REFERENCE_SIZE, strict=True))
+        )
+        save_file(exact, building / "reference.safetensors")
+
+
+def load_classifier(directory: Path) -> PreTrainedModel:
+    """The workload's classifier in float32, evaluation mode and with eager attention."""
+    model = AutoModelForSequenceClassification.from_pretrained(
+        directory, attn_implementation="eager", dtype=torch.float32
+    )
+    return model.eval()
+
+
+def load_examples(directory: Path, split: str, count: int) -> Examples:
+    """The first ``count`` examples of "train" or "evaluation", starting over where there are fewer."""
+    frame = pd.read_parquet(directory / f"{split}.parquet")
+    text = {name: frame[name].to_numpy(dtype=str) for name in ("languages", "ids", "groups")}
+    examples = Examples(tuple(frame["input_ids"]), None, frame["labels"].to_numpy(), **text)
+    return examples.take(np.arange(count) % len(examples))
+
+
+def relative_error(dot: np.ndarray, directory: Path, covers: str) -> float:
+    """Largest error of dot products (train, evaluation) over the largest exact one, where both are known.
+
+    ``covers``: "all" parameters, or those of "linear" layers only, are in the exact products.
+    """
+    exact = load_file(directory / "reference.safetensors")[covers]
+    rows, columns = np.minimum(dot.shape, exact.shape)
+    exact = exact[:rows, :columns]
+    return float(np.abs(dot[:rows, :columns] - exact).max() / np.abs(exact).max())
+
+
+def exact_products(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+    """Dot products of gradients, one example at a time in float64: float64 (train, evaluation) by COVERS.
+
+    Plain autograd without padding, attention masks or hooks: what every system must agree with.
+    """
+    model = copy.deepcopy(model).double().eval()
+    linear = {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
+    parameters = list(model.parameters())
+    inside = [p in linear for p in parameters]
+
+    def gradient(examples: Examples, i: int) -> list[Tensor]:
+        logits = model(input_ids=torch.from_numpy(examples.input_ids[i])[None]).logits
+        loss = F.cross_entropy(logits, torch.tensor([int(examples.labels[i])]))
+        return [g.flatten() for g in torch.autograd.grad(loss, parameters)]
+
+    targets = [gradient(evaluation, j) for j in range(len(evaluation))]
+    products = {covers: np.zeros((len(train), len(evaluation))) for covers in COVERS}
+    for i in range(len(train)):
+        own = gradient(train, i)
+        for j, target in enumerate(targets):
+            parts = [float(a @ b) for a, b in zip(own, target, strict=True)]
+            products["all"][i, j] = sum(parts)
+            products["linear"][i, j] = sum(p for p, is_in in zip(parts, inside, strict=True) if is_in)
+    return products
+
+
+def _in_turns(examples: Examples) -> Examples:
+    """Languages taking turns instead of following one another."""
+    turn = np.zeros(len(examples), dtype=np.int64)
+    for language in np.unique(examples.languages):
+        own = examples.languages == language
+        turn[own] = np.arange(own.sum())
+    return examples.take(np.argsort(turn, kind="stable"))
+
+
+def _frame(examples: Examples) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "input_ids": list(examples.input_ids),
+            "labels": examples.labels,
+            "languages": examples.languages,
+            "ids": examples.ids,
+            "groups": examples.groups,
+        }
+    )

@@ -1,0 +1,237 @@
+"""The benchmark on sizes of seconds: systems agree, time is extrapolated soberly, the bound counts once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import BertConfig, BertForSequenceClassification
+
+from modspec import benchtables, roofline, workloads
+from modspec.benchmark import PROBES, Benchmark, machine, main, manageable
+from modspec.peers import SYSTEMS
+from modspec.timing import Run, timed
+from tests.models import random_encoder, random_examples, reference_gradients
+
+MODULES = {"captum": "captum", "kronfluence": "kronfluence", "dattri": "dattri", "traker": "trak"}
+OTHER = {"all": "linear", "linear": "all"}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Workload a, with the exact products of its first examples."""
+    directory = tmp_path_factory.mktemp("benchmark")
+    workloads.prepare("a", directory / "a")
+    return directory
+
+
+def test_exact_products_are_those_of_whole_gradients() -> None:
+    model = random_encoder("bert").eval()
+    examples = random_examples(7)
+    gradients = reference_gradients(model, examples)
+    linear = np.concatenate(
+        [
+            np.full(
+                parameter.numel(), isinstance(model.get_submodule(name.rpartition(".")[0]), torch.nn.Linear)
+            )
+            for name, parameter in model.named_parameters()
+        ]
+    )
+    exact = workloads.exact_products(model, examples.take(range(4)), examples.take(range(4, 7)))
+    for covers, of in (("all", gradients), ("linear", gradients * linear)):
+        np.testing.assert_allclose(exact[covers], of[:4] @ of[4:].T, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_gives_the_products_of_what_it_covers(directory: Path, name: str) -> None:
+    system = SYSTEMS[name]
+    if system.package and find_spec(MODULES[system.package]) is None:
+        pytest.skip(f"{system.package} is not installed; make benchmark installs it")
+    sizes = {"train": 5, "evaluation": 2}
+    train, evaluation = (workloads.load_examples(directory / "a", *size) for size in sizes.items())
+    scores = system.score(workloads.load_classifier(directory / "a"), train, evaluation)
+    assert scores["dot"].shape == (5, 2) and scores["dot"].dtype == np.float32
+    error = workloads.relative_error(scores["dot"], directory / "a", system.covers)
+    assert error < (0.02 if name == "modspec bfloat16" else 1e-4)
+    other = workloads.relative_error(scores["dot"], directory / "a", OTHER[system.covers])
+    assert other > 10 * error  # linear layers alone are another ranking
+
+
+@pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if system.package])
+def test_padding_and_order_change_no_scores(name: str) -> None:
+    """Texts of 3 to 40 pieces in random order, which systems sort and pad; more than a batch of each."""
+    system = SYSTEMS[name]
+    if find_spec(MODULES[system.package]) is None:
+        pytest.skip(f"{system.package} is not installed; make benchmark installs it")
+    model = random_encoder("xlm-roberta", dtype=torch.float32).eval()
+    train, evaluation = random_examples(41, lengths=(3, 40)), random_examples(19, seed=1, lengths=(3, 40))
+    exact = workloads.exact_products(model, train, evaluation)[system.covers]
+    dot = system.score(model, train, evaluation)["dot"]
+    assert np.abs(dot - exact).max() < 1e-4 * np.abs(exact).max()
+
+
+def test_a_run_of_the_whole_benchmark(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--workloads", "a", "--systems", "modspec float32,modspec bfloat16", "--sizes", "6x3"]
+    arguments += ["--rounds", "2", "--directory", str(directory), "--figures", str(tmp_path)]
+    main(arguments)
+    assert "run 2: " in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "influence_benchmark.csv")
+    assert table["system"].tolist() == ["modspec float32", "modspec bfloat16"]
+    assert (table["runs"] == 2).all() and (table["seconds"] > 0).all() and table["error"].isna().all()
+    assert table["over_float32"][0] == 1 and 0 < table["bound_share"].max() < 1
+    assert table["relative_error"][0] < 1e-5 < table["relative_error"][1] < 0.02
+    assert table["spearman"][1] > 0.8
+    results = {file: file.stat().st_mtime_ns for file in (directory / "results").iterdir()}
+    main(arguments)  # nothing is measured again
+    assert results == {file: file.stat().st_mtime_ns for file in (directory / "results").iterdir()}
+
+
+def test_an_error_of_a_system_is_its_result(directory: Path, tmp_path: Path) -> None:
+    """A workload without a classifier stands in for a package that fails."""
+    run = Run("a", "modspec float32", 4, 2, 1, 1)
+    result = timed(run, tmp_path / "nothing", tmp_path / "results", 100)
+    assert result == asdict(run) | {"error": result["error"]}
+    assert "\n" not in result["error"] and "nothing" in result["error"]
+
+
+def test_a_run_beyond_its_time_is_ended_and_says_so(directory: Path, tmp_path: Path) -> None:
+    run = Run("a", "modspec float32", 4, 2, 1, 1)
+    assert timed(run, directory / "a", tmp_path, 0.1)["error"] == "not done after 0 s"
+    assert json.loads((tmp_path / f"{run.name}.json").read_text())["train"] == 4
+
+
+def test_systems_alternate_and_ours_runs_at_every_size_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """captum takes 1 s an example here, so 100 s are enough for 64 of 1,000; kronfluence fails."""
+    calls = []
+
+    def run(
+        self: Benchmark, workload: str, system: str, train: int, evaluation: int, repeat: int = 1
+    ) -> dict:
+        calls.append((system, train, repeat))
+        result = {"system": system, "train": train, "repeat": repeat}
+        seconds = train * (1 if system == "captum" else 0.001)
+        return result | ({"error": "no memory"} if system == "kronfluence" else {"seconds": seconds})
+
+    monkeypatch.setattr(Benchmark, "run", run)
+    systems = ["modspec float32", "captum", "kronfluence"]
+    results = Benchmark(tmp_path, systems, 1, 100).compare("b", 1000, 50, rounds=2)
+    assert calls[:3] == [("captum", PROBES[0], 1), ("captum", PROBES[1], 1), ("kronfluence", PROBES[0], 1)]
+    every = [("modspec float32", 1000), ("captum", 64), ("kronfluence", 8)]
+    every += [("modspec float32", 64), ("modspec float32", 8)]
+    assert calls[3:8] == [(*one, 1) for one in every]
+    assert calls[8:] == [(*one, 2) for one in every if one[0] != "kronfluence"]
+    assert [r for r in results if "error" in r] == [
+        {"system": "kronfluence", "train": 8, "repeat": 1, "error": "no memory"}
+    ]
+
+
+@given(st.floats(0, 100), st.floats(1e-3, 20), st.integers(1, 1000), st.floats(1, 600))
+def test_manageable_sizes_fit_the_budget(start: float, each: float, train: int, budget: float) -> None:
+    sizes = []
+
+    def run(size: int) -> dict:
+        sizes.append(size)
+        return {"seconds": start + each * size}
+
+    size = manageable(run, train, budget)
+    assert size <= train and set(sizes) <= set(PROBES)
+    if size not in PROBES and size < train:
+        assert start + each * size <= budget * (1 + 1e-9)
+        assert 2 * size > train or start + each * 2 * size > budget * (1 - 1e-9)
+
+
+def test_a_system_that_fails_is_run_at_the_size_where_it_failed() -> None:
+    assert manageable(lambda size: {"error": "no memory"}, 1000, 600) == PROBES[0]
+
+
+def test_the_bound_counts_every_product_once() -> None:
+    """Layer by layer and pair by pair, for two layers of which the last reads <s> alone."""
+    config = BertConfig(hidden_size=6, intermediate_size=10, num_hidden_layers=2, num_labels=3)
+    train, evaluation = np.array([3, 5, 9]), np.array([4, 7])
+    expected = 0.0
+    first = [(6, 18, False), (6, 6, False), (6, 10, False), (10, 6, False)]
+    last = [(6, 12, False), (6, 6, True), (6, 6, True), (6, 10, True), (10, 6, True)]
+    for size, width, only_first in [*first, *last, (6, 6, True), (6, 3, True)]:
+        own, other = ([1 if only_first else t for t in lengths] for lengths in (train, evaluation))
+        expected += sum(4 * size * width * t for t in own + other)
+        formed = sum(2 * size * width * t for t in own + other)
+        contracted = 2 * size * width * len(own) * len(other)
+        expected += min(formed + contracted, sum(2 * t * u * (size + width) for t in own for u in other))
+    expected += sum(12 * 6 * (t * t + t) for t in [*train, *evaluation])
+    assert roofline.need(config, train, evaluation).operations == pytest.approx(expected)
+
+
+def test_the_bound_of_an_encoder_layer_is_what_torch_multiplies() -> None:
+    """One more layer, whose tokens all lead to the loss: forward, and backward without weight gradients."""
+    length, operations, needed = 11, [], []
+    for layers in (2, 3):
+        config = BertConfig(
+            vocab_size=30,
+            hidden_size=12,
+            intermediate_size=20,
+            num_attention_heads=3,
+            num_hidden_layers=layers,
+        )
+        model = BertForSequenceClassification(config).eval().requires_grad_(False)
+        model.set_attn_implementation("eager")
+        inputs = torch.zeros(1, length, 12, requires_grad=True)
+        with FlopCounterMode(display=False) as counter:
+            model(inputs_embeds=inputs).logits.sum().backward()
+        operations.append(counter.get_total_flops())
+        needed.append(roofline.need(config, np.array([length]), np.array([], dtype=int)).operations)
+    assert needed[1] - needed[0] == operations[1] - operations[0]
+
+
+def test_ratios_compare_equal_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(benchtables, "least_seconds", lambda *_: 1.0)
+
+    def result(system: str, train: int, seconds: float, repeat: int) -> dict:
+        measured = {"seconds": seconds, "peak_gib": 1.0, "relative_error": 1e-6}
+        return asdict(Run("a", system, train, 2, 1, repeat)) | measured
+
+    rows = [result("modspec float32", 100, s, i) for i, s in enumerate((2.0, 4.0, 9.0))]
+    rows += [result("modspec float32", 10, 1.0, 0), result("captum", 10, 8.0, 0)]
+    rows += [asdict(Run("a", "dattri", 10, 2, 1, 0)) | {"error": "no memory"}]
+    table = benchtables.comparison(rows, tmp_path).set_index(["system", "train"])
+    whole = table.loc[("modspec float32", 100)]
+    assert (whole["seconds"], whole["seconds_min"], whole["seconds_max"]) == (4, 2, 9)
+    assert whole["bound_share"] == 0.25 and whole["runs"] == 3
+    assert table.loc[("captum", 10), "over_float32"] == 8
+    assert table.loc[("dattri", 10), "error"] == "no memory"
+
+
+def test_the_machine_is_described_without_naming_it() -> None:
+    described = machine(2)
+    assert described["threads"] == 2 and described["memory_gib"] > 0 and described["processor"]
+    text = json.dumps(described)
+    assert str(Path.home()) not in text and "not installed" not in str(described["packages"]["torch"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workloads", "a,d"], "'d'; allowed: a, b, c"),
+        (["--systems", "captum,trac"], "'trac'; allowed: modspec float32, "),
+        (["--sizes", "12"], "'12'; allowed: TRAINxEVALUATION"),
+        (["--sizes", "0x4"], "'0x4'; allowed: at least 1x1"),
+    ],
+)
+def test_bad_arguments_are_named(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
