@@ -66,7 +66,6 @@ def timed(run: Run, workload: Path, results: Path, limit: float | None) -> dict[
         command = [sys.executable, "-m", "modspec.timing", str(workload), str(file), json.dumps(asdict(run))]
         threads = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], str(run.threads))
         with file.with_suffix(".log").open("w") as log:
-            error = ""
             try:
                 done = subprocess.run(
                     command, env=os.environ | ALLOCATOR | threads, stdout=log, stderr=log, timeout=limit
