@@ -37,13 +37,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel
 
 from modspec.batches import Examples, collate, sorted_batches
 from modspec.influence import influence
 
 Batch = tuple[Tensor, Tensor, Tensor]  # input_ids, attention mask, labels
+SIZES = {"captum": 1, "captum linear": 16, "kronfluence": 32, "trak": 8}  # training examples a batch
 OUTER = 16  # examples whose flat gradients dattri holds at once
 
 
@@ -72,7 +73,7 @@ def captum(
 
     wrapped = _Logits(model)
     linear = [name for name, module in wrapped.named_modules() if isinstance(module, nn.Linear)]
-    size = 16 if by_batch else 1
+    size = SIZES["captum linear" if by_batch else "captum"]
     tracin = TracInCP(
         wrapped,
         DataLoader(list(_batches(model, train, size)), batch_size=None),
@@ -103,7 +104,6 @@ def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -
             return self.compute_train_loss(batch, model)
 
     task = Classification()
-    data = [[(examples, i) for i in _order(examples)] for examples in (train, evaluation)]
     with tempfile.TemporaryDirectory() as scratch:
         analyzer = Analyzer(
             "benchmark",
@@ -114,16 +114,17 @@ def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -
             log_level=logging.ERROR,
             output_dir=scratch,
         )
-        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=partial(_collated, model)))
+        # It formats and copies its arguments for the log: no lists of examples and no model among them.
+        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=partial(_collated, _pad_id(model))))
         identity = FactorArguments(strategy="identity")
-        analyzer.fit_all_factors("none", data[0], per_device_batch_size=1, factor_args=identity)
+        analyzer.fit_all_factors("none", _ByLength(train), per_device_batch_size=1, factor_args=identity)
         analyzer.compute_pairwise_scores(
             "scores",
             "none",
-            query_dataset=data[1],
-            train_dataset=data[0],
+            query_dataset=_ByLength(evaluation),
+            train_dataset=_ByLength(train),
             per_device_query_batch_size=len(evaluation),
-            per_device_train_batch_size=32,
+            per_device_train_batch_size=SIZES["kronfluence"],
         )
         scores = analyzer.load_pairwise_scores("scores")["all_modules"]
     return _in_order(scores.T, train, evaluation)
@@ -138,8 +139,8 @@ def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dic
         return _loss_of_one(model, parameters, *example)
 
     def loader(examples: Examples, size: int) -> DataLoader:
-        data = [(examples, i) for i in _order(examples)]
-        return DataLoader(data, batch_size=size, collate_fn=partial(_collated, model, additive=True))
+        collate_fn = partial(_collated, _pad_id(model), additive=True)
+        return DataLoader(_ByLength(examples), batch_size=size, collate_fn=collate_fn)
 
     def gradients(outer: Examples, inner: Examples) -> int:
         return len(outer) + math.ceil(len(outer) / OUTER) * len(inner)
@@ -181,7 +182,7 @@ def trak(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[
     projector = NoOpProjector(device="cpu")
 
     def features(examples: Examples) -> Iterator[Tensor]:
-        for batch in _batches(model, examples, 8, additive=True):
+        for batch in _batches(model, examples, SIZES["trak"], additive=True):
             yield projector.project(computer.compute_per_sample_grad(batch), model_id=0)
 
     targets = torch.cat(list(features(evaluation)))
@@ -216,10 +217,28 @@ def _order(examples: Examples) -> np.ndarray:
     return np.concatenate(sorted_batches(examples.lengths, len(examples)))
 
 
-def _collated(model: PreTrainedModel, items: list[tuple[Examples, int]], additive: bool = False) -> Batch:
+class _ByLength(Dataset):
+    """Examples with their positions, shortest first."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+        self.order = _order(examples)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, place: int) -> tuple[Examples, int]:
+        return self.examples, int(self.order[place])
+
+
+def _pad_id(model: PreTrainedModel) -> int:
+    return model.config.pad_token_id
+
+
+def _collated(pad_id: int, items: list[tuple[Examples, int]], additive: bool = False) -> Batch:
     """A padded batch. additive: what attention adds to its scores, instead of ones and zeros."""
     examples, indices = items[0][0], np.array([i for _, i in items])
-    batch = collate(examples, indices, model.config.pad_token_id)
+    batch = collate(examples, indices, pad_id)
     mask = batch["attention_mask"]
     if additive:
         mask = torch.where(mask.bool(), 0.0, torch.finfo(torch.float32).min)
@@ -230,7 +249,7 @@ def _batches(
     model: PreTrainedModel, examples: Examples, size: int, additive: bool = False
 ) -> Iterator[Batch]:
     for indices in sorted_batches(examples.lengths, size):
-        yield _collated(model, [(examples, i) for i in indices], additive)
+        yield _collated(_pad_id(model), [(examples, i) for i in indices], additive)
 
 
 def _loss_of_one(

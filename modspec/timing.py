@@ -10,6 +10,7 @@ the same: keeping those as well made dattri and trak run out of memory, since al
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -94,6 +95,9 @@ def work(run: Run, workload: Path, file: Path) -> None:
     try:
         system.score(*loaded(*WARM_UP))
         task = loaded(run.train, run.evaluation)
+        # kronfluence collects garbage, which would walk all that others import.
+        gc.collect()
+        gc.freeze()
         before = process.memory_info().rss
         start = time.perf_counter()
         scores = system.score(*task)

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from modspec.influence.factors import Gradients, Matrix, Table
@@ -70,24 +71,33 @@ def cheaper_form(
     return "dense" if dense < ghost else "ghost"
 
 
-def target(gradients: Gradients, batches: Sequence[tuple[int, int]], paths: Paths) -> Target:
-    """Evaluation gradients in the form that is cheaper over all training ``batches``, (examples, tokens)."""
+def target(passes: Sequence[Gradients], batches: Sequence[tuple[int, int]], paths: Paths) -> Target:
+    """Evaluation gradients of one or more passes, the longest texts last, stacked.
+
+    In the form that is cheaper over all training ``batches``, (examples, tokens).
+    Passes of texts of like length compute less padding; stacked, they still meet training examples in one
+    matrix product.
+    """
     dense, ghost = {}, {}
-    longest = max((m.inputs.shape[1] for m in gradients.matrices.values()), default=1)
-    for name, matrix in gradients.matrices.items():
-        packed = _packed(matrix)
+    examples = sum(gradients.batch for gradients in passes)
+    longest = max((m.inputs.shape[1] for m in passes[-1].matrices.values()), default=1)
+    for name, matrix in passes[-1].matrices.items():
+        every = [gradients.matrices[name] for gradients in passes]
+        packed = _packed(every)
         # The last layer and the classifier see one token of every text, however long.
         seen = batches if matrix.inputs.shape[1] == longest else [(n, 1) for n, _ in batches]
         cuts = matrix.inputs.shape[2], matrix.grads.shape[2]
         size, width = (whole * cut for whole, cut in zip(matrix.size, cuts, strict=True))
-        form = cheaper_form(size, width, gradients.batch, len(packed.owners), seen)
+        form = cheaper_form(size, width, examples, len(packed.owners), seen)
         paths.count(form, size * width)
         if form == "dense":
-            dense[name] = {tile: matrix.dense(tile) for tile in matrix.active}
+            dense[name] = {tile: _stacked(every, tile) for tile in packed.active}
         else:
             ghost[name] = packed
-    _, squares = inner_products(gradients, [], 1, paths)
-    return Target(dense, ghost, gradients.tables, gradients.vectors, squares.sqrt())
+    tables = {name: _joined([g.tables[name] for g in passes]) for name in passes[0].tables}
+    vectors = {group: torch.cat([g.vectors[group] for g in passes]) for group in passes[0].vectors}
+    squares = torch.cat([inner_products(gradients, [], 1, paths)[1] for gradients in passes])
+    return Target(dense, ghost, tables, vectors, squares.sqrt())
 
 
 def inner_products(
@@ -128,10 +138,36 @@ def inner_products(
     return [total.mT for total in products], squares
 
 
-def _packed(a: Matrix) -> Packed:
-    keep = (a.grads != 0).flatten(2).any(2)
-    owners = torch.arange(len(keep), device=keep.device)[:, None].expand_as(keep)
-    return Packed(a.inputs[keep], a.grads[keep], owners[keep], a.active)
+def _packed(every: Sequence[Matrix]) -> Packed:
+    kept, start = [], 0
+    for a in every:
+        keep = (a.grads != 0).flatten(2).any(2)
+        owners = torch.arange(start, start + len(keep), device=keep.device)[:, None].expand_as(keep)
+        kept.append((a.inputs[keep], a.grads[keep], owners[keep]))
+        start += len(keep)
+    active = tuple(sorted({tile for a in every for tile in a.active}))
+    return Packed(*(torch.cat(parts) for parts in zip(*kept, strict=True)), active)
+
+
+def _stacked(every: Sequence[Matrix], tile: int) -> Tensor:
+    """One tile of every example's gradient: (examples, out * in)."""
+    first = every[0].grads
+    rows = sum(len(a.grads) for a in every)
+    out = torch.empty(rows, *reversed(every[0].size), dtype=first.dtype, device=first.device)
+    start = 0
+    for a in every:
+        a.dense(tile, out[start : start + len(a.grads)])
+        start += len(a.grads)
+    return out.flatten(1)
+
+
+def _joined(every: Sequence[Table]) -> Table:
+    """Tables of several passes as one, padded to the longest: padding has no gradient."""
+    longest = max(table.ids.shape[1] for table in every)
+    short = [longest - table.ids.shape[1] for table in every]
+    ids = [F.pad(table.ids, (0, n)) for table, n in zip(every, short, strict=True)]
+    grads = [F.pad(table.grads, (0, 0, 0, n)) for table, n in zip(every, short, strict=True)]
+    return Table(torch.cat(ids), torch.cat(grads), every[0].group)
 
 
 def _add_ghost(total: Tensor, a: Matrix, b: Packed) -> None:

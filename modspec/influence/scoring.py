@@ -75,15 +75,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How work is cut on a kind of device: at most so many evaluation examples, tokens of a batch, and
-    weights of a tile at once. On a CPU a tile of 64 examples should stay in cache."""
+    """How work is cut on a kind of device: at most so many evaluation examples, of them in one pass, tokens
+    of a batch, and weights of a tile at once. On a CPU a tile of 64 examples should stay in cache."""
 
     evaluation: int
+    evaluation_pass: int
     tokens: int
     weights: int
 
 
-TILINGS = {"cpu": Tiling(64, 4096, 36_864), "cuda": Tiling(256, 32_768, 2**22)}
+TILINGS = {"cpu": Tiling(64, 16, 4096, 36_864), "cuda": Tiling(256, 256, 32_768, 2**22)}
 
 
 def influence(
@@ -139,7 +140,7 @@ def influence(
     seconds, paths = [], Paths(device)
     bar = tqdm(desc=progress, disable=progress is None, mininterval=1.0)
     with bar, tracing(model, precision) as trace:
-        scorer = _Scorer(trace, places, trains, len(every), tiling.weights, paths)
+        scorer = _Scorer(trace, places, trains, len(every), tiling, paths)
         for number, checkpoint in enumerate(checkpoints or [Checkpoint(lambda model: None, 1.0)]):
             checkpoint.load(model)
             bar.total = (number + 1) * len(blocks) * len(units)
@@ -198,7 +199,7 @@ class _Scorer:
     places: Mapping[str, Placement]
     trains: Mapping[nn.Parameter, bool]
     groups: int
-    tile: int
+    tiling: Tiling
     paths: Paths
 
     def target(
@@ -208,8 +209,10 @@ class _Scorer:
         columns: np.ndarray,
         shapes: Sequence[tuple[int, int]],
     ) -> Target:
-        """One batch of evaluation examples, for training batches of these ``shapes``, (examples, tokens)."""
-        found = target(self._gradients(evaluation, mask, columns), shapes, self.paths)
+        """Evaluation examples, shortest first, for training batches of ``shapes`` (examples, tokens)."""
+        size = self.tiling.evaluation_pass
+        cuts = [columns[i : i + size] for i in range(0, len(columns), size)]
+        found = target([self._gradients(evaluation, mask, cut) for cut in cuts], shapes, self.paths)
         _check_finite(found.norms, evaluation, columns)
         return found
 
@@ -239,7 +242,8 @@ class _Scorer:
     @torch.no_grad()
     def _gradients(self, examples: Examples, mask: np.ndarray | None, indices: np.ndarray) -> Gradients:
         own = mask[indices] if np.ndim(mask) == 3 else mask
-        return factored(self.trace(examples, indices, own), self.places, self.trains, own, self.tile)
+        traces = self.trace(examples, indices, own)
+        return factored(traces, self.places, self.trains, own, self.tiling.weights)
 
 
 def _examples_that_fit(

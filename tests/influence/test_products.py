@@ -52,8 +52,11 @@ def test_dense_ghost_and_explicit_matrices_agree(shape, cut, seed):
     n, t, m, u, size, out, tiles = shape
     tiles = 1 if cut == "none" else tiles
     rng = np.random.default_rng(seed)
-    a, b = (random_matrix(rng, k, s, size, out, cut, tiles) for k, s in ((n, t), (m, u)))
-    weights = [explicit(matrix) for matrix in (a, b)]
+    # The evaluation side comes from two passes, the second of longer texts.
+    shapes = ((n, t), (m, u), (2, u + 3))
+    a, *passes = (random_matrix(rng, k, s, size, out, cut, tiles) for k, s in shapes)
+    weights = [explicit(a), np.concatenate([explicit(matrix) for matrix in passes], axis=1)]
+    m += 2
     expected = np.zeros((GROUPS, n, m))
     for tile in range(tiles):
         expected[a.groups[tile]] += weights[0][tile] @ weights[1][tile].T
@@ -61,7 +64,7 @@ def test_dense_ghost_and_explicit_matrices_agree(shape, cut, seed):
         paths = Paths(CPU)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("modspec.influence.products.cheaper_form", lambda *_, form=form: form)
-            other = target(gradients(b), [(n, t)], paths)
+            other = target([gradients(b) for b in passes], [(n, t)], paths)
         assert set(paths.counts) == {form}
         (products,), squares = inner_products(gradients(a), [other], GROUPS, paths)
         np.testing.assert_allclose(products, expected, rtol=1e-10, atol=1e-10)
@@ -74,24 +77,24 @@ def test_dense_ghost_and_explicit_matrices_agree(shape, cut, seed):
 def test_embedding_products_equal_explicit_tables(shape, pieces, seed):
     n, t, m, u, _, out, _ = shape
     rng = np.random.default_rng(seed)
-    a, b = (
+    a, *passes = (
         Table(
             torch.from_numpy(rng.integers(0, pieces, (k, s))),
             torch.from_numpy(rng.normal(size=(k, s, out))),
             1,
         )
-        for k, s in ((n, t), (m, u))
+        for k, s in ((n, t), (m, u), (2, u + 3))
     )
     tables = []
-    for table in (a, b):
+    for table in (a, *passes):
         whole = np.zeros((len(table.grads), pieces, out))
         for i, t in np.ndindex(*table.ids.shape):
             whole[i, table.ids[i, t]] += table.grads[i, t].numpy()
         tables.append(whole.reshape(len(whole), -1))
-    both = [Gradients({}, {"e": table}, {}, len(table.ids), CPU) for table in (a, b)]
-    other = target(both[1], [(n, t)], Paths(CPU))
-    (products,), squares = inner_products(both[0], [other], GROUPS, Paths(CPU))
-    np.testing.assert_allclose(products[1], tables[0] @ tables[1].T, rtol=1e-10, atol=1e-10)
+    own, *others = [Gradients({}, {"e": table}, {}, len(table.ids), CPU) for table in (a, *passes)]
+    (products,), squares = inner_products(own, [target(others, [(n, t)], Paths(CPU))], GROUPS, Paths(CPU))
+    expected = tables[0] @ np.concatenate(tables[1:]).T
+    np.testing.assert_allclose(products[1], expected, rtol=1e-10, atol=1e-10)
     assert (products[0] == 0).all() and (products[2] == 0).all()
     np.testing.assert_allclose(squares, (tables[0] ** 2).sum(1), rtol=1e-10, atol=1e-10)
 
