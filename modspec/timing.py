@@ -1,6 +1,9 @@
 """One timed run of a system on a workload, in a process of its own.
 
-The process warms up on a few examples, loads classifier and examples anew, and times from these to scores.
+The process warms up on a few training and all evaluation examples, so that no system is timed on its first
+touch of memory (a virtual machine can need seconds a gigabyte for that, now and then), loads classifier and
+examples anew, and times from these to scores.
+
 All systems get the same allocator settings: by default glibc returns every large block that is freed, and
 fetching it again page by page is what dattri then spends most of its time on; captum's linear setting,
 kronfluence and ours gain 12 to 14 %, captum's default and trak nothing. Blocks over 128 MiB are returned all
@@ -33,7 +36,7 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(2**36),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-WARM_UP = (4, 2)  # training and evaluation examples
+WARM_UP = 4  # training examples
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def work(run: Run, workload: Path, file: Path) -> None:
         return workloads.load_classifier(workload), *examples
 
     try:
-        system.score(*loaded(*WARM_UP))
+        system.score(*loaded(WARM_UP, run.evaluation))
         task = loaded(run.train, run.evaluation)
         # kronfluence collects garbage, which would walk all that others import.
         gc.collect()
