@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study test lint benchmark lab figures publish environment constraints
+.PHONY: help study calibration test lint benchmark lab figures publish environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -28,6 +28,12 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 	echo "Study $(PRESET) is complete."
 	echo "Executed notebooks: runs/$(PRESET)/notebooks/"
 	echo "Figures:            figures/$(PRESET)/"
+
+calibration: $(INSTALLED)  ## ask whether the instrument reads right where the answer is known (half an hour)
+	@$(RUN) modspec.encoders fetch e5-small
+	$(RUN) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
+	echo
+	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
 
 test: $(INSTALLED)  ## run all tests
 	@$(RUN) modspec.encoders fetch e5-small --tokenizer-reference

@@ -1,6 +1,6 @@
-# The whole study: four notebooks, run by papermill, one process each.
+# The whole study: four notebooks, run by papermill, one process each; and on request the calibration.
 #
-#   snakemake --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
+#   snakemake [calibration] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
 #
 # Presets and overrides: modspec/presets.py. A stage is done when its executed notebook is in place, which
 # is after its artefact. Artefacts are no outputs here, because Snakemake deletes the outputs of failed jobs:
@@ -32,7 +32,10 @@ def papermill(stage):
 
     def of_job(wildcards):
         job = {name: int(value) if name == "seed" else value for name, value in wildcards.items()}
-        return json.dumps(study.parameters(stage, **job).model_dump(mode="json"))
+        try:
+            return json.dumps(study.parameters(stage, **job).model_dump(mode="json"))
+        except InputError as error:  # of the calibration, which only who asks for it has to satisfy
+            raise WorkflowError(str(error)) from None
 
     return of_job
 
@@ -42,9 +45,12 @@ def code(stage):
     return [f"modspec/{module}.py" for module in CODE[stage]]
 
 
+# glibc gives freed memory back at once, and fetching it again can cost more than computing with it.
+ALLOCATOR = f"MALLOC_MMAP_THRESHOLD_={2**27} MALLOC_TRIM_THRESHOLD_={2**36}"
 # A notebook that fails is left under unfinished/, with the error in it.
 RUN_NOTEBOOK = (
     "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
+    f"{ALLOCATOR} "
     "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
     f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
     "{input.notebook} $part --parameters_yaml {params.job:q} && "
@@ -129,5 +135,18 @@ rule figures:
     params:
         job=papermill("figures"),
     threads: study.threads
+    shell:
+        RUN_NOTEBOOK
+
+
+rule calibration:
+    input:
+        notebook="notebooks/00_calibration.ipynb",
+        code=code("calibration"),
+    output:
+        notebook=f"{RUN}/notebooks/00_calibration.ipynb",
+    params:
+        job=papermill("calibration"),
+    threads: 2
     shell:
         RUN_NOTEBOOK

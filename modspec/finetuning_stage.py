@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from modspec.finetuning import Epoch, finetune, predict
-from modspec.layout import Masks, checkpoint_file, finetuning_dir, save_masks, search_dir
+from modspec.layout import checkpoint_file, finetuning_dir, save_masks, search_dir
 from modspec.parameters import FinetuningParameters
-from modspec.study import Material, made_by, random_masks, resumable, save_checkpoint, searched_masks
+from modspec.study import (
+    SHARED,
+    Material,
+    made_by,
+    masks_in_force,
+    random_masks,
+    resumable,
+    save_checkpoint,
+    searched_masks,
+)
 
 
 def finetune_condition(material: Material) -> Path:
@@ -19,13 +29,14 @@ def finetune_condition(material: Material) -> Path:
 
     Files: ``epochNN.safetensors`` checkpoints, ``masks.safetensors`` (searched) and
     ``random.safetensors`` {language: mask}, ``history.parquet`` (one row an epoch),
-    ``accuracy.parquet`` (one row a mask, evaluation language and split).
+    ``accuracy.parquet`` (one row a mask, evaluation language and split), ``predictions.parquet`` (one row a
+    dev or test example: its label, what is predicted without mask and under its language's mask in force).
     """
     p = material.parameters
     assert isinstance(p, FinetuningParameters)
     own = searched_masks(material, p.seed)
     random = random_masks(own, p.seed)
-    in_force = {"full": None, "sft": own, "sft_random": random}[p.condition]
+    in_force = masks_in_force(material, p.condition, p.seed)
 
     def make(building: Path) -> None:
         model = material.new_classifier()
@@ -42,7 +53,7 @@ def finetune_condition(material: Material) -> Path:
             learning_rate=p.learning_rate,
             weight_decay=p.weight_decay,
             seed=p.seed,
-            masks=in_force,
+            masks=None if p.condition == "full" else in_force,
             precision=material.precision,
             after_epoch=keep,
             progress=p.condition,
@@ -50,28 +61,46 @@ def finetune_condition(material: Material) -> Path:
         save_masks(building / "masks.safetensors", own)
         save_masks(building / "random.safetensors", random)
         pd.DataFrame(history).to_parquet(building / "history.parquet", index=False)
-        accuracy = _accuracy(material, model, own, random)
-        accuracy.assign(seed=p.seed, condition=p.condition).to_parquet(
-            building / "accuracy.parquet", index=False
-        )
+        masks = [("none", "", None)]
+        masks += [("language", language, mask) for language, mask in own.items()]
+        masks += [("random", language, mask) for language, mask in random.items()]
+        if p.condition in SHARED:
+            masks.append(("shared", "", in_force[p.languages[0]]))
+        accuracy, predictions = _measured(material, model, masks)
+        run = {"seed": p.seed, "condition": p.condition}
+        accuracy.assign(**run).to_parquet(building / "accuracy.parquet", index=False)
+        predictions.assign(**run).to_parquet(building / "predictions.parquet", index=False)
 
     inputs = {"search": search_dir(p, p.seed)}
     directory = finetuning_dir(p, p.condition, p.seed)
     return resumable(directory, made_by("finetuning", material, inputs), make)
 
 
-def _accuracy(material: Material, model: PreTrainedModel, own: Masks, random: Masks) -> pd.DataFrame:
-    """Accuracy under no mask, every language's mask and every random mask, by language and split."""
-    masks = [("none", "", None)]
-    masks += [("language", language, mask) for language, mask in own.items()]
-    masks += [("random", language, mask) for language, mask in random.items()]
+def _measured(
+    material: Material, model: PreTrainedModel, masks: list[tuple[str, str, np.ndarray | None]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accuracy under every mask, (kind, language it was made for, mask), by language and split; and every
+    example's predictions, see :func:`finetune_condition`."""
+    p = material.parameters
+    in_force = {"sft_random": "random"}.get(p.condition, "shared" if p.condition in SHARED else "language")
     rows = []
+    kept = {
+        split: {"id": e.ids, "language": e.languages, "split": split, "label": e.labels, "in_force": -1}
+        for split, e in material.examples.items()
+        if split != "train"
+    }
+    frames = {split: pd.DataFrame(columns) for split, columns in kept.items()}
     for kind, owner, mask in tqdm(masks, desc="accuracy by mask"):
-        for split in ("dev", "test"):
-            examples = material.examples[split]
-            right = predict(model, examples, mask, precision=material.precision) == examples.labels
-            for language in material.parameters.languages:
-                of = right[examples.languages == language]
+        for split, frame in frames.items():
+            predicted = predict(model, material.examples[split], mask, precision=material.precision)
+            if kind == "none":
+                frame["no_mask"] = predicted
+            elif kind == in_force:
+                own = (frame["language"] == owner) | (owner == "")
+                frame.loc[own, "in_force"] = predicted[own]
+            right = predicted == frame["label"]
+            for language in p.languages:
+                of = right[frame["language"] == language]
                 rows.append((kind, owner, language, split, of.mean(), len(of)))
     columns = ["mask_kind", "mask_language", "language", "split", "accuracy", "examples"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns), pd.concat(frames.values(), ignore_index=True)

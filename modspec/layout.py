@@ -16,7 +16,9 @@ Masks = dict[str, np.ndarray]
 _DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
 _ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
 _MODEL = ("heads", "finetuning", "study", "layout")
-_PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "parttables", "plotstyle", "tidy")
+_PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
+_CLAIMS = ("attributions", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
+_BEYOND = ("headrelations", "typology", "translations", "beyondplots")
 _INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE = {
@@ -29,9 +31,32 @@ CODE = {
         "subnetworks",
         *(f"influence/{module}" for module in _INFLUENCE),
         "specialization",
+        "passes",
+        "attributions",
         "influence_stage",
     ),
-    "figures": ("layout", "subnetworks", "specialization", "results", *_PLOTS),
+    "calibration": (
+        *_DATA,
+        *_ENCODER,
+        *_MODEL,
+        "importance",
+        "subnetworks",
+        *(f"influence/{module}" for module in _INFLUENCE),
+        "inference",
+        "permutation",
+        "parttables",
+        "calibration",
+        "calibration_stage",
+        "groundtruth",
+        "planted",
+        "datamodeling",
+        "calibrationplots",
+        "groundtruthplots",
+        "plotting",
+        "plotstyle",
+        "tidy",
+    ),
+    "figures": ("layout", "subnetworks", "specialization", "results", *_CLAIMS, *_BEYOND, *_PLOTS),
 }
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -170,10 +170,12 @@ def accuracy(frame: pd.DataFrame) -> Figure:
         table.index = [f"{LEVELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
         heatmap(ax, table, form, "YlGnBu", norm)
         ax.set_title(LEVELS["condition"][condition])
-        own = "random" if condition == "sft_random" else "language"  # what it trained under
+        # What it trained under.
+        own = {"full": "language", "sft": "language", "sft_random": "random"}.get(condition, "shared")
         for place, (kind, mask) in enumerate(rows):
-            if kind == own and mask in languages:
-                outline(ax, place, languages.index(mask))
+            for column, language in enumerate(languages):
+                if kind == own and mask in (language, ""):
+                    outline(ax, place, column)
             if place and kind != rows[place - 1][0]:
                 ax.axhline(place, c="white", lw=3)
     fig.supxlabel("evaluation language (outlined: its own mask)")

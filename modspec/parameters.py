@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modspec.errors import InputError
 
-Condition = Literal["full", "sft", "sft_random"]
-MaskKind = Literal["none", "own", "other_language", "other_seed", "random"]
+Condition = Literal["full", "sft", "sft_random", "sft_intersection", "sft_union"]
+MaskKind = Literal["none", "own", "other_language", "other_seed", "random", "inherited"]
 TrainGradient = Literal["evaluation", "own"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Languages = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -130,7 +130,9 @@ class SearchParameters(DataParameters):
 class FinetuningParameters(DataParameters):
     """Stage 2: one classifier over all languages."""
 
-    condition: Condition = Field("full", description="full, sft (own masks) or sft_random (random masks)")
+    condition: Condition = Field(
+        "full", description="full, or SFT under own, random, or shared masks: intersection or union"
+    )
     epochs: Positive = 7
     batch_size: Positive = 8
     learning_rate: Rate = 0.0002
@@ -141,11 +143,18 @@ class FinetuningParameters(DataParameters):
 class InfluenceParameters(DataParameters):
     """Stage 3: which training examples each prediction is owed to."""
 
-    condition: Condition = Field("full", description="the classifier to score: full, sft or sft_random")
+    condition: Condition = Field("full", description="the classifier to score")
     checkpoints: Literal["last", "all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         "last", description="epochs that TracIn sums over: last, all, or a list"
     )
-    evaluation_per_language: Positive = Field(6, description="test examples a language that are scored")
+    eta: Literal["learning_rate", "one"] = Field("learning_rate", description="checkpoints' weights")
+    scored_per_language: Positive | None = Field(
+        None, description="training examples a language whose influence is scored; None: all"
+    )
+    evaluation_per_language: Positive = Field(6, description="test examples a language, for whom")
+    train_items: Annotated[int, Field(ge=0)] = Field(
+        0, description="parallel tasks: training examples a language that are scored as well"
+    )
     top_k: Positive = Field(30, description="number of proponents and of opponents")
     mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
         ("none", "own", "other_language", "other_seed", "random"),
@@ -155,6 +164,7 @@ class InfluenceParameters(DataParameters):
         ("evaluation",),
         description="training gradients under the evaluation example's mask, or the example's own",
     )
+    random_draws: Positive = Field(1, description="random masks for every language's mask")
     other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
     by_part: bool = Field(True, description="also scores by head and other part of the encoder, no mask")
     score_precision: Literal["float32", "bfloat16"] = Field("float32", description="of influence")
@@ -165,18 +175,24 @@ class InfluenceParameters(DataParameters):
 
     @model_validator(mode="after")
     def _check_influence(self) -> Self:
-        examples = len(self.languages) * self.train_per_language
-        if self.top_k > examples:
+        scored = self.scored_per_language or self.train_per_language
+        if scored > self.train_per_language:
             raise ValueError(
-                f"top_k: {self.top_k}; allowed: at most the {examples} training examples "
-                f"(languages x train_per_language)"
+                f"scored_per_language: {scored}; "
+                f"allowed: at most train_per_language = {self.train_per_language}, or None for all"
+            )
+        examples = len(self.languages) * scored
+        if self.top_k > examples:
+            name = "train_per_language" if self.scored_per_language is None else "scored_per_language"
+            raise ValueError(
+                f"top_k: {self.top_k}; allowed: at most the {examples} training examples (languages x {name})"
             )
         if self.evaluation_per_language > self.test_per_language:
             raise ValueError(
                 f"evaluation_per_language: {self.evaluation_per_language}; "
                 f"allowed: at most test_per_language = {self.test_per_language}"
             )
-        controls = [kind for kind in self.mask_kinds if kind in ("other_seed", "random")]
+        controls = [kind for kind in self.mask_kinds if kind in ("other_seed", "random", "inherited")]
         if controls and "evaluation" not in self.train_gradients:
             raise ValueError(
                 f"train_gradients: {list(self.train_gradients)}; allowed: any that include 'evaluation', "
@@ -202,6 +218,67 @@ class FigureParameters(Parameters):
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("full", "sft", "sft_random")
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="level of the intervals")
     resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
+    permutations: Annotated[int, Field(ge=99)] = Field(1999, description="of language labels, a test")
+    top_ks: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        (10, 20, 30, 50, 100, 200, 500), description="proponents counted, as far as there are examples"
+    )
+
+
+class CalibrationParameters(DataParameters):
+    """Notebook 0: what the instrument reads where nothing is, and where something was planted."""
+
+    figures_dir: str = Field("figures/embedded", description="where figures and their CSVs go")
+    seed: Seed = Field(0, description="seed of random splits and ciphers")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
+        (0, 1, 2), description="of initialisation, batches and dropout: one model each"
+    )
+    language: str = Field("en", description="the language that is split and ciphered")
+    sentences: Annotated[int, Field(ge=4)] = Field(220, description="training examples of that language")
+    epochs: Positive = 7
+    batch_size: Positive = 8
+    learning_rate: Rate = 0.0002
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
+    step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
+    evaluation_per_language: Annotated[int, Field(ge=4)] = Field(30, description="test examples scored")
+    top_k: Positive = Field(30, description="number of proponents")
+    clone_splits: Positive = Field(200, description="random splits of the language")
+    cipher_shares: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)] = Field(
+        (0.0, 0.25, 0.5, 0.75, 1.0), description="shares of piece types that are re-encoded"
+    )
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="of tests; 1 - it, of intervals")
+    resamples: Annotated[int, Field(ge=100)] = Field(1999, description="bootstrap resamples, permutations")
+    planted_languages: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = Field(
+        (2,), description="numbers of languages to plant heads for, the first ones"
+    )
+    planted_epochs: Positive = Field(20, description="of their training, which has few heads to work with")
+    planted_learning_rate: Rate = 0.0003
+    judged_train: Positive = Field(44, description="training examples a language, to be judged as proponents")
+    judged_per_language: Positive = Field(8, description="evaluation examples a language and kind, for that")
+    subsets: Positive = Field(32, description="subsets of the training examples that are retrained on")
+    subset_share: Rate = Field(0.5, description="share of the training examples in each")
+    retrainings: Annotated[int, Field(ge=2)] = Field(2, description="on each subset, with the first seeds")
+
+    @model_validator(mode="after")
+    def _check_calibration(self) -> Self:
+        if self.language not in self.languages:
+            raise ValueError(f"language: {self.language!r}; allowed: one of {', '.join(self.languages)}")
+        if self.evaluation_per_language > self.test_per_language:
+            raise ValueError(
+                f"evaluation_per_language: {self.evaluation_per_language}; "
+                f"allowed: at most test_per_language = {self.test_per_language}"
+            )
+        examples = min(self.sentences, len(self.languages) * self.train_per_language)
+        if self.top_k > examples:
+            raise ValueError(
+                f"top_k: {self.top_k}; allowed: at most {examples}, the lesser of sentences and "
+                "languages x train_per_language"
+            )
+        for name in ("seeds", "cipher_shares"):
+            values = list(getattr(self, name))
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: {values}; allowed: each value once")
+        return self
 
 
 STAGES: Mapping[str, type[Parameters]] = {
@@ -209,6 +286,7 @@ STAGES: Mapping[str, type[Parameters]] = {
     "finetuning": FinetuningParameters,
     "influence": InfluenceParameters,
     "figures": FigureParameters,
+    "calibration": CalibrationParameters,
 }
 
 

@@ -15,24 +15,27 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test, rankdata, zscore
 
-from modspec.specialization import by_seed_and_example, estimate
+from modspec.inference import mean_and_interval
+from modspec.specialization import by_seed_and_example
 from modspec.tidy import ALL_LANGUAGES
 
 HEAD = ["layer", "head"]
 
 
-def layer_share(parts: pd.DataFrame, **level: float) -> pd.DataFrame:
+def layer_share(parts: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """S_t by the contributions of one part of one layer alone: each language's, and all examples' pooled.
 
-    For each seed, and over ``"all"``, which alone has an interval. ``level``: confidence and resamples of
-    :func:`modspec.specialization.interval`.
+    For each seed, and over ``"all"``, which alone has an interval. ``confidence``: of
+    :func:`modspec.inference.interval`.
     """
     own = parts[(parts["language"] == parts["train_language"]) & (parts["part"] != "head")]
     rows = []
     for keys, group in own.groupby(["condition", "part", "layer"], sort=False):
         for language, some in ((ALL_LANGUAGES, group), *group.groupby("language", sort=False)):
             values, chance = by_seed_and_example(some, "proponents"), some["chance"].mean()
-            rows.append(("all", *keys, language, *estimate(values, **level), chance, values.shape[1]))
+            rows.append(
+                ("all", *keys, language, *mean_and_interval(values, confidence), chance, values.shape[1])
+            )
             for seed, run in some.groupby("seed"):
                 mean = run["proponents"].mean()
                 rows.append((seed, *keys, language, mean, np.nan, np.nan, chance, len(run)))

@@ -58,6 +58,9 @@ MARKS = {
     "random": ("#CC79A7", "D"),
     "sft": ("#D55E00", "s"),
     "sft_random": ("#56B4E9", "D"),
+    "inherited": ("#8C564B", "X"),
+    "sft_intersection": ("#7F3C8D", "^"),
+    "sft_union": ("#80876B", "v"),
     # Parts of the encoder, which are no conditions or masks: other colours, Paul Tol's.
     "embeddings": ("#332288", "D"),
     "attention": ("#882255", "o"),

@@ -1,6 +1,6 @@
 """Every figure and the CSV beside it.
 
-A figure function (in ``modspec.maskplots``, ``shareplots``, ``partplots``, ``speedplots``) draws its frame's
+A figure function (in ``modspec.maskplots`` and the other modules named ``…plots``) draws its frame's
 rows and touches no file. :func:`save` writes the frame as CSV and draws what a reader of that CSV gets, so
 that ``python -m modspec.plotting figures`` (seconds, no torch) draws the same bytes again.
 """
@@ -18,7 +18,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 # Importing these registers their figures.
-from modspec import maskplots, partplots, shareplots, speedplots  # noqa: F401
+from modspec import (  # noqa: F401
+    beyondplots,
+    calibrationplots,
+    claimplots,
+    groundtruthplots,
+    maskplots,
+    partplots,
+    shareplots,
+    speedplots,
+)
 from modspec.errors import InputError
 from modspec.plotstyle import FIGURES, STYLE
 from modspec.tidy import read

@@ -1,8 +1,9 @@
 """Presets: a whole study in one YAML file, resolved and validated before anything runs.
 
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (what stages 1 to 3
-share), ``search``, ``finetuning``, ``influence``, ``figures``, and ``influence_by_condition`` for what
-differs between conditions. Everything else keeps the defaults of ``modspec.parameters``.
+share), ``search``, ``finetuning``, ``influence``, ``figures``, ``influence_by_condition`` for what differs
+between conditions, and ``calibration``, which is run on request. Everything else keeps the defaults of
+``modspec.parameters``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from modspec.errors import InputError
 from modspec.parameters import STAGES, Condition, DataParameters, Parameters, project_root
 
 PRESETS = Path("notebooks/presets")
-SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures")
+SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures", "calibration")
 KEYS = ("seeds", "conditions", "threads", *SECTIONS)
 # Set by the study itself, for every job.
 RESERVED = {"study_dir", "figures_dir", "seed", "seeds", "condition", "conditions", "other_seed"}
@@ -44,6 +45,9 @@ class Study:
                 "conditions": self.conditions,
             }
             return STAGES[stage](**values, **self.values["figures"])
+        if stage == "calibration":
+            own = {"figures_dir": f"figures/{self.name}", "seeds": self.seeds}
+            return STAGES[stage](**values, **own, **self.values["data"], **self.values["calibration"])
         values |= {"seed": seed, **self.values["data"], **self.values[stage]}
         if stage != "search":
             values["condition"] = condition
@@ -64,6 +68,8 @@ class Study:
                 self.parameters("finetuning", seed=seed, condition=condition)
                 self.parameters("influence", seed=seed, condition=condition)
         self.parameters("figures")
+        if self.values["calibration"]:
+            self.parameters("calibration")
 
 
 def resolve(config: Mapping[str, Any]) -> Study:
@@ -115,7 +121,9 @@ def _section_of(name: str, value: Any) -> str:
     """The one section that has this parameter."""
     if name in DataParameters.model_fields:
         return "data"
-    stages = [stage for stage, model in STAGES.items() if name in model.model_fields]
+    having = [stage for stage, model in STAGES.items() if name in model.model_fields]
+    # The calibration has names of every stage: in its own section they are set for it.
+    stages = [stage for stage in having if stage != "calibration"] or having
     if len(stages) == 1:
         return stages[0]
     if stages:

@@ -11,11 +11,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec import artifacts, plotting
+from modspec.attributions import attributions
+from modspec.claims import Level, claims, exchangeable
+from modspec.headrelations import head_relation
+from modspec.inference import mean_and_interval
 from modspec.layout import Masks, finetuning_dir, influence_dir, load_masks, search_dir
+from modspec.membership import Choice, Membership
 from modspec.parameters import FigureParameters, path
 from modspec.parttables import head_influence, head_share, layer_share
-from modspec.specialization import by_seed_and_example, estimate
+from modspec.sensitivity import sensitivity, share_by_k
+from modspec.specialization import by_seed_and_example
 from modspec.subnetworks import chance_jaccard, jaccard
+from modspec.translations import translations
+from modspec.typology import language_pairs
 
 PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
 PARTS += ["influence", "chance"]
@@ -44,20 +52,37 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     files = [d / "parts.parquet" for d in scored if (d / "parts.parquet").exists()]  # by_part is a choice
     parts = pd.concat(map(pd.read_parquet, files)) if files else pd.DataFrame(columns=PARTS)
     training_examples = len(pd.read_parquet(scored[0] / "train.parquet"))  # the same in every run
-    level = {"confidence": p.confidence, "resamples": p.resamples}
-    return {
+    runs = attributions(p)
+    tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs[0].train)
+    predictions = pd.concat([pd.read_parquet(d / "predictions.parquet") for d in trained])
+    found = {
         "head_masks": head_masks(masks),
         "mask_overlap": mask_overlap(masks),
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
         "accuracy": pd.concat([pd.read_parquet(d / "accuracy.parquet") for d in trained]),
-        "in_language_share": in_language_share(statistics, **level),
-        "specialization": specialization(statistics, **level),
+        "in_language_share": in_language_share(statistics, p.confidence),
+        "specialization": specialization(statistics, p.confidence),
         "influence_matrix": influence_matrix(statistics),
-        "share_change": share_change(statistics, **level),
-        "layer_share": layer_share(parts, **level),
+        "share_change": share_change(statistics, p.confidence),
+        "layer_share": layer_share(parts, p.confidence),
         "head_share": head_share(parts),
         "head_influence": head_influence(parts, training_examples),
+        "claims": claims(Membership(runs, Choice()), predictions, strata, tests),
+        "sensitivity": sensitivity(runs, p.top_ks, strata, tests),
+        "share_by_k": share_by_k(runs, p.top_ks, tests),
     }
+    heads = (found[name] for name in ("head_influence", "head_share"))
+    pairs = (found[name] for name in ("mask_overlap", "influence_matrix"))
+    return found | {
+        "head_relation": head_relation(*heads, importances(p), found["head_masks"]),
+        "typology": language_pairs(*pairs, training_examples),
+        "translations": translations(runs, top_k=runs[0].parameters["top_k"], confidence=p.confidence),
+    }
+
+
+def importances(p: FigureParameters) -> pd.DataFrame:
+    """Head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
+    return pd.concat([pd.read_parquet(search_dir(p, seed) / "importance.parquet") for seed in p.seeds])
 
 
 def head_masks(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
@@ -82,10 +107,10 @@ def mask_overlap(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "jaccard", "chance"])
 
 
-def in_language_share(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
+def in_language_share(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """S_t(m), opponents' share and AUC by language and setting: for each seed, and over ``"all"``.
 
-    ``level``: confidence and resamples of :func:`modspec.specialization.interval`.
+    ``confidence``: of :func:`modspec.inference.interval`.
     """
     own = statistics[statistics["language"] == statistics["train_language"]]
     rows = []
@@ -94,12 +119,14 @@ def in_language_share(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
             chance = 0.5 if measure == "auc" else group["chance"].iloc[0]
             for seed, part in (("all", group), *group.groupby("seed")):
                 values = by_seed_and_example(part, measure)
-                rows.append((seed, *keys, measure, *estimate(values, **level), chance, values.shape[1]))
+                rows.append(
+                    (seed, *keys, measure, *mean_and_interval(values, confidence), chance, values.shape[1])
+                )
     columns = ["seed", *SETTING, "language", "measure", "value", "low", "high", "chance", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def specialization(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
+def specialization(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Delta_t = S_t(m) - S_t(no mask), paired by seed and evaluation example, by language and setting."""
     own = statistics[statistics["language"] == statistics["train_language"]]
     rows = []
@@ -109,12 +136,12 @@ def specialization(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
         for (kind, gradient), part in masked.groupby(["mask_kind", "train_gradient"], sort=False):
             change = by_seed_and_example(part, "proponents") - baseline
             keys = ("all", condition, kind, gradient, score, language)
-            rows.append((*keys, *estimate(change, **level), change.shape[1]))
+            rows.append((*keys, *mean_and_interval(change, confidence), change.shape[1]))
     columns = ["seed", *SETTING, "language", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def share_change(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
+def share_change(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Change in S_t that sparse fine-tuning brings: own mask under SFT, minus full fine-tuning.
 
     Cosine scores, paired by seed and evaluation example; against the full model without and with the
@@ -135,7 +162,7 @@ def share_change(statistics: pd.DataFrame, **level: float) -> pd.DataFrame:
                 continue
             change = by_seed_and_example(part, "proponents") - by_seed_and_example(before, "proponents")
             keys = (condition, gradient, language, baseline)
-            rows.append((*keys, *estimate(change, **level), change.shape[1]))
+            rows.append((*keys, *mean_and_interval(change, confidence), change.shape[1]))
     columns = ["condition", "train_gradient", "language", "baseline", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -196,7 +223,7 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
     files = {
         file.name: artifacts.describe(file)
         for file in sorted(directory.iterdir())
-        if file.suffix in (".csv", ".pdf", ".png")
+        if file.suffix in (".csv", ".pdf", ".png", ".tex")
     }
     content = {"parameters": p.identity(), "inputs": inputs, "files": files, "provenance": record}
     artifacts.write_json(directory / "provenance.json", content)

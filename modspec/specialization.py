@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import rankdata
 
 from modspec.errors import InputError
 
@@ -64,42 +64,3 @@ def example_statistics(
 def by_seed_and_example(rows: pd.DataFrame, measure: str) -> np.ndarray:
     """(seeds, examples) of a measure; several masks of one kind (other languages') are averaged."""
     return rows.pivot_table(index="seed", columns="id", values=measure, aggfunc="mean").to_numpy()
-
-
-def estimate(values: np.ndarray, **level: float) -> tuple[float, float, float]:
-    """Mean of ``values`` and its :func:`interval`; ``level``: confidence and resamples."""
-    return float(values.mean()), *interval(values, **level)
-
-
-def interval(
-    values: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Bootstrap percentile interval of the mean of ``values``, of shape (seeds, examples).
-
-    Seeds and evaluation examples are resampled independently of each other, because each is a source of
-    chance of its own: every seed saw the same examples (crossed, or pigeonhole, bootstrap; Owen 2007).
-    With one seed only examples are resampled, and the interval says nothing of other seeds; with two or
-    three it is too narrow (simulated with seed effects of half the examples' spread, a 95 % interval
-    covers 61 % with two seeds, 72 % with three, 86 % with five). With fewer than two examples there is
-    no interval: (nan, nan).
-    """
-    values = np.atleast_2d(values)
-    seeds, examples = values.shape
-    if examples < 2:
-        return float("nan"), float("nan")
-
-    def mean(columns: np.ndarray, rows: np.ndarray | None = None, axis: int = -1) -> np.ndarray:
-        rows = np.zeros_like(columns[..., :1]) if rows is None else rows
-        return values[rows[..., :, None], columns[..., None, :]].mean(axis=(-2, -1))
-
-    data = (np.arange(examples),) if seeds == 1 else (np.arange(examples), np.arange(seeds))
-    result = bootstrap(
-        data,
-        mean,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)

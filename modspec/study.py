@@ -25,6 +25,8 @@ from modspec.subnetworks import random_mask
 from modspec.tasks import Task, load_task
 from modspec.vocabulary import used_pieces
 
+SHARED = {"sft_intersection": np.all, "sft_union": np.any}
+
 
 @dataclass(frozen=True)
 class Material:
@@ -130,14 +132,18 @@ def check_origin(material: Material, directory: Path) -> None:
 # Masks.
 
 
-def searched_masks(material: Material, seed: int) -> Masks:
-    """Every language's mask as stage 1 found it with this seed.
+def searched_masks(material: Material, seed: int, importance: str = "exact") -> Masks:
+    """Every language's mask as stage 1 found it with this seed, by the exact or the inherited importance.
 
-    Raises InputError where stage 1 has not run, or ran on other data or another encoder.
+    Raises InputError where stage 1 has not run, or ran on other data, another encoder, or without the
+    inherited importance.
     """
     directory = search_dir(material.parameters, seed)
     check_origin(material, directory)
-    masks = load_masks(directory / "masks.safetensors")
+    file = directory / {"exact": "masks.safetensors", "inherited": "inherited.safetensors"}[importance]
+    if not file.exists():
+        raise InputError(f"mask_kinds: {importance!r}, but stage 1 ran with inherited=False; allowed: others")
+    masks = load_masks(file)
     return {language: masks[language] for language in material.parameters.languages}
 
 
@@ -150,9 +156,23 @@ def random_masks(masks: Masks, seed: int) -> Masks:
 
 
 def masks_in_force(material: Material, condition: str, seed: int) -> Masks:
-    """The masks that a condition's training ran under: random ones for ``sft_random``, else searched."""
+    """The masks that a condition's training ran under; for ``full`` the searched ones.
+
+    ``sft_random``: random masks; ``sft_intersection`` and ``sft_union``: the heads that all, or any, of the
+    languages' searched masks keep, for every language. Raises InputError where an intersection is empty.
+    """
     masks = searched_masks(material, seed)
-    return random_masks(masks, seed) if condition == "sft_random" else masks
+    if condition == "sft_random":
+        return random_masks(masks, seed)
+    if condition in SHARED:
+        shared = SHARED[condition](np.stack(list(masks.values())), axis=0)
+        if not shared.any():
+            raise InputError(
+                f"condition: {condition!r}, but no head is in every language's mask of seed {seed}; "
+                "allowed: other conditions, or masks that keep more heads (a higher threshold)"
+            )
+        return dict.fromkeys(masks, shared)
+    return masks
 
 
 # Checkpoints.

@@ -16,6 +16,8 @@ LEVELS: dict[str, dict[str, str]] = {
         "full": "full fine-tuning",
         "sft": "sparse (SFT)",
         "sft_random": "SFT, random masks",
+        "sft_intersection": "SFT, intersection of masks",
+        "sft_union": "SFT, union of masks",
     },
     "mask_kind": {
         "none": "no mask",
@@ -24,6 +26,8 @@ LEVELS: dict[str, dict[str, str]] = {
         "other_language": "other language's mask",
         "other_seed": "own mask, other seed",
         "random": "random mask",
+        "inherited": "own mask, inherited importance",
+        "shared": "shared mask",
     },
     "train_gradient": {
         "evaluation": "train gradients: same mask",
@@ -57,7 +61,7 @@ LEVELS: dict[str, dict[str, str]] = {
 ALL_LANGUAGES = "all languages"  # in the column language: examples of all, pooled
 FLAGS = {"kept", "accepted"}
 TEXTS = {"seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
-TEXTS |= {"train_language", "split", "score", "measure", *LEVELS}
+TEXTS |= {"train_language", "split", "score", "measure", "claim", "comparison", "verdict", "choice", *LEVELS}
 MAY_BE_BLANK = {"value", "low", "high", "chance"}  # not every statistic exists on one seed
 
 

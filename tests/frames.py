@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from modspec.plotting import FIGURES
+from tests.claimframes import claim_frames
 
 CODES = "de en es fr ru ko zh ja pl it".split()
 STUDIES = [(2, 1), (5, 2), (10, 5)]  # languages, seeds
@@ -112,10 +113,11 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
     }
     rows = [heads, overlap, steps, accuracies, shares, influences, changes, deltas]
     rows += [layer_shares, head_shares, contributions_by_head]
-    return {
+    frames = {
         name: pd.DataFrame(found, columns=listed.split())
         for (name, listed), found in zip(columns.items(), rows, strict=True)
     }
+    return frames | claim_frames(codes, rng)
 
 
 SMALL = synthetic(2, 1)

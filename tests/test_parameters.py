@@ -26,7 +26,7 @@ WRONG = [
     (
         "finetuning",
         {"condition": "sparse"},
-        "condition: 'sparse' (str); allowed: 'full', 'sft' or 'sft_random'",
+        "condition: 'sparse' (str); allowed: 'full', 'sft', 'sft_random', 'sft_intersection' or 'sft_union'",
     ),
     ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
     ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),

@@ -10,13 +10,12 @@ import pytest
 from scipy.stats import binom, spearmanr
 
 from modspec import parttables
-from modspec.specialization import interval
+from modspec.inference import interval
 from tests.parts import EVALUATION, HEADS, LAYERS, PLANTED, TOP_K, TRAINING, simulated, table
 
 SIMULATION = simulated()
 PARTS = table(SIMULATION)
 COUNT = sum(TRAINING.values())
-LEVEL = {"confidence": 0.9, "resamples": 200}
 
 
 def share_of(language: str, values: np.ndarray) -> float:
@@ -47,7 +46,7 @@ def own_less_others(language: str, seed: int, layer: int, head: int) -> float:
 
 
 def test_layer_share_is_the_mean_share_by_one_part_alone() -> None:
-    found = parttables.layer_share(PARTS, **LEVEL)
+    found = parttables.layer_share(PARTS, confidence=0.95)
     parts = [part for part in SIMULATION.parts if part[0] != "head"]
     found = found.set_index(["seed", "condition", "part", "layer", "language"])
     assert len(found) == 3 * 2 * len(parts) * 4 and found.index.is_unique
@@ -67,7 +66,7 @@ def test_layer_share_is_the_mean_share_by_one_part_alone() -> None:
         chance = sum(TRAINING[language] / COUNT * count for language, count in EVALUATION.items()) / 8
         expected = (np.mean([pooled[0], pooled[1]]), chance, 8)
         assert tuple(row[["value", "chance", "examples"]]) == pytest.approx(expected)
-        assert tuple(row[["low", "high"]]) == interval(np.array([pooled[0], pooled[1]]), **LEVEL)
+        assert tuple(row[["low", "high"]]) == interval(np.array([pooled[0], pooled[1]]), confidence=0.95)
 
 
 def test_head_share_is_the_mean_share_by_one_head_alone() -> None:
@@ -174,7 +173,7 @@ def test_one_seed_has_ranks_but_no_agreement() -> None:
 )
 def test_nothing_to_compare_gives_empty_tables(parts: pd.DataFrame) -> None:
     influence, share = parttables.head_influence(parts, COUNT), parttables.head_share(parts)
-    assert influence.empty and share.empty and not parttables.layer_share(parts, **LEVEL).empty
+    assert influence.empty and share.empty and not parttables.layer_share(parts, confidence=0.95).empty
     maps = parttables.head_maps(share, ["language", "seed"], "share")
     for empty in (parttables.own_above_others(influence), maps):
         assert parttables.head_agreement(empty).empty and parttables.top_heads(empty, "value").empty

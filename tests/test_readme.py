@@ -27,7 +27,8 @@ def test_the_library_example_runs(e5_small_available: None) -> None:
 
 def test_every_parameter_is_in_its_row_of_the_table() -> None:
     rows = {
-        "all of 01 to 03": set(DataParameters.model_fields),
+        "all of 00 to 03": set(DataParameters.model_fields),
+        "00 calibration": set(STAGES["calibration"].model_fields) - set(DataParameters.model_fields),
         "01 subnetwork search": set(STAGES["search"].model_fields) - set(DataParameters.model_fields),
         "02 fine-tuning": set(STAGES["finetuning"].model_fields) - set(DataParameters.model_fields),
         "03 influence scoring": set(STAGES["influence"].model_fields) - set(DataParameters.model_fields),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from modspec import artifacts, parttables, results
 from modspec.errors import InputError
@@ -35,19 +36,41 @@ def study(tmp_path: Path) -> FigureParameters:
             save_masks(folder / "masks.safetensors", masks)
             steps = SMALL["pruning_trajectories"].assign(importance="exact", note="", seed=seed)
             steps.to_parquet(folder / "trajectory.parquet")
+            heads = pd.DataFrame([(t, *place) for t in TRAINING for place in np.ndindex(LAYERS, HEADS)])
+            heads = heads.set_axis(["language", "layer", "head"], axis=1)
+            heads = heads.assign(weight=rng.random(len(heads)), step=0, importance="exact", seed=seed)
+            heads.assign(layer=heads["layer"] + 1, head=heads["head"] + 1).to_parquet(
+                folder / "importance.parquet"
+            )
         for condition in CONDITIONS:
             with artifacts.writing(finetuning_dir(p, condition, seed), {}) as folder:
                 accuracy = SMALL["accuracy"].assign(seed=seed, condition=condition)
                 accuracy.to_parquet(folder / "accuracy.parquet")
-            with artifacts.writing(influence_dir(p, condition, seed), {}) as folder:
+                hits = {"no_mask": rng.integers(0, 2, len(ids)), "in_force": rng.integers(0, 2, len(ids))}
+                predicted = pd.DataFrame({"id": ids, "language": evaluation, "label": 0} | hits)
+                predicted = predicted.assign(split="test", seed=seed, condition=condition)
+                predicted.to_parquet(folder / "predictions.parquet")
+            parameters = {"condition": condition, "seed": seed, "top_k": 5, "eta": "one"}
+            made_by = {"parameters": parameters}
+            with artifacts.writing(influence_dir(p, condition, seed), made_by) as folder:
                 own = (parts["condition"] == condition) & (parts["seed"] == seed)
                 parts[own].to_parquet(folder / "parts.parquet")
-                pd.DataFrame({"language": train}).to_parquet(folder / "train.parquet")
-                kinds = []
+                rows = {"id": np.arange(len(train)).astype(str), "language": train, "label": "yes"}
+                pd.DataFrame(rows).assign(group=rows["id"]).to_parquet(folder / "train.parquet")
+                rates = {"epoch": [3], "learning_rate": [0.1]}
+                pd.DataFrame(rates).to_parquet(folder / "checkpoints.parquet")
+                kinds, arrays, columns = [], {}, []
                 for kind in ("none", "own"):
                     scores = rng.normal(size=(len(train), len(ids)))
+                    arrays |= {f"{kind}/{s}/epoch03": scores.astype(np.float32) for s in ("cosine", "dot")}
+                    column = pd.DataFrame(
+                        {"id": ids, "language": evaluation, "unit": kind, "mask_kind": kind}
+                    )
+                    columns.append(column.assign(train_gradient="evaluation"))
                     statistics = example_statistics(scores, train, evaluation, ids, 5)
                     kinds.append(statistics.assign(mask_kind=kind, train_gradient="evaluation"))
+                save_file(arrays, folder / "scores.safetensors")
+                pd.concat(columns, ignore_index=True).to_parquet(folder / "columns.parquet")
                 found = pd.concat(kinds).assign(score="cosine", condition=condition, seed=seed)
                 found.to_parquet(folder / "statistics.parquet")
     return p
@@ -55,10 +78,11 @@ def study(tmp_path: Path) -> FigureParameters:
 
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
     found = results.tables(study)
-    assert set(found) == set(SMALL)
+    assert set(found) == {*SMALL, "head_relation", "typology", "translations"} <= set(FIGURES)
+    assert found.pop("translations").empty  # the task is not parallel
     for name in found:
         assert results.draw(found, name, tmp_path / "figures") is not None
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found) <= set(FIGURES)
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found)
     parts = table(simulated(len(study.seeds), CONDITIONS))
     expected = parttables.head_influence(parts, sum(TRAINING.values()))
     pd.testing.assert_frame_equal(found["head_influence"], expected)
@@ -70,8 +94,9 @@ def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
 ) -> None:
     found = results.tables(study.model_copy(update={"conditions": ("sft",)}))
     lacking = [name for name, frame in found.items() if frame.empty]
-    assert lacking == ["share_change", "head_share", "head_influence"]
-    assert [results.draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 3
+    expected = ["share_change", "head_share", "head_influence", "claims", "sensitivity", "share_by_k"]
+    assert lacking == [*expected, "head_relation", "translations"]
+    assert [results.draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 8
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": not in this study")[0] for line in lines] == lacking
 

@@ -1,4 +1,4 @@
-"""Specialization statistics against naive loops, and the intervals' coverage by simulation."""
+"""Specialization statistics against naive loops."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, mannwhitneyu
+from scipy.stats import mannwhitneyu
 
 from modspec.errors import InputError
-from modspec.specialization import example_statistics, interval
+from modspec.specialization import example_statistics
 
 LANGUAGES = np.array(["en", "de", "ko"])
 
@@ -119,59 +119,3 @@ def test_no_evaluation_examples_give_no_rows():
 def test_k_must_fit_the_training_data(top_k):
     with pytest.raises(InputError, match=f"top_k: {top_k}; allowed: 1 to 3, the training examples"):
         example_statistics(np.eye(3), np.repeat("en", 3), np.repeat("en", 3), np.arange(3), top_k)
-
-
-def test_interval_covers_the_mean_of_iid_examples():
-    rng, runs, confidence = np.random.default_rng(0), 400, 0.9
-    hits = 0
-    for run in range(runs):
-        low, high = interval(rng.normal(3, 2, (1, 60)), confidence=confidence, resamples=400, seed=run)
-        hits += low <= 3 <= high
-    # A percentile interval of 60 examples covers a point less than it says (about 0.89 for 0.90).
-    assert binom.ppf(0.0005, runs, confidence - 0.01) <= hits <= binom.ppf(0.9995, runs, confidence)
-
-
-def test_interval_of_one_seed_is_that_of_the_normal_theory():
-    values = np.random.default_rng(0).normal(size=500)
-    low, high = interval(values[None])
-    half = 1.96 * values.std() / 500**0.5
-    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
-    assert interval(values) == interval(values[None])
-    assert interval(values, seed=0) == interval(values, seed=0) != interval(values, seed=1)
-
-
-def width(values, **arguments) -> float:
-    low, high = interval(values, **arguments)
-    assert low <= values.mean() <= high
-    return high - low
-
-
-def test_interval_is_wider_where_seeds_differ_and_with_more_confidence():
-    rng = np.random.default_rng(0)
-    examples = rng.normal(size=80)
-    alike = np.tile(examples, (5, 1))
-    differing = alike + np.array([-1.0, -0.5, 0, 0.5, 1])[:, None]
-    assert width(alike) == pytest.approx(width(examples), rel=0.1)  # seeds that agree add no examples
-    assert width(differing) > 1.5 * width(alike)
-    assert width(differing, confidence=0.99) > width(differing, confidence=0.8)
-
-
-def test_interval_resamples_seeds_and_examples_crossed():
-    """Against a bootstrap written out: whole rows and whole columns are drawn, not cells."""
-    values = np.random.default_rng(1).normal(size=(3, 20)) + np.array([[0.0], [1], [3]])
-    rng, means = np.random.default_rng(2), []
-    for _ in range(6000):
-        rows, columns = rng.integers(0, 3, 3), rng.integers(0, 20, 20)
-        means.append(np.mean([values[r, c] for r in rows for c in columns]))
-    expected = np.quantile(means, [0.025, 0.975])
-    np.testing.assert_allclose(interval(values, resamples=6000), expected, atol=0.15)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (1, 0)])
-def test_fewer_than_two_examples_have_no_interval(shape):
-    assert np.isnan(interval(np.ones(shape))).all()
-
-
-def test_interval_of_equal_values_is_a_point():
-    assert interval(np.full((2, 9), 0.5)) == (0.5, 0.5)

@@ -18,13 +18,11 @@ from safetensors.numpy import load_file
 from modspec import artifacts
 from tests.notebooks.conftest import copy_project, run, snakemake
 
+RUNS = [f"{condition}-seed{seed}" for condition in ("full", "sft") for seed in (0, 1)]
 STAGES = {
-    "search/seed0": "01_subnetwork_search-seed0",
-    "search/seed1": "01_subnetwork_search-seed1",
-    "finetuning/sft-seed0": "02_finetuning-sft-seed0",
-    "finetuning/sft-seed1": "02_finetuning-sft-seed1",
-    "influence/sft-seed0": "03_influence_scoring-sft-seed0",
-    "influence/sft-seed1": "03_influence_scoring-sft-seed1",
+    **{f"search/seed{seed}": f"01_subnetwork_search-seed{seed}" for seed in (0, 1)},
+    **{f"finetuning/{run}": f"02_finetuning-{run}" for run in RUNS},
+    **{f"influence/{run}": f"03_influence_scoring-{run}" for run in RUNS},
 }
 FIGURES = [
     "head_masks",
@@ -34,7 +32,13 @@ FIGURES = [
     "in_language_share",
     "specialization",
     "influence_matrix",
+    "share_change",
     "layer_share",
+    "head_share",
+    "head_influence",
+    "claims",
+    "sensitivity",
+    "share_by_k",
 ]
 
 
@@ -68,6 +72,7 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
     for name in FIGURES:
         for suffix in ("csv", "pdf", "png"):
             assert (figures / f"{name}.{suffix}").stat().st_size > 100
+    assert r"\begin{tabular}" in (figures / "claims.tex").read_text()
     record = json.loads((figures / "provenance.json").read_text())
     for name, described in record["files"].items():
         assert artifacts.describe(figures / name) == described
@@ -90,9 +95,9 @@ def test_a_second_run_does_nothing_and_says_so(project: Path) -> None:
 
 
 def test_only_what_a_change_affects_runs_again(project: Path) -> None:
-    assert planned(project, "top_k=11") == ["all", "figures", "influence", "influence"]
+    assert planned(project, "top_k=11") == ["all", "figures", *["influence"] * 4]
     assert planned(project, "resamples=200") == ["all", "figures"]
-    everything = ["all", "figures", *["finetuning"] * 2, *["influence"] * 2, *["search"] * 2]
+    everything = ["all", "figures", *["finetuning"] * 4, *["influence"] * 4, *["search"] * 2]
     assert planned(project, "threshold=0.9") == everything
 
 
@@ -113,7 +118,7 @@ def test_a_deleted_artefact_is_made_again(project: Path, tmp_path: Path) -> None
         ("treshold=0.9", "treshold: 0.9 is not a parameter"),
         ("languages=[en, xx]", "languages: intents lacks xx"),
         ("task=nli", "task: 'nli' is not known"),
-        ("top_k=500", "top_k: 500; allowed: at most the 60 training examples"),
+        ("top_k=500", "top_k: 500; allowed: at most the 56 training examples"),
     ],
 )
 def test_a_wrong_parameter_stops_snakemake_before_any_job(project: Path, config: str, message: str) -> None:
@@ -136,12 +141,15 @@ def test_papermill_alone_continues_from_stage_one(project: Path, tmp_path: Path)
         "-p",
         "test_per_language",
         "20",
+        "-p",
+        "condition",
+        "sft_union",
     ]
     out = tmp_path / "out.ipynb"
     notebook = "notebooks/02_finetuning.ipynb"
     # Also from the notebooks' own folder, as JupyterLab starts them.
     run(project, "papermill", "--cwd", "notebooks", notebook, str(out), *common, *sizes, "-p", "epochs", "1")
-    accuracy = project / "runs" / "test" / "finetuning" / "full-seed0"
+    accuracy = project / "runs" / "test" / "finetuning" / "sft_union-seed0"
     assert artifacts.read_manifest(accuracy)["made_by"]["parameters"]["epochs"] == 1
 
     done = run(project, "papermill", notebook, str(out), *common, "-p", "epoch", "1", check=False)

@@ -1,0 +1,289 @@
+"""What may be concluded from a sample: intervals, tests, corrections, and how often tests err.
+
+A measure is an array ``values`` of shape (seeds, examples), crossed: every seed saw the same evaluation
+examples, so seeds and examples are each a source of chance (two-way random-effects layout). Intervals over
+them do not know that a few *training* examples can be strong proponents of everything;
+``modspec.permutation`` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from scipy.stats import binomtest, bootstrap, chi2, t
+from statsmodels.stats.multitest import multipletests
+
+from modspec.errors import InputError
+
+ALTERNATIVES = ("two-sided", "greater", "less")
+Alternative = Literal["two-sided", "greater", "less"]
+Method = Literal["holm", "fdr_bh"]
+
+# chi-square quantiles a part over which power is averaged; error in power below 0.001.
+QUANTILES = 128
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and evaluation examples, with what the sample can say about it.
+
+    value, low, high: mean and interval, in the measure's unit. p: of the test that the mean is ``null``.
+    minimum_detectable: smallest abs(mean - null) that this test finds with the power asked for, taking
+    the sample's variances for the true ones. seeds, examples: the sample's size.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    minimum_detectable: float
+    seeds: int
+    examples: int
+
+
+def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of ``values``, (seeds, examples), for new seeds and new examples.
+
+    The variance of the mean is estimated as (MS_seed + MS_example - MS_residual) / (seeds x examples),
+    and as no less than what either margin or the residual alone gives. Its part from the margin with
+    fewer units (as a rule seeds) and the rest are known to units - 1 degrees of freedom each, so the half
+    width is sqrt(sum of t^2 x part) with each part's own t quantile (Banerjee 1961): for independent
+    mean squares this covers at least at ``confidence`` whichever part dominates. One t quantile at
+    Satterthwaite's (1946) degrees of freedom covers too little where few seeds differ (two: 86 to 90 %,
+    three: 91 to 93 %), because the sample decides by chance which part seems to dominate. The price with two
+    seeds is about five times the width that a known variance would give; with three 1.9, with five 1.3 times.
+
+    One seed: the t interval over examples, which says nothing of other seeds. Fewer than two examples,
+    or all NaN (AUC of a single language): NaNs. Equal values: width zero. Raises InputError where
+    ``values`` has another number of dimensions or some NaN, or confidence is not between 0 and 1.
+    """
+    values = _table(values)
+    _check_fraction("confidence", confidence)
+    mean, variance = _mean(values), _Variance.of(values)
+    half = variance.critical((1 - confidence) / 2)
+    return mean - half, mean + half
+
+
+def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean of ``values``, (seeds, examples), and both ends of its :func:`interval`."""
+    return _mean(_table(values)), *interval(values, confidence=confidence)
+
+
+def estimate(
+    values: np.ndarray,
+    *,
+    null: float = 0.0,
+    alternative: Alternative = "two-sided",
+    confidence: float = 0.95,
+    power: float = 0.8,
+) -> Estimate:
+    """Mean of ``values``, (seeds, examples), its :func:`interval` (always two-sided), test and power.
+
+    p belongs to the same procedure: the two-sided p is below 1 - confidence exactly where the interval
+    excludes ``null``; with one seed it is the t test's. ``minimum_detectable`` is exact for normal data
+    with these variances, not the usual t + t approximation. Equal values: p is 0 if they differ from
+    ``null`` towards the alternative, else 1. Answers NaN where :func:`interval` does. Raises InputError also
+    for an unknown alternative, and for a power not between 1 - confidence and 1.
+    """
+    check_alternative(alternative)
+    _check_fraction("confidence", confidence)
+    if not 1 - confidence < power < 1:
+        raise InputError(f"power: {power}; allowed: between 1 - confidence, {1 - confidence:.3g}, and 1")
+    values = _table(values)
+    mean, variance = _mean(values), _Variance.of(values)
+    low, high = interval(values, confidence=confidence)
+    two_sided = alternative == "two-sided"
+    distance = mean - null
+    tail = variance.tail(abs(distance))
+    if distance == 0 and low == high:
+        p = 1.0
+    elif two_sided:
+        p = float(np.minimum(1, 2 * tail))  # unlike min, keeps NaN
+    else:
+        p = tail if (distance > 0) == (alternative == "greater") else 1 - tail
+    level = (1 - confidence) / (2 if two_sided else 1)
+    detectable = variance.minimum_detectable(level, two_sided, power)
+    return Estimate(mean, low, high, p, detectable, *values.shape)
+
+
+def bootstrap_interval(
+    values: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of the mean of ``values``, (seeds, examples).
+
+    Seeds and evaluation examples are resampled independently of each other (crossed, or pigeonhole,
+    bootstrap; Owen 2007); drawing examples anew within each seed would break the pairing of examples
+    across seeds. With one seed only examples are resampled, and the interval says nothing of other
+    seeds; with few it is too narrow (simulated with 40 examples and seed effects of half their spread, a
+    95 % interval covers 73 % with two seeds, 82 % with three, 88 % with five): :func:`interval` is not.
+    Answers NaN and raises InputError as :func:`interval` does.
+    """
+    values = _table(values)
+    _check_fraction("confidence", confidence)
+    check_count("resamples", resamples)
+    seeds, examples = values.shape
+    if np.isnan(_mean(values)) or examples < 2:
+        return float("nan"), float("nan")
+
+    def mean(columns: np.ndarray, rows: np.ndarray | None = None, axis: int = -1) -> np.ndarray:
+        rows = np.zeros_like(columns[..., :1]) if rows is None else rows
+        return values[rows[..., :, None], columns[..., None, :]].mean(axis=(-2, -1))
+
+    data = (np.arange(examples),) if seeds == 1 else (np.arange(examples), np.arange(seeds))
+    result = bootstrap(
+        data,
+        mean,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def adjusted(p: np.ndarray, method: Method = "holm") -> np.ndarray:
+    """p-values corrected for their number: ``holm`` (family-wise error) or ``fdr_bh`` (false discoveries).
+
+    NaN, a test that could not be made, stays NaN and does not count. Raises InputError for an unknown
+    method or a p that is not between 0 and 1.
+    """
+    p = _probabilities(p)
+    if method not in ("holm", "fdr_bh"):
+        raise InputError(f"method: {method}; allowed: holm, fdr_bh")
+    result, made = np.full(p.shape, np.nan), ~np.isnan(p)
+    if made.any():
+        result[made] = multipletests(p[made], method=method)[1]
+    return result
+
+
+def rejection_rate(
+    p: np.ndarray, level: float = 0.05, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Share of tests with p at most ``level``, and its Clopper-Pearson interval; NaN are not counted.
+
+    Without any test: NaNs. Raises InputError for a p, level or confidence that is no probability.
+    """
+    _check_fraction("level", level)
+    _check_fraction("confidence", confidence)
+    p = _probabilities(p)
+    p = p[~np.isnan(p)]
+    if not len(p):
+        return float("nan"), float("nan"), float("nan")
+    rejected = int((p <= level).sum())
+    bounds = binomtest(rejected, len(p)).proportion_ci(confidence, method="exact")
+    return rejected / len(p), float(bounds.low), float(bounds.high)
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """Variance of a mean as a sum of parts, each estimated with its own degrees of freedom."""
+
+    parts: np.ndarray
+    df: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> _Variance:
+        if min(values.shape[1] - 1, values.shape[0]) < 1 or np.isnan(values).all():
+            return cls(np.array([np.nan]), np.array([1]))
+        if np.ptp(values) == 0:
+            return cls(np.array([0.0]), np.array([values.size - 1]))
+        units = np.array(values.shape)
+        centred = values - values.mean()
+        if units[0] == 1:
+            return cls(np.array([values.var(ddof=1) / values.size]), units[1:] - 1)
+        rows, columns = centred.mean(axis=1), centred.mean(axis=0)
+        residual = ((centred - rows[:, None] - columns) ** 2).sum() / (units - 1).prod()
+        squares = units[::-1] * [rows @ rows, columns @ columns] / (units - 1)
+        few = int(units[1] < units[0])
+        total = max(*squares, squares.sum() - residual, residual)
+        parts = np.array([squares[few], total - squares[few]]) / values.size
+        df = np.array([units[few], units[1 - few]]) - 1
+        return cls(parts[parts > 0], df[parts > 0])
+
+    def critical(self, tail: float) -> float:
+        """Distance from the true mean that is exceeded, on one side, with probability ``tail`` or less."""
+        return float(np.hypot.reduce(t.isf(tail, self.df) * np.sqrt(self.parts)))
+
+    def tail(self, distance: float) -> float:
+        """The inverse of :meth:`critical`, for a distance of 0 or more."""
+        total = self.parts.sum()
+        if np.isnan(total):
+            return float("nan")
+        if distance == 0:
+            return 0.5
+        if self.critical(1e-200) <= distance:
+            return 0.0
+
+        def excess(log_tail: float) -> float:
+            return self.critical(np.exp(log_tail)) - distance
+
+        return float(np.exp(brentq(excess, np.log(1e-200), np.log(0.5), xtol=1e-12)))
+
+    def minimum_detectable(self, tail: float, two_sided: bool, power: float) -> float:
+        """Distance of the true mean from the null at which a test at ``tail`` rejects with ``power``.
+
+        Averages the power given the estimated variances over those variances' distribution.
+        """
+        total = self.parts.sum()
+        if np.isnan(total) or total == 0:
+            return float(total)
+        middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
+        spreads = [chi2.ppf(middles, df) / df for df in self.df]
+        scaled = [q * q * part for q, part in zip(t.isf(tail, self.df), self.parts, strict=True)]
+        grids = np.meshgrid(*(a * b for a, b in zip(scaled, spreads, strict=True)), sparse=True)
+        needed = np.sqrt(sum(grids) / total)
+
+        def missing(shift: float) -> float:
+            found = ndtr(shift - needed) + (ndtr(-shift - needed) if two_sided else 0)
+            return found.mean() - power
+
+        return float(np.sqrt(total) * brentq(missing, 0, needed.max() + 40))
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean; of equal values exactly their value, which a sum's rounding would miss."""
+    if not values.size:
+        return float("nan")
+    return float(values.flat[0] if np.ptp(values) == 0 else values.mean())
+
+
+def _table(values: np.ndarray) -> np.ndarray:
+    values = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if values.ndim != 2:
+        raise InputError(f"values: {values.ndim} dimensions; allowed: (seeds, examples)")
+    missing = ~np.isfinite(values)
+    if missing.any() and not np.isnan(values).all():
+        raise InputError(
+            f"values: {missing.sum()} of {values.size} not finite; allowed: every seed with every example"
+        )
+    return values
+
+
+def _probabilities(p: np.ndarray) -> np.ndarray:
+    p = np.asarray(p, dtype=np.float64)
+    outside = (p < 0) | (p > 1)
+    if outside.any():
+        raise InputError(f"p: {p[outside][0]}; allowed: 0 to 1, or NaN")
+    return p
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise InputError(f"{name}: {value}; allowed: between 0 and 1")
+
+
+def check_count(name: str, value: int) -> None:
+    """Raises InputError for a count below 1."""
+    if value < 1:
+        raise InputError(f"{name}: {value}; allowed: 1 or more")
+
+
+def check_alternative(alternative: str) -> None:
+    """Raises InputError for an unknown alternative."""
+    if alternative not in ALTERNATIVES:
+        raise InputError(f"alternative: {alternative}; allowed: {', '.join(ALTERNATIVES)}")

@@ -1,0 +1,159 @@
+"""In-language shares as sums over training examples, in every variant of the instrument.
+
+Every measure of the study is a sum, over the training examples of the evaluation example's language, of a
+weight that the scores alone decide: 1/k for each of the top-k proponents makes the share S_t, ranks make the
+AUC. So differences of measures are sums of differences of weights, and shuffling language labels gives each
+measure's distribution where language does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from modspec.attributions import Attributions
+from modspec.errors import InputError
+
+Measure = Literal["proponents", "opponents", "auc"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way of reading the instrument. own: the mask kind that counts as a language's own. top_k: None for
+    the study's. train_gradient: of sparse conditions under their own masks."""
+
+    measure: Measure = "proponents"
+    score: str = "cosine"
+    top_k: int | None = None
+    checkpoints: str = "all"
+    eta: str = "learning_rate"
+    own: str = "own"
+    train_gradient: str = "evaluation"
+
+
+def weights(scores: np.ndarray, measure: Measure, top_k: int) -> np.ndarray:
+    """What each training example adds to the measure of its language: (train, columns), float32.
+
+    Centred: the weights of a column add up to zero, so that a sum over one language's examples is the
+    measure minus chance (for the AUC: times the number of its examples times that of the others). Ties at
+    rank k go to the example that comes first. Raises InputError for a ``top_k`` out of range.
+    """
+    count = len(scores)
+    if measure == "auc":
+        return (rankdata(scores, axis=0) - (count + 1) / 2).astype(np.float32)
+    if not 1 <= top_k <= count:
+        raise InputError(f"top_k: {top_k}; allowed: 1 to {count}, the training examples")
+    order = np.argsort(-scores if measure == "proponents" else scores, axis=0, kind="stable")[:top_k]
+    found = np.full(scores.shape, -1 / count, dtype=np.float32)
+    np.put_along_axis(found, order, np.float32(1 / top_k - 1 / count), axis=0)
+    return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Weights of one language's evaluation examples under one condition and kind of mask.
+
+    weights: float32 (seeds, examples, train), averaged over masks of the kind. ids: of the examples.
+    own: bool (train,), the training examples of the language.
+    """
+
+    weights: np.ndarray
+    ids: tuple[str, ...]
+    own: np.ndarray
+
+    @property
+    def values(self) -> np.ndarray:
+        """The measure minus chance: (seeds, examples)."""
+        return self.weights[:, :, self.own].sum(axis=2, dtype=np.float64)
+
+    def minus(self, other: Cell) -> Cell:
+        """The difference of two cells on the same examples and seeds."""
+        assert self.ids == other.ids
+        return Cell(self.weights - other.weights, self.ids, self.own)
+
+
+class Membership:
+    """Cells of a study's runs under one :class:`Choice`; computed where they are asked for.
+
+    ``runs``: stage 3's, of all conditions and seeds, on the same examples.
+    """
+
+    def __init__(self, runs: Sequence[Attributions], choice: Choice) -> None:
+        self.choice = choice
+        self.runs: Mapping[str, list[Attributions]] = {}
+        for run in runs:
+            self.runs.setdefault(run.condition, []).append(run)
+        self.train = runs[0].train
+        self.languages = list(dict.fromkeys(runs[0].columns["language"]))
+        self._weights: dict[tuple[str, int, str], np.ndarray] = {}
+        self._cells: dict[tuple[str, str, str], Cell] = {}
+
+    def has(self, condition: str, kind: str) -> bool:
+        """Was this condition scored under this kind of mask (``own``: the choice's)?"""
+        return condition in self.runs and not self._rows(self.runs[condition][0], kind).empty
+
+    def cell(self, condition: str, kind: str, language: str) -> Cell:
+        """Weights of one language, by seed and example; several masks of one kind are averaged."""
+        key = condition, kind, language
+        if key not in self._cells:
+            self._cells[key] = self._cell(*key)
+        return self._cells[key]
+
+    def _cell(self, condition: str, kind: str, language: str) -> Cell:
+        by_seed = []
+        for run in self.runs[condition]:
+            rows = self._rows(run, kind)
+            rows = rows[rows["language"] == language]
+            ids = list(dict.fromkeys(rows["id"]))
+            total = np.zeros((len(ids), len(self.train)), dtype=np.float32)
+            for (unit, number), part in rows.groupby(["unit", "id"], sort=False):
+                columns = self._of(run, unit)[:, part["column"]]
+                total[ids.index(number)] += columns.sum(axis=1)
+            by_seed.append(total / (len(rows) / len(ids)))
+        own = (self.train["language"] == language).to_numpy()
+        stacked = np.stack(by_seed)
+        if self.choice.measure == "auc" and own.any() and not own.all():
+            stacked = stacked / np.float32(own.sum() * (~own).sum())
+        return Cell(stacked, tuple(ids), own)
+
+    def mean_cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
+        """Mean score of other languages' training examples: (seeds, examples)."""
+        other = (self.train["language"] != language).to_numpy()
+        by_seed = []
+        for run in self.runs[condition]:
+            rows = self._rows(run, kind)
+            rows = rows[rows["language"] == language]
+            means = pd.Series(0.0, rows.index)
+            for unit, part in rows.groupby("unit", sort=False):
+                scores = self._scores(run, unit)[:, part["column"]]
+                means[part.index] = scores[other].mean(axis=0, dtype=np.float64)
+            by_seed.append(means.groupby(rows["id"], sort=False).mean().to_numpy())
+        return np.stack(by_seed)
+
+    def _rows(self, run: Attributions, kind: str) -> pd.DataFrame:
+        """The columns of a kind of mask, with their place in their pass."""
+        columns = run.columns[run.columns["unit"] != "train-items"]
+        columns = columns.assign(column=columns.groupby("unit").cumcount())
+        kind = self.choice.own if kind == "own" else kind
+        chosen = columns["mask_kind"] == kind
+        if kind == "own" and run.condition != "full":
+            chosen &= columns["train_gradient"] == self.choice.train_gradient
+        elif kind != "none":
+            chosen &= columns["train_gradient"] == "evaluation"
+        return columns[chosen]
+
+    def _scores(self, run: Attributions, unit: str) -> np.ndarray:
+        choice = self.choice
+        return run.scores(unit, choice.score, checkpoints=choice.checkpoints, eta=choice.eta)
+
+    def _of(self, run: Attributions, unit: str) -> np.ndarray:
+        key = (run.condition, run.seed, unit)
+        if key not in self._weights:
+            top_k = self.choice.top_k or run.parameters["top_k"]
+            self._weights[key] = weights(self._scores(run, unit), self.choice.measure, top_k)
+        return self._weights[key]

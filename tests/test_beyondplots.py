@@ -1,0 +1,159 @@
+"""Figures beyond in-language shares show what their frames say, legibly for 2, 5 and 10 languages."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from modspec import beyondplots  # noqa: F401 - registers its figures
+from modspec.errors import InputError
+from modspec.headrelations import head_relation
+from modspec.plotstyle import FIGURES, MARKS
+from modspec.typology import language_pairs, mantel_tests
+from tests.frames import CODES, STUDIES, shown, synthetic
+
+pytestmark = pytest.mark.filterwarnings("error")
+NAMES = ["head_relation", "typology", "translations"]
+ALL = "all languages"
+
+
+@functools.cache
+def frame(study: tuple[int, int], name: str) -> pd.DataFrame:
+    frames = synthetic(*study)
+    rng = np.random.default_rng(study[0])
+    languages = sorted(CODES[: study[0]])
+    if name == "typology":
+        return language_pairs(frames["mask_overlap"], frames["influence_matrix"], 1000)
+    if name == "head_relation":
+        masks = frames["head_masks"]
+        importance = masks.assign(step=0, importance="exact", weight=rng.random(len(masks)))
+        of = frames["head_influence"], frames["head_share"], importance, masks
+        return head_relation(*of, resamples=50)
+    rows = []
+    for condition, measure in itertools.product(["full", "sft", "sft_random"], beyondplots.TRANSLATIONS):
+        for a, b in itertools.product([*languages, ALL], repeat=2):
+            control = 0.2 + 0.1 * rng.random()
+            value = 0.1 * rng.random()
+            chance = np.nan if measure == "shared_groups" else 0.1
+            result = (control + value, chance, control, value, value - 0.03, value + 0.03)
+            rows.append((condition, measure, a, b, *result))
+    columns = "condition measure language_a language_b observed chance control value low high"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+@functools.cache
+def drawn(study: tuple[int, int], name: str) -> Figure:
+    return FIGURES[name](frame(study, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("study", STUDIES, ids=str)
+def test_legible(study: tuple[int, int], name: str) -> None:
+    fig = drawn(study, name)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    assert round(fig.get_figwidth(), 1) == 6.8 and fig.get_figheight() <= 9
+    texts = shown(fig)
+    assert min(text.get_size() for text in texts) >= 7
+    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts])
+    width, height = canvas.get_width_height()
+    inside = (boxes[:, :2] >= -0.5).all(1) & (boxes[:, 2:] <= (width + 0.5, height + 0.5)).all(1)
+    assert inside.all(), [t.get_text() for t, ok in zip(texts, inside, strict=True) if not ok]
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    pairs = np.argwhere(np.triu((high - low > 0.5).all(2), 1))
+    assert not len(pairs), [(texts[i].get_text(), texts[j].get_text()) for i, j in pairs]
+
+
+def test_head_relation_draws_points_on_their_bands() -> None:
+    rows = frame((5, 2), "head_relation").query("seed == 'all'").set_index(["measure", "mask_kind"])
+    axes = drawn((5, 2), "head_relation").axes
+    order = ["contribution_importance", "share_importance", "contribution_mask", "share_mask"]
+    ticks = [label.get_text() for label in axes[2].get_xticklabels()]
+    assert ticks == [*sorted(CODES[:5]), "all"]
+    for measure, ax in zip(order, axes, strict=True):
+        factor = 100 if measure == "share_mask" else 1
+        lines = {line.get_marker(): line for line in ax.lines if line.get_marker() in "s^v"}
+        for source, band in zip(("own", "other_language", "other_seed"), ax.collections, strict=True):
+            expected = rows.loc[(measure, source)].set_index("language")
+            line = lines[MARKS[source][1]]
+            assert line.get_color() == MARKS[source][0]
+            for x, y, segment in zip(*line.get_data(), band.get_segments(), strict=True):
+                language = [*sorted(CODES[:5]), ALL][round(x)]
+                assert y == pytest.approx(factor * expected.loc[language, "value"])
+                chance = factor * expected.loc[language, ["chance_low", "chance_high"]].astype(float)
+                assert segment[:, 1] == pytest.approx(chance.to_numpy()) and (segment[:, 0] == x).all()
+
+
+def test_typology_draws_every_pair_and_prints_its_test() -> None:
+    data = frame((5, 2), "typology")
+    rows = data[data["seed"] == "all"]
+    tests = mantel_tests(rows).set_index(["measure", "distance"])
+    axes = drawn((5, 2), "typology").axes
+    panels = itertools.product(["overlap", "share"], ["syntax", "family", "geography"])
+    for (measure, distance), ax in zip(panels, axes, strict=True):
+        factor = {"overlap": 1, "share": 100}[measure]
+        of = rows[rows["measure"] == measure]
+        same = of["language_a"] == of["language_b"]
+        chance, within, points = ax.lines
+        assert chance.get_ydata() == [0, 0]
+        assert within.get_ydata() == pytest.approx([factor * of.loc[same, "value"].mean()] * 2)
+        assert points.get_xdata() == pytest.approx(of.loc[~same, distance])
+        assert points.get_ydata() == pytest.approx(factor * of.loc[~same, "value"])
+        test = tests.loc[(measure, distance)]
+        assert f"= {test['rho']:.2f}, p = {test['p']:.2g} (Holm {test['p_holm']:.2g})" in ax.get_title()
+        for label in ax.texts:
+            a, b = label.get_text().split("\N{EN DASH}")
+            row = of[(of["language_a"] == a) & (of["language_b"] == b)]
+            assert label.get_position() == (row[distance].item(), factor * row["value"].item())
+    assert sum(len(ax.texts) for ax in axes) >= 30  # of 60 places, so many names find room
+
+
+def test_one_seed_has_no_masks_of_other_seeds_to_compare_with() -> None:
+    data = frame((2, 1), "typology")
+    assert "de" not in set(data.query("measure == 'overlap' and language_a == language_b")["language_a"])
+    titles = [ax.get_title() for ax in drawn((2, 1), "typology").axes]
+    assert titles == ["no test"] * 6
+
+
+def test_translations_draw_the_difference_on_the_control() -> None:
+    data = frame((5, 2), "translations")
+    axes = drawn((5, 2), "translations").axes
+    for measure, ax in zip(beyondplots.TRANSLATIONS, axes, strict=True):
+        assert ax.get_ylabel() == beyondplots.TRANSLATIONS[measure]
+        rows = data[(data["measure"] == measure) & (data["language_b"] == ALL)]
+        rows = rows[rows["condition"] == "sft"].set_index("language_a")
+        (line,) = [line for line in ax.lines if line.get_color() == MARKS["sft"][0]]
+        control, interval = (
+            collection.get_segments()
+            for collection in ax.collections
+            if to_hex(collection.get_colors()[0]) == to_hex(line.get_color())
+        )
+        for x, y, level, bar in zip(*line.get_data(), control, interval, strict=True):
+            row = rows.loc[[*sorted(CODES[:5]), ALL][round(x)]]
+            assert y == pytest.approx(100 * row["observed"])
+            assert level[:, 1] == pytest.approx([100 * row["control"]] * 2)
+            ends = 100 * row["control"] + 100 * row[["low", "high"]].astype(float)
+            assert bar[:, 1] == pytest.approx(ends.to_numpy())
+
+
+def test_measures_that_a_study_lacks_have_no_panel() -> None:
+    data = frame((5, 2), "translations")
+    fig = FIGURES["translations"](data[data["measure"] != "translations_found"])
+    assert len(fig.axes) == 2
+    data = frame((5, 2), "typology")
+    assert len(FIGURES["typology"](data[data["measure"] == "overlap"]).axes) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_column_is_named(name: str) -> None:
+    data = frame((2, 1), name).drop(columns="value")
+    with pytest.raises(InputError, match=f"^{name}.csv: column value is missing"):
+        FIGURES[name](data)

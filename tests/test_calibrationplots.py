@@ -1,0 +1,87 @@
+"""The calibration's figures show what their frames say, legibly."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from modspec.calibrationplots import HALVES, MEASURES, TESTS
+from modspec.errors import InputError
+from modspec.plotting import FIGURES
+from tests.frames import shown
+
+pytestmark = pytest.mark.filterwarnings("error")
+DOSES = [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def rates(measures: tuple[str, ...] = tuple(MEASURES)) -> pd.DataFrame:
+    keys = itertools.product(measures, ["one half", "both halves"], TESTS)
+    rows = [(*key, 0.02 + 0.03 * i, 0.01, 0.04 + 0.04 * i, 0.05) for i, key in enumerate(keys)]
+    return pd.DataFrame(rows, columns="measure language test value low high level".split())
+
+
+def doses(seeds: int = 3) -> pd.DataFrame:
+    keys = itertools.product(["all", *map(str, range(seeds))], DOSES, ["share", "auc"], HALVES)
+    rows = [(*key, 0.5 + 0.4 * key[1] - 0.01 * i / 90, 0.45, 0.95, 0.5) for i, key in enumerate(keys)]
+    return pd.DataFrame(rows, columns="seed dose measure language value low high chance".split())
+
+
+def legible(fig: Figure) -> bool:
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    texts = shown(fig)
+    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts])
+    inside = (boxes[:, :2] >= -0.5).all(1) & (boxes[:, 2:] <= np.add(canvas.get_width_height(), 0.5)).all(1)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlapping = np.triu((high - low > 0.5).all(2), 1)
+    return inside.all() and not overlapping.any() and min(text.get_size() for text in texts) >= 7
+
+
+@pytest.mark.parametrize("frame", [rates(), rates(("share",))], ids=len)
+def test_rates_stand_at_their_values_beside_the_nominal_level(frame: pd.DataFrame) -> None:
+    fig = FIGURES["false_positive_rates"](frame)
+    assert legible(fig) and len(fig.axes) == frame["measure"].nunique()
+    for ax, (measure, rows) in zip(fig.axes, frame.groupby("measure", sort=False), strict=True):
+        assert ax.get_title() == MEASURES[measure]
+        points = {line.get_marker(): line.get_ydata() for line in ax.lines if line.get_marker() in "osD"}
+        for test, (_, marker) in TESTS.items():
+            np.testing.assert_allclose(points[marker], 100 * rows[rows["test"] == test]["value"])
+        (level,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+        assert set(level.get_ydata()) == {5.0} and ax.get_ylim()[0] == 0
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["one half", "both halves"]
+
+
+@pytest.mark.parametrize("seeds", [0, 1, 5])
+def test_curves_are_those_over_all_seeds_with_single_seeds_behind(seeds: int) -> None:
+    frame = doses(seeds)
+    fig = FIGURES["dose_response"](frame)
+    assert legible(fig)
+    for ax, measure in zip(fig.axes, ("share", "auc"), strict=True):
+        rows = frame[(frame["measure"] == measure) & (frame["seed"] == "all")]
+        for half, (colour, marker) in HALVES.items():
+            (line,) = [line for line in ax.lines if line.get_marker() == marker]
+            np.testing.assert_allclose(line.get_ydata(), 100 * rows[rows["language"] == half]["value"])
+            assert line.get_color() == colour
+        assert len([line for line in ax.lines if line.get_linewidth() == 0.5]) == 3 * seeds
+        (chance,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+        assert set(chance.get_ydata()) == {50.0}
+        assert list(ax.get_xticks()) == [0, 25, 50, 75, 100]
+
+
+@pytest.mark.parametrize(("name", "frame"), [("false_positive_rates", rates()), ("dose_response", doses())])
+def test_double_rows_and_unknown_measures_are_refused(name: str, frame: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match=f"{name}.csv: column value has more than one row for"):
+        FIGURES[name](pd.concat([frame, frame[:1]]))
+    with pytest.raises(InputError, match="measure is 'recall', not one of share; auc; specialization"):
+        FIGURES[name](frame.replace({"measure": {"share": "recall"}}))
+
+
+def test_intervals_wider_than_any_share_do_not_flatten_the_curves() -> None:
+    fig = FIGURES["dose_response"](doses().assign(low=-1.0, high=3.0))
+    assert all(ax.get_ylim() == (-3, 103) for ax in fig.axes) and legible(fig)

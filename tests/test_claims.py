@@ -1,0 +1,192 @@
+"""Claims on planted scores: what is there is found, what is not is not, and the rules of verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modspec.claims import COLUMNS, Level, claims, exchangeable, overall
+from modspec.claimtables import readable, sentence, summary, write_latex
+from modspec.membership import Choice, Membership
+from modspec.sensitivity import choices, sensitivity, share_by_k
+from modspec.tidy import ALL_LANGUAGES
+from tests.attribution import LANGUAGES, study, train_frame
+
+LEVEL = Level(permutations=499, resamples=199)
+NOTHING = dict.fromkeys(
+    [
+        ("full", "none"),
+        ("full", "own"),
+        ("full", "random"),
+        ("full", "other_language"),
+        ("full", "other_seed"),
+        ("sft", "own"),
+        ("sft_random", "own"),
+    ],
+    0.0,
+)
+
+
+def predictions(right: dict[str, float], seeds: int = 3, per_language: int = 40) -> pd.DataFrame:
+    """Test predictions of every condition with this accuracy, under masks in force and without."""
+    rows = []
+    for condition, accuracy in right.items():
+        for seed in range(seeds):
+            rng = np.random.default_rng([seed, len(condition)])
+            for t in LANGUAGES:
+                for i in range(per_language):
+                    hits = (rng.random(2) >= accuracy).astype(int)
+                    rows.append((condition, seed, f"{t}{i}", t, "test", 0, *hits))
+    columns = ["condition", "seed", "id", "language", "split", "label", "no_mask", "in_force"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def table_of(tmp_path, gains, right=None, **options) -> pd.DataFrame:
+    runs = study(tmp_path, NOTHING | gains, **options)
+    right = right or dict.fromkeys(["full", "sft", "sft_random"], 0.7)
+    strata = exchangeable(runs[0].train)
+    return claims(Membership(runs, Choice()), predictions(right), strata, LEVEL)
+
+
+def of(table: pd.DataFrame, claim: str, comparison: str, language: str = ALL_LANGUAGES) -> pd.Series:
+    rows = table[(table["claim"] == claim) & (table["language"] == language)]
+    return rows[rows["comparison"] == comparison].iloc[0]
+
+
+def test_planted_effects_are_found_in_their_direction(tmp_path):
+    gains = {("full", "own"): 1.5, ("full", "random"): 0.2, ("sft", "own"): -1.0}
+    table = table_of(tmp_path, gains, {"full": 0.9, "sft": 0.5, "sft_random": 0.5})
+    assert list(table.columns) == COLUMNS
+    assert of(table, "C0", "no mask - chance")["verdict"] == "undecided"
+    assert of(table, "C1", "own mask - no mask")["verdict"] == "supported"
+    for control in ("random mask", "other languages' masks", "other seed"):
+        assert of(table, "C2", f"own mask - {control}")["verdict"] == "supported"
+    assert of(table, "C3", "SFT - full")["verdict"] == "falls"
+    assert of(table, "C3", "SFT with random masks - full")["verdict"] == "undecided"
+    assert of(table, "C5", "SFT - full, accuracy")["verdict"] == "falls"
+    assert of(table, "C5", "SFT - SFT with random masks, accuracy")["verdict"] == "undecided"
+    verdicts = overall(table).set_index(["claim", "comparison"])["verdict"]
+    assert verdicts["C3", "SFT - full"] == "supported"
+    # Shares fell because in-language scores did; other languages' did not rise.
+    assert verdicts["C4", "SFT - full, other languages' scores"] == "undecided"
+
+
+def test_values_are_differences_of_shares(tmp_path):
+    runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
+    membership = Membership(runs, Choice())
+    table = claims(membership, predictions({}), exchangeable(runs[0].train), LEVEL)
+    own = membership.cell("full", "own", "en").values
+    none = membership.cell("full", "none", "en").values
+    row = of(table, "C1", "own mask - no mask", "en")
+    assert row["value"] == pytest.approx((own - none).mean())
+    assert row["low"] < row["value"] < row["high"] and row["seeds"] == 3 and row["examples"] == 8
+    whole = of(table, "C1", "own mask - no mask")
+    each = [of(table, "C1", "own mask - no mask", t)["value"] for t in LANGUAGES]
+    assert whole["value"] == pytest.approx(np.mean(each)) and whole["examples"] == 24
+    assert not (table["claim"] == "C5").any()
+
+
+def test_opposite_effects_contradict(tmp_path):
+    table = table_of(tmp_path, {("full", "own"): -1.5, ("sft", "own"): 1.5})
+    assert of(table, "C1", "own mask - no mask")["verdict"] == "contradicted"
+    verdicts = overall(table).set_index(["claim", "comparison"])["verdict"]
+    assert verdicts["C3", "SFT - full"] == "contradicted"
+    assert not (table["claim"] == "C4").any()  # no share falls
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_nothing_planted_is_rarely_called_something(tmp_path, parallel):
+    """All-language rows of independent studies: at level .05 each, 24 tests; P(more than 6) < 1e-4."""
+    decided, rows = 0, 0
+    for number in range(4):
+        train = train_frame(20, parallel).sample(frac=1, random_state=number, ignore_index=True)
+        rng = np.random.default_rng(number)
+        gains = {key: 0.0 for key in NOTHING}
+        runs = study(tmp_path / f"{number}", gains, train=train, noise=float(rng.uniform(0.5, 2)))
+        table = claims(Membership(runs, Choice()), predictions({}), exchangeable(train), LEVEL)
+        whole = table[table["language"] == ALL_LANGUAGES]
+        decided, rows = decided + (whole["verdict"] != "undecided").sum(), rows + len(whole)
+    assert rows == 4 * 7 and decided <= 6
+
+
+def test_strata_are_translations_where_there_are_and_labels_elsewhere():
+    parallel, single = train_frame(6, parallel=True), train_frame(6)
+    assert len(set(exchangeable(parallel))) == 6
+    assert set(zip(exchangeable(single), single["label"], strict=True)) == {(0, "yes"), (1, "no")}
+    alone = single[single["language"] == "de"].reset_index(drop=True)
+    assert len(set(exchangeable(alone))) == 2
+
+
+def test_holm_is_within_a_claim_over_languages(tmp_path):
+    table = table_of(tmp_path, {("full", "own"): 0.4})
+    rows = table[(table["claim"] == "C1") & (table["language"] != ALL_LANGUAGES)].sort_values("p")
+    expected = np.minimum(1, np.maximum.accumulate(rows["p"].to_numpy() * [3, 2, 1]))
+    np.testing.assert_allclose(rows["p_adjusted"], expected)
+    whole = table[table["language"] == ALL_LANGUAGES]
+    assert (whole["p"] == whole["p_adjusted"]).all()
+    both = table[["p_permutation", "p_t"]].max(axis=1)
+    assert (table["p"] == both).all()
+
+
+def test_a_study_without_controls_or_masks_has_the_rows_that_it_can(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 0.5}, seeds=1)
+    table = claims(Membership(runs, Choice()), predictions({}), exchangeable(runs[0].train), LEVEL)
+    assert set(table["claim"]) == {"C0"} and (table["seeds"] == 1).all()
+    sparse = study(tmp_path / "b", {("sft", "own"): 0.5}, seeds=1)
+    empty = claims(Membership(sparse, Choice()), predictions({}), exchangeable(sparse[0].train), LEVEL)
+    assert empty.empty and list(empty.columns) == COLUMNS
+
+
+def test_all_scores_tied_is_undecided(tmp_path):
+    runs = study(tmp_path, NOTHING, noise=0.0)
+    table = claims(Membership(runs, Choice()), predictions({}), exchangeable(runs[0].train), LEVEL)
+    changes = table[table["claim"].isin(["C1", "C2", "C3"])]
+    assert (changes["value"] == 0).all() and (changes["verdict"] == "undecided").all()
+
+
+def test_sentences_and_latex(tmp_path):
+    table = table_of(tmp_path, {("full", "own"): 1.5})
+    row = of(table, "C1", "own mask - no mask", "de")
+    assert sentence(row).startswith("de: an own mask changes the in-language share by +")
+    assert "the claim is supported" in sentence(row)
+    quiet = of(table, "C5", "SFT - full, accuracy", "en")
+    assert sentence(quiet).startswith("en: SFT's accuracy differs from that of full fine-tuning by")
+    assert "undecided; " in sentence(quiet) and "four times in five" in sentence(quiet)
+    assert len(readable(table)) == len(table)
+    short = summary(table)
+    assert short.loc[("C1", "own mask - no mask"), "verdict"] == "supported"
+    write_latex(table, tmp_path / "claims.tex")
+    text = (tmp_path / "claims.tex").read_text()
+    assert text.startswith(r"\begin{tabular}") and "supported" in text and r"\bottomrule" in text
+
+
+def test_sensitivity_covers_every_choice_and_finds_what_depends_on_one(tmp_path):
+    gains = NOTHING | {("full", "own"): 1.5, ("full", "inherited"): 0.0}
+    runs = study(tmp_path, gains, rates=(0.5, 0.1))
+    names = [name for name, _ in choices(runs, (3, 6, 1000))]
+    assert names == [
+        "study's own (cosine, k = 6)",
+        "k = 3",
+        "AUC instead of top k",
+        "opponents",
+        "dot product",
+        "last checkpoint",
+        "eta = one",
+        "masks by inherited importance",
+    ]
+    found = sensitivity(runs, (3, 6), exchangeable(runs[0].train), LEVEL)
+    verdicts = found[found["claim"] == "C1"].set_index("choice")["verdict"]
+    assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "supported"
+    assert verdicts["opponents"] == "contradicted"  # a proponent cannot be an opponent
+    assert verdicts["masks by inherited importance"] == "undecided"
+
+
+def test_share_by_k_is_chance_where_all_are_counted(tmp_path):
+    runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
+    found = share_by_k(runs, (5, 60, 61), LEVEL)
+    assert set(found["top_k"]) == {5, 60}
+    everything = found[found["top_k"] == 60]
+    np.testing.assert_allclose(everything[["value", "low", "high"]], 1 / 3, atol=1e-6)
+    few = found[found["top_k"] == 5].set_index("mask_kind")["value"]
+    assert few["own"] > few["none"] + 0.1

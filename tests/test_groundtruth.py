@@ -1,0 +1,270 @@
+"""Examples that are judged, scorers, and likeness of proponents."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modspec import groundtruth
+from modspec.batches import Examples
+from modspec.errors import InputError
+from modspec.groundtruth import (
+    HELD_OUT,
+    RANDOM,
+    SCORERS,
+    TRACIN,
+    alike,
+    all_scores,
+    bm25,
+    encoder_cosine,
+    from_largest_groups,
+    hold_out,
+    judged,
+    templates,
+    tracin,
+    trained,
+)
+from modspec.influence import influence
+from modspec.parameters import CalibrationParameters
+from modspec.study import Material
+from tests.models import random_examples
+
+LANGUAGES = ("de", "en", "fr")
+LABELS = ("a", "b", "c")
+
+
+def examples(split: str, count: int, templates: int = 2) -> Examples:
+    """``count`` examples a language: each label has pieces of its own, each template a length."""
+    rng = np.random.default_rng([len(split), count])
+    rows = []
+    for number, language in enumerate(LANGUAGES):
+        for i in range(count):
+            label, template = i % len(LABELS), i // len(LABELS) % templates
+            pieces = rng.integers(10 + 20 * label + 60 * number, 30 + 20 * label + 60 * number, 3 + template)
+            group = f"{language}/{label}/{split}{template}"
+            rows.append((np.array([0, *pieces, 2]), label, language, f"{language}/{split}{i}", group))
+    ids, labels, languages, names, groups = zip(*rows, strict=True)
+    return Examples(ids, None, *map(np.array, (labels, languages, names, groups)))
+
+
+def tiny_material(**parameters) -> Material:
+    """Three languages of 12 training examples each, for the encoder ``tiny``."""
+    settings = {"encoder": "tiny", "languages": LANGUAGES, "language": "de", "seeds": (0, 1), "epochs": 2}
+    settings |= {
+        "train_per_language": 12,
+        "top_k": 5,
+        "judged_per_language": 3,
+        "judged_train": 9,
+        "learning_rate": 0.001,
+    }
+    settings |= {"retrainings": 2, "subsets": 6, "resamples": 100, "planted_languages": (2,)}
+    return Material(
+        CalibrationParameters(**settings | parameters),
+        SimpleNamespace(languages=LANGUAGES, labels=LABELS),
+        {"train": examples("train", 12), "dev": examples("dev", 6), "test": examples("test", 6)},
+        np.arange(260),
+        torch.device("cpu"),
+        torch.float32,
+        {"data": "synthetic", "encoder": "tiny"},
+    )
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(0, 12), st.integers(0, 99))
+def test_at_most_half_of_a_template_is_held_out(groups: list[int], most: int, seed: int) -> None:
+    groups = np.array([f"g{g}" for g in groups])
+    positions = np.arange(1, len(groups))
+    chosen = hold_out(groups, positions, most, np.random.default_rng(seed))
+    sizes, taken = Counter(groups[positions]), Counter(groups[chosen])
+    assert set(chosen) <= set(positions) and len(set(chosen)) == len(chosen)
+    assert len(chosen) == min(most, sum(size // 2 for size in sizes.values()))
+    assert all(taken[group] <= size // 2 for group, size in sizes.items())
+
+
+def test_held_out_examples_are_not_trained_on_but_their_templates_are() -> None:
+    material = tiny_material()
+    found = judged(material)
+    held = found.evaluation.take(np.flatnonzero(found.kinds == HELD_OUT))
+    assert Counter(held.languages) == dict.fromkeys(LANGUAGES, 3)
+    assert Counter(found.evaluation.languages) == dict.fromkeys(LANGUAGES, 6)
+    assert {*found.train.ids, *held.ids} == set(material.examples["train"].ids)
+    assert not set(held.ids) & set(found.train.ids)
+    assert set(held.groups) <= set(found.train.groups)
+    new = found.evaluation.take(np.flatnonzero(found.kinds != HELD_OUT))
+    assert list(new.ids) == [f"{language}/test{i}" for language in LANGUAGES for i in range(3)]
+    place = list(found.evaluation.ids).index("en/test1")
+    assert np.array_equal(found.evaluation.input_ids[place], material.examples["test"].of("en").input_ids[1])
+
+
+def test_the_largest_templates_are_chosen_and_every_label_alike() -> None:
+    groups = np.array(
+        [f"{i % 3}/{i // 9 if i < 27 else i}" for i in range(60)]
+    )  # three of 3 a label, and singles
+    pool = replace(random_examples(60), groups=groups, labels=np.arange(60) % 3)
+    chosen = from_largest_groups(pool, np.arange(60), 18, np.random.default_rng(0))
+    assert Counter(pool.labels[chosen]) == {0: 6, 1: 6, 2: 6}
+    assert set(Counter(groups[chosen]).values()) == {3}
+    assert len(from_largest_groups(pool, np.arange(5), 18, np.random.default_rng(0))) == 5
+
+
+def test_texts_without_two_sentences_of_a_template_are_refused() -> None:
+    material = tiny_material()
+    train = material.examples["train"]
+    material.examples["train"] = replace(train, groups=train.ids)
+    with pytest.raises(InputError, match="^sentences: among 36 training examples no two share"):
+        judged(material)
+
+
+# Likeness.
+
+
+def test_likeness_against_plain_counts() -> None:
+    train, evaluation = examples("train", 12), examples("train", 8)
+    scores = np.random.default_rng(0).standard_normal((2, len(train), len(evaluation)))
+    table = alike(scores, train, evaluation).set_index(["measure", "k"])
+    assert sorted(set(table.index.get_level_values("k"))) == [1, 2, 5, 10, 20]
+    for measure, k in table.index:
+        shares, bases, bests = [], [], []
+        for j in range(len(evaluation)):
+            same = [
+                {
+                    "template": train.groups[i] == evaluation.groups[j],
+                    "intent": train.labels[i] == evaluation.labels[j],
+                    "language": train.languages[i] == evaluation.languages[j],
+                    "intent, other language": train.labels[i] == evaluation.labels[j]
+                    and train.languages[i] != evaluation.languages[j],
+                }[measure]
+                for i in range(len(train))
+            ]
+            for seed in range(2):
+                top = sorted(range(len(train)), key=lambda i: -scores[seed, i, j])[:k]
+                shares.append(sum(same[i] for i in top) / k)
+            bases.append(sum(same) / len(train))
+            bests.append(min(k, sum(same)) / k)
+        row = table.loc[measure, k]
+        assert row["value"] == pytest.approx(np.mean(shares))
+        assert row["chance"] == pytest.approx(np.mean(bases))
+        assert row["best"] == pytest.approx(np.mean(bests))
+        assert row["low"] <= row["value"] <= row["high"] and row["examples"] == len(evaluation)
+
+
+def test_perfect_scores_reach_the_best_and_ties_are_at_chance() -> None:
+    train, evaluation = examples("train", 120), examples("train", 30)
+    same = (train.groups[:, None] == evaluation.groups).astype(float)
+    perfect = alike(same[None], train, evaluation).query("measure == 'template'")
+    assert perfect["value"].to_numpy() == pytest.approx(perfect["best"].to_numpy())
+    # With ties in the order of the data, all proponents would be of the first language: 1/3 right too,
+    # but of the first language's examples all.
+    tied = alike(np.zeros((1, 360, 30)), train, evaluation.of("de")).query("measure == 'language'")
+    assert tied.set_index("k").loc[100, "value"] == pytest.approx(1 / 3, abs=0.15)
+
+
+# Scorers.
+
+
+def test_bm25_is_the_formula() -> None:
+    train, evaluation = examples("train", 12), examples("test", 6)
+    texts, queries = ([ids[1:-1].tolist() for ids in some.input_ids] for some in (train, evaluation))
+    mean = np.mean([len(text) for text in texts])
+    holding = Counter(piece for text in texts for piece in set(text))
+    expected = np.zeros((len(texts), len(queries)))
+    for i, text in enumerate(texts):
+        for j, query in enumerate(queries):
+            for piece in query:
+                count, n = text.count(piece), holding[piece]
+                rarity = math.log(1 + (len(texts) - n + 0.5) / (n + 0.5))
+                expected[i, j] += rarity * count / (count + 1.5 * (1 - 0.75 + 0.75 * len(text) / mean))
+    assert (expected > 0).any()
+    np.testing.assert_allclose(bm25(train, evaluation), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_encoder_cosine_is_that_of_means_over_each_text_alone() -> None:
+    material = tiny_material()
+    train, evaluation = examples("train", 12), examples("test", 6)
+    model = material.new_classifier()
+
+    def mean(ids: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            return model.base_model(torch.from_numpy(ids)[None]).last_hidden_state[0].mean(0)
+
+    found = encoder_cosine(material, train, evaluation)
+    assert found.shape == (36, 18)
+    for i, j in ((0, 0), (5, 17), (35, 3)):
+        pair = mean(train.input_ids[i]), mean(evaluation.input_ids[j])
+        assert found[i, j] == pytest.approx(float(torch.cosine_similarity(*pair, dim=0)), abs=1e-5)
+
+
+def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
+    material = tiny_material()
+    examples = judged(material)
+    live = []
+
+    def score(model, epoch) -> None:
+        scores = influence(model, examples.train, examples.evaluation, groups=True)
+        assert scores.groups[-1].part == "classifier"
+        live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_group[-1]))
+
+    trained(material, examples.train, 1, after_epoch=score)
+    found = tracin(material, examples, 1)
+    assert tuple(sorted(found)) == tuple(sorted(TRACIN)) and len(live) == 2
+
+    def close(name: str, expected: np.ndarray) -> None:
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+    close("cosine, all checkpoints", sum(rate * cosine for rate, cosine, *_ in live))
+    close("dot, all checkpoints", sum(rate * dot for rate, _, dot, _ in live))
+    close("dot, classifier alone", sum(rate * dot for rate, *_, dot in live))
+    close("cosine, last checkpoint", live[-1][0] * live[-1][1])
+    assert np.abs(found["cosine, classifier alone"]).max() <= sum(rate for rate, *_ in live) * 1.0001
+
+
+# Artefacts.
+
+
+def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
+    """The seeds of every training to come; the one numbered ``groundtruth.trained.stop_at`` is killed."""
+    seeds: list[int] = []
+
+    def counted(material, train, seed, *rest, **named):
+        seeds.append(seed)
+        if len(seeds) == counted.stop_at:
+            raise KeyboardInterrupt
+        return trained(material, train, seed, *rest, **named)
+
+    counted.stop_at = 0
+    for module in (groundtruth, *modules):
+        monkeypatch.setattr(module, "trained", counted)
+    return seeds
+
+
+def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:
+    material = tiny_material()
+    seeds = count_trainings(monkeypatch)
+    groundtruth.trained.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        all_scores(material, tmp_path)
+    assert seeds == [0, 1]
+    groundtruth.trained.stop_at = 0
+    scores = all_scores(material, tmp_path)
+    assert seeds == [0, 1, 1] and set(scores) == set(SCORERS)
+    for name, values in scores.items():
+        assert values.shape == (2 if name in TRACIN else 1, 27, 18) and np.isfinite(values).all()
+    assert not np.array_equal(*scores["cosine, all checkpoints"])
+    table = templates(material, tmp_path)
+    assert set(table["score"]) == set(SCORERS) and (table["examples"] == 9).all()
+    assert seeds == [0, 1, 1]
+    # A further seed leaves the others as they are.
+    more = all_scores(tiny_material(seeds=(0, 1, 2)), tmp_path)
+    assert seeds == [0, 1, 1, 2]
+    assert np.array_equal(more[TRACIN[0]][:2], scores[TRACIN[0]])
+    assert np.array_equal(more[RANDOM], scores[RANDOM])
+    # Other training is other scores.
+    all_scores(tiny_material(epochs=1), tmp_path)
+    assert seeds == [0, 1, 1, 2, 0, 1]

@@ -1,0 +1,378 @@
+"""Intervals and tests cover and err as often as they say, by simulation; their parts against peers."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, false_discovery_control, permutation_test, ttest_1samp
+from statsmodels.stats.power import TTestPower
+
+from modspec.errors import InputError
+from modspec.inference import (
+    adjusted,
+    bootstrap_interval,
+    estimate,
+    interval,
+    rejection_rate,
+)
+from modspec.permutation import label_permutation, language_permutation
+
+
+def gaussian(rng, seeds, examples, seed_sd):
+    """Mean 0; examples and residuals of standard deviation 1, seeds of ``seed_sd``; the mean's sd."""
+    values = rng.normal(size=examples) + rng.normal(size=(seeds, examples))
+    values += seed_sd * rng.normal(size=(seeds, 1))
+    return values, (seed_sd**2 / seeds + 1 / examples + 1 / (seeds * examples)) ** 0.5
+
+
+def shares(rng, seeds, examples, spread=0.7):
+    """Skewed shares of a top-10 list, mean 0.2; with spread 0.7 seeds vary half as much as examples."""
+    rate = 0.5 * rng.beta(0.5, 0.75, examples) * (1 + rng.uniform(-spread, spread, (seeds, 1)))
+    return rng.binomial(10, rate) / 10
+
+
+# Mean width of the interval over that of one that knows the variance, 2 x 1.96 sd.
+WIDEST = {
+    (1, 6): 1.4,
+    (1, 40): 1.1,
+    (2, 6): 5,
+    (2, 40): 5.5,
+    (3, 6): 2.2,
+    (3, 40): 2.2,
+    (5, 6): 1.7,
+    (5, 40): 1.6,
+}
+
+
+@pytest.mark.parametrize("seed_sd", [0, 0.5])
+@pytest.mark.parametrize(("seeds", "examples"), WIDEST)
+def test_interval_covers_at_its_confidence(seeds, examples, seed_sd):
+    rng, runs = np.random.default_rng(0), 1000
+    hits, widths = 0, []
+    for _ in range(runs):
+        values, sd = gaussian(rng, seeds, examples, seed_sd if seeds > 1 else 0)
+        low, high = interval(values)
+        hits += low <= 0 <= high
+        widths.append((high - low) / (2 * 1.96 * sd))
+    assert hits >= binom.ppf(1e-4, runs, 0.95)
+    assert 1 < np.mean(widths) < WIDEST[seeds, examples]
+
+
+@pytest.mark.parametrize(("seeds", "examples"), WIDEST)
+def test_interval_covers_skewed_shares_nearly_at_its_confidence(seeds, examples):
+    rng, runs = np.random.default_rng(0), 1000
+    bounds = [interval(shares(rng, seeds, examples, 0.7 if seeds > 1 else 0)) for _ in range(runs)]
+    hits = sum(low <= 0.2 <= high for low, high in bounds)
+    assert hits >= binom.ppf(1e-4, runs, 0.90 if examples == 6 else 0.93)
+
+
+def test_bootstrap_covers_far_less_with_two_seeds():
+    rng, runs = np.random.default_rng(0), 300
+    hits = 0
+    for run in range(runs):
+        values, _ = gaussian(rng, 2, 40, 0.5)
+        low, high = bootstrap_interval(values, resamples=200, seed=run)
+        hits += low <= 0 <= high
+    assert hits < binom.ppf(1e-4, runs, 0.9)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_with_one_seed_it_is_the_t_test(alternative):
+    values = np.random.default_rng(0).normal(0.2, 1, 12)
+    for null in (-0.5, 0.1, 2.0):
+        found = estimate(values, null=null, alternative=alternative)
+        peer = ttest_1samp(values, null, alternative=alternative)
+        assert found.p == pytest.approx(peer.pvalue, rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval()))
+    assert (found.value, found.seeds, found.examples) == (values.mean(), 1, 12)
+    size = TTestPower().solve_power(
+        nobs=12,
+        alpha=0.05,
+        power=0.8,
+        alternative=alternative.replace("less", "larger").replace("greater", "larger"),
+    )
+    assert found.minimum_detectable == pytest.approx(size * values.std(ddof=1), rel=2e-3)
+
+
+def test_seeds_that_agree_add_no_examples():
+    values = np.random.default_rng(0).normal(size=30)
+    assert interval(np.tile(values, (4, 1))) == pytest.approx(interval(values), rel=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 5), st.integers(2, 12), st.integers(1, 10), st.integers(0, 999))
+def test_p_and_interval_are_one_procedure(seeds, examples, levels, seed):
+    """The interval at confidence 1 - p ends at the null; so also after transposing seeds and examples."""
+    values = np.random.default_rng(seed).integers(-levels, levels + 1, (seeds, examples)) / levels
+    found = estimate(values, null=0.3)
+    assert estimate(values.T, null=0.3).p == pytest.approx(found.p, rel=1e-6)
+    assert (found.p < 0.05) == (not found.low <= 0.3 <= found.high)
+    assert estimate(-values, null=-0.3).p == pytest.approx(found.p, rel=1e-6)
+    if 1e-12 < found.p < 1:
+        low, high = interval(values, confidence=1 - found.p)
+        assert (low if found.value > 0.3 else high) == pytest.approx(0.3, abs=1e-3 * (high - low) + 1e-12)
+    one_sided = [estimate(values, null=0.3, alternative=side).p for side in ("greater", "less")]
+    if np.ptp(values) > 0:
+        assert sum(one_sided) == pytest.approx(1)
+        assert found.p == pytest.approx(2 * min(one_sided))
+
+
+def typical(seeds, examples, seed_sd):
+    """A table whose mean squares are exactly those to be expected of :func:`gaussian`, with mean 0."""
+    rng = np.random.default_rng(0)
+    rows, columns = rng.normal(size=(seeds, 1)), rng.normal(size=(1, examples))
+    cells = rng.normal(size=(seeds, examples))
+    rows, columns = rows - rows.mean(), columns - columns.mean()
+    cells = cells - cells.mean(0) - cells.mean(1, keepdims=True) + cells.mean()
+    rows *= ((seed_sd**2 + 1 / examples) / rows.var(ddof=1)) ** 0.5
+    columns *= ((1 + 1 / seeds) / columns.var(ddof=1)) ** 0.5
+    cells *= ((seeds - 1) * (examples - 1) / (cells**2).sum()) ** 0.5
+    return rows + columns + cells
+
+
+@pytest.mark.parametrize(("seeds", "seed_sd"), [(2, 0.5), (3, 0.0), (5, 0.5)])
+def test_the_minimum_detectable_effect_is_found_with_its_power(seeds, seed_sd):
+    effect = estimate(typical(seeds, 40, seed_sd), alternative="greater").minimum_detectable
+    rng, runs = np.random.default_rng(1), 1000
+    found = 0
+    for _ in range(runs):
+        values, _ = gaussian(rng, seeds, 40, seed_sd)
+        found += interval(values + effect, confidence=0.9)[0] > 0  # one-sided at 0.05
+    assert found / runs == pytest.approx(0.8, abs=0.04)  # three binomial standard errors
+
+
+def top_lists(rng, tests, strata_size, train=100, evaluation=30, k=10):
+    """(tests, train, evaluation) Boolean top-k lists; a few training examples are in nearly all of them.
+
+    Strengths and labels know nothing of each other: one example in five of each stratum is own.
+    """
+    strength = 2 * rng.normal(size=(tests, train, 1))
+    scores = strength + rng.normal(size=(tests, train, evaluation))
+    listed = np.argsort(np.argsort(-scores, axis=1), axis=1) < k
+    strata = np.repeat(np.arange(train // strata_size), strata_size)
+    own = rng.permuted(
+        np.tile(np.arange(strata_size) < strata_size // 5, (len(strata) // strata_size, 1)), axis=1
+    )
+    return listed, own.ravel(), strata
+
+
+@pytest.mark.parametrize("strata_size", [5, 25])
+def test_hubs_fool_intervals_over_examples_but_not_permutations(strata_size):
+    """Under this null the t test over evaluation examples rejects in about 70 % of the cases, not in 5 %."""
+    rng, runs, tests = np.random.default_rng(0), 300, 8
+    permutation, one_sided, naive = [], [], []
+    for run in range(runs):
+        listed, own, strata = top_lists(rng, tests, strata_size)
+        weights = listed.sum(axis=2)
+        permutation.append(label_permutation(weights, own, strata, resamples=399, seed=run).p)
+        one_sided.append(
+            label_permutation(weights, own, strata, alternative="greater", resamples=399, seed=run).p
+        )
+        naive.append(estimate(listed[0, own].sum(axis=0) / 10, null=0.2).p)
+    # The tests of one run share labels; strengths are drawn anew, so rejections are all but independent.
+    for p in (permutation, one_sided):
+        assert binom.ppf(1e-4, runs * tests, 0.03) <= (np.array(p) <= 0.05).sum()
+        assert (np.array(p) <= 0.05).sum() <= binom.ppf(1 - 1e-4, runs * tests, 0.05)
+    # Holm rejects none where the smallest p is above 0.05 / tests; statsmodels is slow, so only near it.
+    near = [p for p in one_sided if p.min() <= 1.5 * 0.05 / tests]
+    any_rejected = sum((adjusted(p) <= 0.05).any() for p in near)
+    assert any_rejected <= binom.ppf(1 - 1e-4, runs, 0.05)
+    assert rejection_rate(np.array(naive))[1] > 0.6
+
+
+def arrangements(own, strata):
+    """Every labelling that keeps each stratum's number of own examples, (arrangements, train)."""
+    choices = []
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        choices.append(combinations(members, own[members].sum()))
+    labelled = [np.isin(np.arange(len(own)), sum(chosen, ())) for chosen in product(*choices)]
+    return np.array(labelled)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from([1, 3]), st.booleans(), st.integers(0, 999))
+def test_permutation_p_is_that_of_full_enumeration(strata_count, tied, seed):
+    rng, resamples = np.random.default_rng(seed), 20_000
+    train = 10
+    strata = rng.integers(0, strata_count, train)
+    own = rng.permutation(np.arange(train) < 4)
+    weights = rng.lognormal(0, 2, (3, train))
+    weights = np.ceil(weights) if tied else weights
+    sums = weights @ arrangements(own, strata).T
+    observed = weights @ own
+    above = (sums >= observed[:, None] - 1e-9).mean(axis=1)
+    below = (sums <= observed[:, None] + 1e-9).mean(axis=1)
+    expected = {"greater": above, "less": below, "two-sided": np.minimum(1, 2 * np.minimum(above, below))}
+    for alternative, p in expected.items():
+        found = label_permutation(
+            weights, own, strata.astype(str), alternative=alternative, resamples=resamples
+        )
+        # Four and a half binomial standard errors, doubled where the tail is.
+        np.testing.assert_allclose(found.p, p, rtol=0, atol=2 * 4.5 * 0.5 / resamples**0.5)
+    np.testing.assert_allclose(found.statistic, observed)
+    np.testing.assert_allclose(found.null_mean, sums.mean(axis=1))
+    np.testing.assert_allclose(found.null_sd, sums.std(axis=1), atol=1e-9)
+
+
+def test_permutation_equals_scipy_with_one_stratum():
+    rng = np.random.default_rng(0)
+    weights, own = rng.lognormal(0, 1, 14), np.arange(14) < 5
+    peer = permutation_test(
+        (weights[own], weights[~own]),
+        lambda a, b, axis: a.sum(axis=axis),
+        vectorized=True,
+        n_resamples=np.inf,
+    )
+    found = label_permutation(weights[None], own, np.zeros(14, int), resamples=20_000)
+    assert found.p == pytest.approx(peer.pvalue, abs=0.02)
+
+
+def test_permutations_shuffle_within_strata_only():
+    """Own examples are the lighter ones of a heavy stratum: only a shuffle across strata finds them heavy."""
+    weights = np.concatenate([np.linspace(10, 11, 20), np.linspace(0, 1, 20)])[None]
+    own = np.arange(40) < 8
+    strata = np.repeat(["heavy", "light"], 20)
+    within = label_permutation(weights, own, strata, alternative="greater")
+    across = label_permutation(weights, own, np.zeros(40), alternative="greater")
+    assert within.p == 1 and across.p < 0.01
+    strata[:8] = "own"
+    constant = label_permutation(weights, own, strata)
+    assert (
+        constant.p == 1 and constant.null_sd == 0 and constant.null_mean == pytest.approx(constant.statistic)
+    )
+
+
+def test_permutation_of_several_languages():
+    """Equal to the test of one where only one counts, and to full enumeration with three in one stratum."""
+    rng = np.random.default_rng(0)
+    weights, own, strata = rng.normal(size=(4, 30)), np.arange(30) % 3 == 0, np.arange(30) // 6
+    both = np.stack([0 * weights, weights], axis=1)
+    for alternative in ("greater", "less", "two-sided"):
+        found = language_permutation(both, own.astype(int), strata, alternative=alternative)
+        np.testing.assert_array_equal(
+            found, label_permutation(weights, own, strata, alternative=alternative).p
+        )
+    languages, weights = np.array([0, 0, 1, 1, 2, 2, 2]), rng.lognormal(0, 1, (3, 7))
+    sums = [weights[labels, range(7)].sum() for labels in map(list, set(permutations(languages.tolist())))]
+    expected = np.mean(sums >= weights[languages, range(7)].sum() - 1e-9)
+    found = language_permutation(
+        weights[None], languages, np.zeros(7), alternative="greater", resamples=20_000
+    )
+    assert found == pytest.approx(expected, abs=0.016)  # four and a half binomial standard errors
+
+
+def test_permutations_do_not_depend_on_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    arguments = rng.normal(size=(4, 30)), np.arange(30) % 3 == 0, np.arange(30) // 6
+    whole = label_permutation(*arguments, resamples=200)
+    assert (label_permutation(*arguments, resamples=200).p == whole.p).all()
+    assert (label_permutation(*arguments, resamples=200, seed=1).p != whole.p).any()
+    monkeypatch.setattr("modspec.permutation.BLOCK", 100)
+    assert (label_permutation(*arguments, resamples=200).p == whole.p).all()
+
+
+def test_adjusted_against_peers_and_without_nan():
+    p = np.random.default_rng(0).uniform(size=20) ** 3
+    with_gaps = np.insert(p, [0, 7, 20], np.nan)
+    ranked = np.sort(p)
+    steps = np.minimum(1, np.maximum.accumulate(ranked * np.arange(20, 0, -1)))
+    expected = {"holm": steps[np.searchsorted(ranked, p)], "fdr_bh": false_discovery_control(p)}
+    for method, values in expected.items():
+        np.testing.assert_allclose(adjusted(p, method), values)
+        found = adjusted(with_gaps, method)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(with_gaps))
+        np.testing.assert_allclose(found[~np.isnan(found)], values)
+    assert np.isnan(adjusted([np.nan])).all() and adjusted([]).shape == (0,)
+
+
+def test_rejection_rate():
+    # Clopper and Pearson's bounds for none of n: 1 - (alpha / 2) ^ (1 / n).
+    assert rejection_rate(np.ones(20)) == (0, 0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    rate, low, high = rejection_rate([0.05, 0.2, np.nan, 0.01, 0.9])
+    assert rate == 0.5 and low < 0.5 < high
+    assert np.isnan(rejection_rate([np.nan])).all()
+
+
+@pytest.mark.parametrize(
+    "values", [np.ones((1, 1)), np.ones((4, 1)), np.ones((1, 0)), np.full((2, 3), np.nan)]
+)
+def test_too_few_examples_give_nan(values):
+    found = estimate(values)
+    assert np.isnan([found.low, found.high, found.p, found.minimum_detectable]).all()
+    assert np.isnan([*interval(values), *bootstrap_interval(values)]).all()
+
+
+def test_equal_values():
+    values = np.full((3, 7), 0.1)  # their mean is not 0.1 in floating point
+    assert interval(values) == (0.1, 0.1) == pytest.approx(bootstrap_interval(values), rel=1e-12)
+    cases = {
+        ("two-sided", 0.1): 1,
+        ("greater", 0.1): 1,
+        ("two-sided", 0): 0,
+        ("greater", 0): 0,
+        ("less", 0): 1,
+    }
+    for (alternative, null), p in cases.items():
+        found = estimate(values, null=null, alternative=alternative)
+        assert (found.value, found.low, found.high, found.p, found.minimum_detectable) == (
+            0.1,
+            0.1,
+            0.1,
+            p,
+            0,
+        )
+
+
+def test_margins_that_cancel_still_have_a_width():
+    low, high = interval(np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    assert low < -1 and high > 1
+
+
+def test_bootstrap_resamples_seeds_and_examples_crossed():
+    """Against a bootstrap written out: whole rows and whole columns are drawn, not cells."""
+    values = np.random.default_rng(1).normal(size=(3, 20)) + np.array([[0.0], [1], [3]])
+    rng, means = np.random.default_rng(2), []
+    for _ in range(6000):
+        rows, columns = rng.integers(0, 3, 3), rng.integers(0, 20, 20)
+        means.append(values[np.ix_(rows, columns)].mean())
+    found = bootstrap_interval(values, resamples=6000)
+    np.testing.assert_allclose(found, np.quantile(means, [0.025, 0.975]), atol=0.15)
+    assert found == bootstrap_interval(values, resamples=6000) != bootstrap_interval(values, seed=1)
+
+
+def test_bootstrap_of_one_seed_is_that_of_the_normal_theory():
+    values = np.random.default_rng(0).normal(size=500)
+    assert bootstrap_interval(values) == pytest.approx(interval(values), abs=0.02)
+
+
+ONES, OWN = np.ones((2, 4)), np.array([True, False, True, False])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: interval(np.ones((2, 2, 2))), "values: 3 dimensions; allowed: .seeds, examples."),
+        (lambda: interval([[1.0, np.nan]]), "values: 1 of 2 not finite"),
+        (lambda: interval(ONES, confidence=1), "confidence: 1; allowed: between 0 and 1"),
+        (lambda: estimate(ONES, power=0.05), "power: 0.05; allowed: between 1 - confidence, 0.05, and 1"),
+        (lambda: estimate(ONES, alternative="more"), "alternative: more; allowed: two-sided, greater, less"),
+        (lambda: bootstrap_interval(ONES, resamples=0), "resamples: 0; allowed: 1 or more"),
+        (lambda: label_permutation(ONES, OWN[:3], OWN), r"shapes \(2, 4\), \(3,\), \(4,\); allowed"),
+        (lambda: label_permutation(ONES[0], OWN, OWN), "weights, own, strata: shapes"),
+        (lambda: label_permutation(ONES * np.inf, OWN, OWN), "weights: NaN or infinite"),
+        (lambda: label_permutation(ONES, OWN | True, OWN), "own: 4 of 4 true"),
+        (lambda: label_permutation(ONES, OWN & False, OWN), "own: 0 of 4 true"),
+        (lambda: label_permutation(ONES, OWN.astype(int), OWN), "own: .* int64; allowed: bool"),
+        (lambda: adjusted([0.1], "bonferroni"), "method: bonferroni; allowed: holm, fdr_bh"),
+        (lambda: adjusted([1.1]), "p: 1.1; allowed: 0 to 1, or NaN"),
+        (lambda: rejection_rate([0.1], level=0), "level: 0; allowed: between 0 and 1"),
+    ],
+)
+def test_impossible_arguments_are_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

@@ -1,0 +1,91 @@
+"""Shares as sums of weights: against counting, and against the statistics that stage 3 keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modspec.errors import InputError
+from modspec.membership import Choice, Membership, weights
+from modspec.specialization import example_statistics
+from tests.attribution import LANGUAGES, study, train_frame
+
+
+@given(st.integers(4, 30), st.integers(1, 5), st.integers(0, 999), st.booleans())
+def test_weights_sum_to_the_statistics_of_stage_3(count, columns, seed, ties):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 3, (count, columns)) if ties else rng.normal(size=(count, columns))
+    languages = rng.choice(["a", "b", "c"], count)
+    languages[:2] = ["a", "b"]
+    k = int(rng.integers(1, count + 1))
+    ids = np.array([f"{i}" for i in range(columns)])
+    table = example_statistics(scores.astype(np.float32), languages, np.repeat("a", columns), ids, k)
+    for language, rows in table.groupby("train_language"):
+        own = languages == language
+        for measure in ("proponents", "opponents"):
+            share = weights(scores, measure, k)[own].sum(axis=0) + own.mean()
+            np.testing.assert_allclose(share, rows[measure], atol=1e-6)
+        auc = weights(scores, "auc", k)[own].sum(axis=0) / (own.sum() * (~own).sum()) + 0.5
+        np.testing.assert_allclose(auc, rows["auc"], atol=1e-6)
+
+
+def test_weights_of_a_column_add_up_to_zero_and_k_is_checked():
+    scores = np.random.default_rng(0).normal(size=(12, 4))
+    for measure in ("proponents", "opponents", "auc"):
+        np.testing.assert_allclose(weights(scores, measure, 5).sum(axis=0), 0, atol=1e-5)
+    for k in (0, 13):
+        with pytest.raises(InputError, match=f"top_k: {k}; allowed: 1 to 12"):
+            weights(scores, "proponents", k)
+    assert (weights(scores, "proponents", 12) == 0).all()  # all are proponents: nothing to tell
+
+
+def test_cells_average_masks_of_one_kind_and_pair_examples(tmp_path):
+    gains = {("full", "none"): 0, ("full", "own"): 1, ("full", "other_language"): 0, ("full", "random"): 0}
+    runs = study(tmp_path, gains, seeds=2, per_language=3)
+    membership = Membership(runs, Choice(top_k=4))
+    assert membership.languages == list(LANGUAGES)
+    assert not membership.has("full", "other_seed") and not membership.has("sft", "own")
+    for kind, units in (("random", ["random0-en", "random1-en"]), ("other_language", ["own-de", "own-fr"])):
+        cell = membership.cell("full", kind, "en")
+        assert cell.weights.shape == (2, 3, 60) and cell.ids == tuple(f"test-en-{i}" for i in range(3))
+        for seed, run in enumerate(runs):
+            for place, number in enumerate(cell.ids):
+                shares = []
+                for unit in units:
+                    columns = run.of(unit)
+                    where = columns[(columns["id"] == number) & (columns["mask_kind"] == kind)].index
+                    top = np.argsort(-run.scores(unit)[:, where[0]])[:4]
+                    shares.append((run.train["language"].to_numpy()[top] == "en").mean() - 1 / 3)
+                assert cell.values[seed, place] == pytest.approx(np.mean(shares), abs=1e-6)
+    own = membership.cell("full", "own", "en")
+    difference = own.minus(membership.cell("full", "none", "en"))
+    assert difference.values.mean() > 0.1
+
+
+def test_auc_is_in_its_own_units(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 1.0}, seeds=1, per_language=100)
+    cell = Membership(runs, Choice(measure="auc")).cell("full", "none", "de")
+    # Normal scores a standard deviation apart: P(X > Y) = Phi(1 / sqrt 2) = 0.760.
+    assert cell.values.mean() + 0.5 == pytest.approx(0.760, abs=0.02)
+
+
+def test_checkpoints_and_eta_weight_the_sum(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 0}, seeds=1, rates=(0.5, 0.25))
+    once = runs[0].scores("none", eta="one", checkpoints="last")
+    np.testing.assert_allclose(runs[0].scores("none"), 0.75 * once, rtol=1e-6)
+    np.testing.assert_allclose(runs[0].scores("none", eta="one"), 2 * once, rtol=1e-6)
+    np.testing.assert_allclose(runs[0].scores("none", "dot", checkpoints="last"), 2.5 * once, rtol=1e-6)
+    with pytest.raises(InputError, match="unit: 'own-de/cosine/epoch01' is not in"):
+        runs[0].scores("own-de")
+
+
+def test_mean_cross_score_against_plain_means(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 1}, seeds=2, per_language=3, train=train_frame(5))
+    found = Membership(runs, Choice()).mean_cross_score("full", "none", "fr")
+    for seed, run in enumerate(runs):
+        columns = run.of("none")
+        other = (run.train["language"] != "fr").to_numpy()
+        expected = run.scores("none")[other][:, (columns["language"] == "fr").to_numpy()].mean(axis=0)
+        np.testing.assert_allclose(found[seed], expected, rtol=1e-5)

@@ -1,0 +1,115 @@
+"""What stage 3 plans to score."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from modspec import passes
+from modspec.batches import Examples
+from modspec.errors import InputError
+from modspec.parameters import InfluenceParameters
+from modspec.passes import _columns, plan_passes, scored_train, translated_items
+
+LANGUAGES = ("de", "en")
+
+
+def examples(per_language: int, prefix: str, parallel: bool = True) -> Examples:
+    rows = [(t, i) for t in LANGUAGES for i in range(per_language)]
+    count = len(rows)
+    return Examples(
+        tuple(np.array([0, 5, 2]) for _ in rows),
+        None,
+        np.zeros(count, dtype=np.int64),
+        np.array([t for t, _ in rows]),
+        np.array([f"{prefix}-{t}-{i}" for t, i in rows]),
+        np.array([f"{i}" if parallel else f"{t}{i}" for t, i in rows]),
+    )
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Passes for parameters, without artefacts: masks are named by what they were asked for."""
+    grid = np.ones((2, 3), dtype=bool)
+    masks = {t: grid for t in LANGUAGES}
+    asked = []
+    monkeypatch.setattr(passes, "masks_in_force", lambda m, c, s: asked.append((c, s)) or masks)
+    monkeypatch.setattr(passes, "searched_masks", lambda m, s, importance: asked.append(importance) or masks)
+    monkeypatch.setattr(passes, "random_masks", lambda m, s: asked.append(("random", s)) or masks)
+
+    def plan(**values):
+        asked.clear()
+        p = InfluenceParameters(
+            languages=LANGUAGES, train_per_language=4, evaluation_per_language=2, top_k=3, **values
+        )
+        splits = {"train": examples(4, "train"), "test": examples(3, "test")}
+        return plan_passes(SimpleNamespace(parameters=p, examples=splits)), asked
+
+    return plan
+
+
+def test_every_random_draw_is_another_and_a_pass_a_language(planned):
+    found, asked = planned(mask_kinds=("none", "random"), random_draws=3)
+    assert [p.name for p in found] == ["none"] + [f"random{d}-{t}" for d in range(3) for t in LANGUAGES]
+    assert [p.draw for p in found] == [0, 0, 0, 1, 1, 2, 2]
+    assert [a for a in asked if a[0] == "random"] == [("random", 1000), ("random", 2000), ("random", 3000)]
+    assert all(set(p.positions) <= {0, 1, 3, 4} for p in found)
+
+
+def test_inherited_masks_are_scored_for_their_own_language(planned):
+    found, asked = planned(mask_kinds=("none", "inherited"))
+    assert [p.name for p in found] == ["none", "inherited-de", "inherited-en"] and "inherited" in asked
+    assert found[1].kinds == ("inherited", "inherited") and found[1].positions.tolist() == [0, 1]
+
+
+def test_other_languages_share_the_pass_of_the_mask(planned):
+    found, _ = planned(mask_kinds=("none", "own", "other_language"))
+    assert found[1].kinds == ("own", "own", "other_language", "other_language")
+    assert found[1].mask_languages == ("de",) * 4
+
+
+def test_other_languages_masks_take_turns_over_the_examples():
+    p = InfluenceParameters(mask_kinds=("none", "own", "other_language"), evaluation_per_language=6)
+    of = {t: np.arange(6) + 10 * i for i, t in enumerate(p.languages)}
+    under = {t: _columns(p, "own", t, of) for t in p.languages}
+    for kinds, _, positions in under.values():
+        assert sorted(positions[np.array(kinds) == "own"] % 10) == list(range(6))
+    others = [
+        x for k, _, positions in under.values() for kind, x in zip(k, positions, strict=True) if kind != "own"
+    ]
+    assert sorted(others) == sorted(np.concatenate(list(of.values())))
+
+
+def test_a_part_of_the_training_examples_are_the_first_of_each_language():
+    train = examples(4, "train")
+    material = SimpleNamespace(examples={"train": train}, parameters=SimpleNamespace(scored_per_language=3))
+    found = scored_train(material)
+    assert found.ids.tolist() == [f"train-{t}-{i}" for t in LANGUAGES for i in range(3)]
+    material.parameters.scored_per_language = None
+    assert scored_train(material) is train
+
+
+def test_own_gradients_are_one_pass_with_a_mask_for_every_example(planned):
+    found, _ = planned(mask_kinds=("none", "own"), train_gradients=("own",))
+    assert [p.name for p in found] == ["none", "own-gradients"]
+    assert found[1].train_mask.shape == (8, 2, 3) and found[1].evaluation_mask.shape == (4, 2, 3)
+    assert found[1].train_gradient == "own"
+
+
+def test_training_items_are_whole_sets_of_translations(planned):
+    found, _ = planned(mask_kinds=("none",), train_items=2)
+    item = found[1]
+    assert (item.name, item.split, item.kinds) == ("train-items", "train", ("none",) * 4)
+    assert item.positions.tolist() == [0, 1, 4, 5]
+
+
+def test_a_task_without_translations_refuses_training_items():
+    with pytest.raises(InputError, match="train_items: 1; allowed: at most 0"):
+        translated_items(examples(4, "x", parallel=False), 1)
+    with pytest.raises(InputError, match="train_items: 5; allowed: at most 4"):
+        translated_items(examples(4, "x"), 5)
+    one = examples(4, "x").of("de")
+    with pytest.raises(InputError, match="train_items: 1; allowed: at most 0"):
+        translated_items(one, 1)
