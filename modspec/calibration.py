@@ -124,6 +124,22 @@ def auc_weights(scores: np.ndarray, count: int) -> np.ndarray:
     return (ranks - (len(scores) + 1) / 2) / (count * (len(scores) - count))
 
 
+def label_auc_weights(
+    scores: np.ndarray, train_labels: np.ndarray, evaluation_labels: np.ndarray
+) -> np.ndarray:
+    """:func:`auc_weights` of a half of the training examples with an evaluation example's own label alone.
+
+    Influence ranks label before language, so only among those does language decide the order.
+    """
+    weights = np.zeros(scores.shape)
+    for label in np.unique(evaluation_labels):
+        rows, columns = np.flatnonzero(train_labels == label), np.flatnonzero(evaluation_labels == label)
+        if len(rows) > 1:
+            cells = np.ix_(rows, columns)
+            weights[cells] = auc_weights(scores[cells], len(rows) // 2)
+    return weights
+
+
 def excess(weights: np.ndarray, own: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What evaluation examples find of their own half beyond chance, and the weights behind it.
 
@@ -152,12 +168,14 @@ def clone_tests(
     """Every test's verdict on every random split of a language into halves: a row each.
 
     ``scores``: of models that know nothing of the splits, (seeds, train, evaluation): "none" without mask,
-    "a" and "b" under two masks, one for each half. Columns: split; measure (share, auc, specialization);
-    language (:data:`ONE` or :data:`BOTH` halves' evaluation examples); test; ``excess`` over chance, with
-    ``low`` and ``high`` where the test is an interval; ``rejected``: it claims a difference at ``level``.
+    "a" and "b" under two masks, one for each half. Columns: split; measure (share, auc, label_auc,
+    specialization); language (:data:`ONE` or :data:`BOTH` halves' evaluation examples); test; ``excess``
+    over chance, with ``low`` and ``high`` where the test is an interval; ``rejected``: it claims a
+    difference at ``level``.
     """
     shares = {mask: np.stack([share_weights(s, top_k) for s in of]) for mask, of in scores.items()}
     auc = np.stack([auc_weights(s, len(train_labels) // 2) for s in scores["none"]])
+    among = np.stack([label_auc_weights(s, train_labels, evaluation_labels) for s in scores["none"]])
     rows = []
     for split in splits:
         own, tested = (
@@ -165,7 +183,8 @@ def clone_tests(
             for part, labels in enumerate((train_labels, evaluation_labels))
         )
         masked = np.where(tested, shares["a"], shares["b"])
-        measures = {"share": shares["none"], "auc": auc, "specialization": masked - shares["none"]}
+        measures = {"share": shares["none"], "auc": auc, "label_auc": among}
+        measures["specialization"] = masked - shares["none"]
         keys, weights = [], []
         for measure, of in measures.items():
             values, signed = excess(of, own, tested)
@@ -216,7 +235,7 @@ def false_positive_rates(tests: pd.DataFrame, level: float) -> pd.DataFrame:
 @dataclass(frozen=True)
 class Dose:
     """One model trained on a plain and a ciphered half. scores: (train, evaluation); plain: bool, of the
-    training and of the evaluation examples; labels: of the training examples."""
+    training and of the evaluation examples; labels: likewise."""
 
     seed: int
     share: float
@@ -224,12 +243,13 @@ class Dose:
     train_plain: np.ndarray
     evaluation_plain: np.ndarray
     train_labels: np.ndarray
+    evaluation_labels: np.ndarray
 
 
 def dose_response(
     doses: Sequence[Dose], *, top_k: int, level: float, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """In-language share and AUC at every dose: a row a seed (and ``"all"``), measure and half.
+    """In-language share and AUCs at every dose: a row a seed (and ``"all"``), measure and half.
 
     Columns: seed, dose, measure, language (:data:`PLAIN`, :data:`CIPHERED` or :data:`BOTH`), value, low,
     high (interval over seeds and evaluation examples), chance, ``p`` (labels of training examples permuted
@@ -254,12 +274,13 @@ def _doses(
     own = np.concatenate([dose.train_plain for dose in doses])
     strata = np.concatenate([np.char.add(f"{d.seed}/", d.train_labels.astype(str)) for d in doses])
     rows, every = [], []
-    for measure in ("share", "auc"):
-        parts = []
-        for dose in doses:
-            by_share = share_weights(dose.scores, top_k)
-            of = by_share if measure == "share" else auc_weights(dose.scores, int(dose.train_plain.sum()))
-            parts.append(excess(of[None], dose.train_plain, plain))
+    measures = {
+        "share": lambda dose: share_weights(dose.scores, top_k),
+        "auc": lambda dose: auc_weights(dose.scores, int(dose.train_plain.sum())),
+        "label_auc": lambda dose: label_auc_weights(dose.scores, dose.train_labels, dose.evaluation_labels),
+    }
+    for measure, weights in measures.items():
+        parts = [excess(weights(dose)[None], dose.train_plain, plain) for dose in doses]
         values = np.concatenate([part[0] for part in parts])
         signed = np.concatenate([part[1][0] for part in parts]) / len(doses)
         first = doses[0].train_plain.mean()

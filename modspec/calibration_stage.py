@@ -188,8 +188,8 @@ def score_dose(material: Material, directory: Path, share: float, seed: int) -> 
 
     Every seed has a split of the training examples and a cipher of its own; the evaluation examples are
     split alike for all. Files: ``scores.safetensors`` {cosine: float32 (train, evaluation)};
-    ``train.parquet`` (plain, label) and ``evaluation.parquet`` (plain, correct, pieces), in that order;
-    ``dose.parquet`` (seed, dose).
+    ``train.parquet`` (plain, label) and ``evaluation.parquet`` (plain, label, correct), in that order;
+    ``dose.parquet`` (seed, dose, pieces).
     """
     p = material.parameters
 
@@ -209,6 +209,7 @@ def score_dose(material: Material, directory: Path, share: float, seed: int) -> 
             "train": {"plain": train.languages == plain_name, "label": train.labels},
             "evaluation": {
                 "plain": tested.languages == plain_name,
+                "label": tested.labels,
                 "correct": predict(model, tested, precision=material.precision) == tested.labels,
             },
             "dose": {
@@ -241,7 +242,15 @@ def _read_dose(run: Path) -> tuple[Dose, pd.DataFrame]:
     accuracy = {PLAIN: correct[plain].mean(), CIPHERED: correct[~plain].mean(), BOTH: correct.mean()}
     rows = [(str(int(seed)), share, language, pieces, value) for language, value in accuracy.items()]
     return (
-        Dose(int(seed), share, scores, train["plain"].to_numpy(), plain, train["label"].to_numpy()),
+        Dose(
+            int(seed),
+            share,
+            scores,
+            train["plain"].to_numpy(),
+            plain,
+            train["label"].to_numpy(),
+            tested["label"].to_numpy(),
+        ),
         pd.DataFrame(rows, columns=["seed", "dose", "language", "pieces", "accuracy"]),
     )
 

@@ -16,6 +16,7 @@ HALVES = {"plain": ("#332288", "o"), "ciphered": ("#117733", "s"), "both halves"
 MEASURES = {
     "share": "in-language share $S_t$",
     "auc": "AUC",
+    "label_auc": "AUC within label",
     "specialization": "specialization $\\Delta_t$",
 }
 
@@ -26,7 +27,7 @@ def false_positive_rates(frame: pd.DataFrame) -> Figure:
     keys = ["measure", "language", "test"]
     _check_unique(frame, keys, "value")
     measures, averages, tests = _measures(frame), levels(frame, "language")[::-1], levels(frame, "test")
-    fig, axes = grid(measures, 3, (DOUBLE, 1.5), 0.55, sharex=True, sharey=True)
+    fig, axes = grid(measures, 4, (DOUBLE, 1.5), 0.55, sharex=True, sharey=True)
     offsets = (np.arange(len(tests)) - (len(tests) - 1) / 2) * 0.7 / len(tests)
     for measure, ax in axes.items():
         rows = frame[frame["measure"] == measure]
@@ -56,7 +57,7 @@ def dose_response(frame: pd.DataFrame) -> Figure:
     _check_unique(frame, keys, "value")
     measures = _measures(frame)
     halves = [half for half in HALVES if half in set(frame["language"])]
-    fig, axes = grid(measures, 2, (DOUBLE if len(measures) > 1 else SINGLE, 1.9), 0.55, sharex=True)
+    fig, axes = grid(measures, 3, (DOUBLE if len(measures) > 1 else SINGLE, 1.9), 0.55, sharex=True)
     seeds = [seed for seed in levels(frame, "seed") if seed != "all"]
     for measure, ax in axes.items():
         rows = frame[frame["measure"] == measure].sort_values("dose")
@@ -78,7 +79,7 @@ def dose_response(frame: pd.DataFrame) -> Figure:
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -3), min(high, 103))
         ax.set_title(MEASURES[measure])
-        ax.set_ylabel(f"{'AUC' if measure == 'auc' else 'in-language share'} (%)")
+        ax.set_ylabel(f"{'in-language share' if measure == 'share' else 'AUC'} (%)")
     fig.supxlabel("piece types re-encoded (%)")
     handles = [sample(half, HALVES[half][0], marker=HALVES[half][1], ms=3.2, lw=0.9) for half in halves]
     single = [sample("single seeds", GREY, lw=0.5, alpha=0.5)] if seeds else []

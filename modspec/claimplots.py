@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, grid, legend, sample
 from modspec.tidy import ALL_LANGUAGES, LEVELS, levels
@@ -37,7 +38,7 @@ def claims(frame: pd.DataFrame) -> Figure:
     """Every claim's effects by language, with intervals; filled where the corrected test decides."""
     there = levels(frame, "claim")
     languages = [*(code for code in levels(frame, "language") if code != ALL_LANGUAGES), ALL_LANGUAGES]
-    height = max(0.19 * len(languages) + 0.65, 1.3)
+    height = max(0.19 * len(languages) + 1.15, 1.9)
     fig, axes = grid(there, 3, (DOUBLE, height), 0.35, sharey=True)
     for claim, ax in axes.items():
         rows = frame[frame["claim"] == claim]
@@ -60,12 +61,8 @@ def claims(frame: pd.DataFrame) -> Figure:
                 sample(name, GREY, marker=marker, ms=3.2, lw=0)
                 for name, marker in zip(names, COMPARISONS, strict=False)
             ]
-            ax.legend(
-                handles=handles,
-                loc="upper center",
-                bbox_to_anchor=(0.5, -0.3 / height * 1.6),
-                handlelength=0.8,
-            )
+            below = ax.transAxes + ScaledTranslation(0, -0.36, fig.dpi_scale_trans)  # inches
+            ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below)
     legend(fig, _verdict_samples(frame))
     return fig
 

@@ -50,11 +50,6 @@ CODE = {
         "groundtruth",
         "planted",
         "datamodeling",
-        "calibrationplots",
-        "groundtruthplots",
-        "plotting",
-        "plotstyle",
-        "tidy",
     ),
     "figures": ("layout", "subnetworks", "specialization", "results", *_CLAIMS, *_BEYOND, *_PLOTS),
 }

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from modspec.attributions import Attributions
 from modspec.errors import InputError
 
-Measure = Literal["proponents", "opponents", "auc"]
+Measure = Literal["proponents", "opponents", "auc", "label_auc"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,23 @@ class Choice:
     train_gradient: str = "evaluation"
 
 
-def weights(scores: np.ndarray, measure: Measure, top_k: int) -> np.ndarray:
+def weights(
+    scores: np.ndarray, measure: Measure, top_k: int, same_label: np.ndarray | None = None
+) -> np.ndarray:
     """What each training example adds to the measure of its language: (train, columns), float32.
 
+    ``label_auc`` is the AUC among training examples of the evaluation example's label, ``same_label``, bool
+    (train, columns): scores rank label before language, and a k above a label's examples counts them all.
+
     Centred: the weights of a column add up to zero, so that a sum over one language's examples is the
-    measure minus chance (for the AUC: times the number of its examples times that of the others). Ties at
+    measure minus chance (for the AUCs: times the number of its examples times that of the others). Ties at
     rank k go to the example that comes first. Raises InputError for a ``top_k`` out of range.
     """
     count = len(scores)
+    if measure == "label_auc":
+        ranks = rankdata(np.where(same_label, scores, -np.inf), axis=0)  # the others share the lowest
+        members = same_label.sum(axis=0)
+        return np.where(same_label, ranks - (count - members) - (members + 1) / 2, 0).astype(np.float32)
     if measure == "auc":
         return (rankdata(scores, axis=0) - (count + 1) / 2).astype(np.float32)
     if not 1 <= top_k <= count:
@@ -105,7 +114,7 @@ class Membership:
         return self._cells[key]
 
     def _cell(self, condition: str, kind: str, language: str) -> Cell:
-        by_seed = []
+        own, by_seed = (self.train["language"] == language).to_numpy(), []
         for run in self.runs[condition]:
             rows = self._rows(run, kind)
             rows = rows[rows["language"] == language]
@@ -114,12 +123,19 @@ class Membership:
             for (unit, number), part in rows.groupby(["unit", "id"], sort=False):
                 columns = self._of(run, unit)[:, part["column"]]
                 total[ids.index(number)] += columns.sum(axis=1)
-            by_seed.append(total / (len(rows) / len(ids)))
-        own = (self.train["language"] == language).to_numpy()
-        stacked = np.stack(by_seed)
-        if self.choice.measure == "auc" and own.any() and not own.all():
-            stacked = stacked / np.float32(own.sum() * (~own).sum())
-        return Cell(stacked, tuple(ids), own)
+            total /= len(rows) / len(ids)
+            if self.choice.measure in ("auc", "label_auc"):
+                total /= self._pairs(own, rows.drop_duplicates("id")["label"].to_numpy())[:, None]
+            by_seed.append(total)
+        return Cell(np.stack(by_seed), tuple(ids), own)
+
+    def _pairs(self, own: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Pairs of in-language and cross-language training examples that an AUC compares: (examples,)."""
+        counted = np.ones((len(labels), len(own)), dtype=bool)
+        if self.choice.measure == "label_auc":
+            counted = labels[:, None] == self.train["label"].to_numpy()
+        # At least 1: without pairs, all weights are zero.
+        return np.maximum((counted & own).sum(axis=1) * (counted & ~own).sum(axis=1), 1).astype(np.float32)
 
     def mean_cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
         """Mean score of other languages' training examples: (seeds, examples)."""
@@ -155,5 +171,7 @@ class Membership:
         key = (run.condition, run.seed, unit)
         if key not in self._weights:
             top_k = self.choice.top_k or run.parameters["top_k"]
-            self._weights[key] = weights(self._scores(run, unit), self.choice.measure, top_k)
+            labels = run.of(unit)["label"].to_numpy()
+            same = self.train["label"].to_numpy()[:, None] == labels
+            self._weights[key] = weights(self._scores(run, unit), self.choice.measure, top_k, same)
         return self._weights[key]

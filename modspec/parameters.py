@@ -155,7 +155,7 @@ class InfluenceParameters(DataParameters):
     train_items: Annotated[int, Field(ge=0)] = Field(
         0, description="parallel tasks: training examples a language that are scored as well"
     )
-    top_k: Positive = Field(30, description="number of proponents and of opponents")
+    top_k: Positive = Field(10, description="number of proponents and of opponents")
     mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
         ("none", "own", "other_language", "other_seed", "random"),
         description="masks that evaluation examples are scored under",
@@ -241,7 +241,7 @@ class CalibrationParameters(DataParameters):
     threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
     step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
     evaluation_per_language: Annotated[int, Field(ge=4)] = Field(30, description="test examples scored")
-    top_k: Positive = Field(30, description="number of proponents")
+    top_k: Positive = Field(10, description="number of proponents; fewer than a label has sentences")
     clone_splits: Positive = Field(200, description="random splits of the language")
     cipher_shares: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)] = Field(
         (0.0, 0.25, 0.5, 0.75, 1.0), description="shares of piece types that are re-encoded"

@@ -46,8 +46,8 @@ class Study:
             }
             return STAGES[stage](**values, **self.values["figures"])
         if stage == "calibration":
-            own = {"figures_dir": f"figures/{self.name}", "seeds": self.seeds}
-            return STAGES[stage](**values, **own, **self.values["data"], **self.values["calibration"])
+            values |= {"figures_dir": f"figures/{self.name}", "seeds": self.seeds}
+            return STAGES[stage](**values | self.values["data"] | self.values["calibration"])
         values |= {"seed": seed, **self.values["data"], **self.values[stage]}
         if stage != "search":
             values["condition"] = condition
@@ -102,7 +102,7 @@ def resolve(config: Mapping[str, Any]) -> Study:
         else:
             values[_section_of(key, value)][key] = value
     for section, given in values.items():
-        if taken := RESERVED & set(given):
+        if taken := RESERVED & set(given) - ({"seeds"} if section == "calibration" else set()):
             raise InputError(
                 f"{section}: {sorted(taken)[0]!r} is set for each job; allowed: seeds, conditions"
             )

@@ -26,6 +26,7 @@ def choices(runs: Sequence[Attributions], top_ks: Sequence[int]) -> Iterator[tup
         if k <= count and k != study["top_k"]:
             yield f"k = {k}", Choice(top_k=k)
     yield "AUC instead of top k", Choice(measure="auc")
+    yield "AUC within label", Choice(measure="label_auc")
     yield "opponents", Choice(measure="opponents")
     yield "dot product", Choice(score="dot")
     if len(runs[0].checkpoints) > 1:

@@ -44,6 +44,11 @@ LEVELS: dict[str, dict[str, str]] = {
         "full, no mask": "against full fine-tuning, no mask",
         "full, own mask": "against full fine-tuning, own mask",
     },
+    "test": {
+        "interval": "t interval",
+        "bootstrap": "percentile bootstrap",
+        "permutation": "permutation of labels",
+    },
     "axis": {
         "train": "training examples",
         "evaluation": "evaluation examples",

@@ -15,7 +15,14 @@ COMPARISONS = {
 }
 VERDICTS = {"C3": ["rises", "falls", "undecided"], "C5": ["rises", "falls", "undecided"]}
 CHOICES = ["study's own (cosine, k = 100)", *(f"k = {k}" for k in (10, 20, 30, 50, 200, 500))]
-CHOICES += ["AUC instead of top k", "opponents", "dot product", "last checkpoint", "eta = one"]
+CHOICES += [
+    "AUC instead of top k",
+    "AUC within label",
+    "opponents",
+    "dot product",
+    "last checkpoint",
+    "eta = one",
+]
 CHOICES += ["SFT: own-mask gradients", "masks by inherited importance"]
 KINDS = ["none", "own", "other_language", "other_seed", "random"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from modspec.calibration import (
     excess,
     false_positive_rates,
     halves,
+    label_auc_weights,
     share_weights,
     trend,
 )
@@ -160,6 +162,29 @@ def test_weights_give_the_statistics_of_the_study(seed: int, tied: bool, top_k: 
     np.testing.assert_allclose(auc[0], table["auc"] - 0.5, atol=1e-12)
 
 
+def test_auc_within_label_is_the_auc_of_those_examples_alone() -> None:
+    rng = np.random.default_rng(6)
+    scores, tested = rng.integers(0, 5, (TRAIN, TESTED)), halves(TESTED_LABELS, rng)
+    own = halves(TRAIN_LABELS, rng)
+    found, _ = excess(label_auc_weights(scores, TRAIN_LABELS, TESTED_LABELS)[None], own, tested)
+    for e, label in enumerate(TESTED_LABELS):
+        alike = TRAIN_LABELS == label
+        mine, others = (scores[alike & (own == side), e] for side in (tested[e], not tested[e]))
+        wins = (mine[:, None] > others).mean() + (mine[:, None] == others).mean() / 2
+        assert found[0, e] == pytest.approx(wins - 0.5)
+
+
+def test_label_before_language_hides_language_from_all_but_the_auc_within_label() -> None:
+    """Ten of each label, k = 10: all of the label are counted, whichever half they are in."""
+    (dose,) = [d for d in simulated_doses(3.0, seeds=1) if d.share == 1]
+    same_label = 100.0 * (TRAIN_LABELS[:, None] == TESTED_LABELS)
+    hidden = replace(dose, scores=dose.scores + same_label)
+    response = dose_response([hidden], top_k=10, level=0.05, resamples=100, seed=0)
+    found = response[response["seed"] == "all"].set_index(["measure", "language"])["value"]
+    assert found["share", BOTH] == 0.5 and found["label_auc", BOTH] > 0.95
+    assert found["auc", BOTH] < 0.95
+
+
 # Verdicts on clones.
 
 
@@ -215,7 +240,7 @@ def test_a_planted_difference_is_found_in_its_split_alone() -> None:
     assert abs(planted.loc[("specialization", BOTH, INTERVAL), "excess"]) < 0.1
     others = tests[(tests["split"] != 3) & (tests["test"] == PERMUTATION) & (tests["language"] == BOTH)]
     assert others["excess"].abs().max() < 0.2
-    assert len(tests) == 6 * 3 * 2 * 3 and not tests.drop(columns=["low", "high"]).isna().any(axis=None)
+    assert len(tests) == 6 * 4 * 2 * 3 and not tests.drop(columns=["low", "high"]).isna().any(axis=None)
 
 
 def test_specialization_is_read_under_the_mask_of_each_half() -> None:
@@ -262,7 +287,7 @@ def simulated_doses(effect: float, seeds: int = 3) -> list[Dose]:
         own = halves(TRAIN_LABELS, rng)
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             scores = rng.normal(size=(TRAIN, TESTED)) + effect * share * (own[:, None] == plain)
-            doses.append(Dose(seed, share, scores, own, plain, TRAIN_LABELS))
+            doses.append(Dose(seed, share, scores, own, plain, TRAIN_LABELS, TESTED_LABELS))
     return doses
 
 
@@ -271,11 +296,11 @@ def test_a_planted_dose_gives_a_rising_curve_and_none_a_flat_one() -> None:
     for effect in (3.0, 0.0):
         doses = simulated_doses(effect)
         response = dose_response(doses, **level)
-        assert set(response["seed"]) == {"all", "0", "1", "2"} and len(response) == 4 * 5 * 2 * 3
+        assert set(response["seed"]) == {"all", "0", "1", "2"} and len(response) == 4 * 5 * 3 * 3
         assert (response["chance"] == 0.5).all()
         every = response[response["seed"] == "all"].set_index(["dose", "measure", "language"])
         found = trend(response).set_index(["measure", "language"])
-        for measure in ("share", "auc"):
+        for measure in ("share", "auc", "label_auc"):
             assert every.loc[(0.0, measure, BOTH), "p"] > 0.01
             assert abs(every.loc[(0.0, measure, BOTH), "value"] - 0.5) < 0.1
             for language in (PLAIN, CIPHERED, BOTH):

@@ -79,7 +79,7 @@ def test_clones_are_scored_by_models_that_know_no_split_and_under_two_masks(done
     masks = load_file(directory / "clone-seed0" / "masks.safetensors")
     assert set(masks) == {"a", "b"} and all(0 < mask.sum() <= mask.size == 12 for mask in masks.values())
     tests = tables["clone"]
-    assert set(tests["split"]) == set(range(4)) and len(tests) == 4 * 3 * 2 * 3
+    assert set(tests["split"]) == set(range(4)) and len(tests) == 4 * 4 * 2 * 3
 
 
 def test_dose_response_is_that_of_the_stored_scores(done) -> None:
@@ -98,7 +98,7 @@ def test_dose_response_is_that_of_the_stored_scores(done) -> None:
     pieces = response["pieces"].groupby("dose").mean()
     assert pieces[0.0] == 0 < pieces[1.0] < 1  # special pieces stay
     assert set(response.index.get_level_values("seed")) == {"0", "1", "all"}
-    assert response["p"].between(0, 1).all() and len(response) == 2 * 3 * 2 * 3
+    assert response["p"].between(0, 1).all() and len(response) == 2 * 3 * 3 * 3
 
 
 def test_models_at_one_dose_differ_in_their_ciphers_and_no_foreign_piece_is_the_languages(done) -> None:

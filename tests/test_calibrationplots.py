@@ -26,8 +26,8 @@ def rates(measures: tuple[str, ...] = tuple(MEASURES)) -> pd.DataFrame:
 
 
 def doses(seeds: int = 3) -> pd.DataFrame:
-    keys = itertools.product(["all", *map(str, range(seeds))], DOSES, ["share", "auc"], HALVES)
-    rows = [(*key, 0.5 + 0.4 * key[1] - 0.01 * i / 90, 0.45, 0.95, 0.5) for i, key in enumerate(keys)]
+    keys = itertools.product(["all", *map(str, range(seeds))], DOSES, ["share", "auc", "label_auc"], HALVES)
+    rows = [(*key, 0.5 + 0.4 * key[1] - 0.01 * i / 135, 0.45, 0.95, 0.5) for i, key in enumerate(keys)]
     return pd.DataFrame(rows, columns="seed dose measure language value low high chance".split())
 
 
@@ -62,7 +62,7 @@ def test_curves_are_those_over_all_seeds_with_single_seeds_behind(seeds: int) ->
     frame = doses(seeds)
     fig = FIGURES["dose_response"](frame)
     assert legible(fig)
-    for ax, measure in zip(fig.axes, ("share", "auc"), strict=True):
+    for ax, measure in zip(fig.axes, ("share", "auc", "label_auc"), strict=True):
         rows = frame[(frame["measure"] == measure) & (frame["seed"] == "all")]
         for half, (colour, marker) in HALVES.items():
             (line,) = [line for line in ax.lines if line.get_marker() == marker]
@@ -78,7 +78,7 @@ def test_curves_are_those_over_all_seeds_with_single_seeds_behind(seeds: int) ->
 def test_double_rows_and_unknown_measures_are_refused(name: str, frame: pd.DataFrame) -> None:
     with pytest.raises(InputError, match=f"{name}.csv: column value has more than one row for"):
         FIGURES[name](pd.concat([frame, frame[:1]]))
-    with pytest.raises(InputError, match="measure is 'recall', not one of share; auc; specialization"):
+    with pytest.raises(InputError, match="measure is 'recall', not one of share; auc; label_auc; spec"):
         FIGURES[name](frame.replace({"measure": {"share": "recall"}}))
 
 

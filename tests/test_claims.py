@@ -169,6 +169,7 @@ def test_sensitivity_covers_every_choice_and_finds_what_depends_on_one(tmp_path)
         "study's own (cosine, k = 6)",
         "k = 3",
         "AUC instead of top k",
+        "AUC within label",
         "opponents",
         "dot product",
         "last checkpoint",

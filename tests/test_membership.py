@@ -33,8 +33,9 @@ def test_weights_sum_to_the_statistics_of_stage_3(count, columns, seed, ties):
 
 def test_weights_of_a_column_add_up_to_zero_and_k_is_checked():
     scores = np.random.default_rng(0).normal(size=(12, 4))
-    for measure in ("proponents", "opponents", "auc"):
-        np.testing.assert_allclose(weights(scores, measure, 5).sum(axis=0), 0, atol=1e-5)
+    same = np.random.default_rng(1).random((12, 4)) < 0.5
+    for measure in ("proponents", "opponents", "auc", "label_auc"):
+        np.testing.assert_allclose(weights(scores, measure, 5, same).sum(axis=0), 0, atol=1e-5)
     for k in (0, 13):
         with pytest.raises(InputError, match=f"top_k: {k}; allowed: 1 to 12"):
             weights(scores, "proponents", k)
@@ -69,6 +70,22 @@ def test_auc_is_in_its_own_units(tmp_path):
     cell = Membership(runs, Choice(measure="auc")).cell("full", "none", "de")
     # Normal scores a standard deviation apart: P(X > Y) = Phi(1 / sqrt 2) = 0.760.
     assert cell.values.mean() + 0.5 == pytest.approx(0.760, abs=0.02)
+
+
+def test_auc_within_label_is_mann_whitneys_among_the_examples_of_the_label(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 1.0}, seeds=2, per_language=4)
+    cell = Membership(runs, Choice(measure="label_auc")).cell("full", "none", "fr")
+    for seed, run in enumerate(runs):
+        columns = run.of("none")
+        for place, number in enumerate(cell.ids):
+            column = columns.index[columns["id"] == number][0]
+            label = run.train["label"] == columns["label"][column]
+            scores = run.scores("none")[:, column]
+            own, other = (
+                scores[label & ((run.train["language"] == "fr") == is_own)] for is_own in (True, False)
+            )
+            expected = (own[:, None] > other).mean() - 0.5
+            assert cell.values[seed, place] == pytest.approx(expected, abs=1e-6)
 
 
 def test_checkpoints_and_eta_weight_the_sum(tmp_path):

@@ -66,7 +66,7 @@ def study(tmp_path: Path) -> FigureParameters:
                     column = pd.DataFrame(
                         {"id": ids, "language": evaluation, "unit": kind, "mask_kind": kind}
                     )
-                    columns.append(column.assign(train_gradient="evaluation"))
+                    columns.append(column.assign(train_gradient="evaluation", label="yes"))
                     statistics = example_statistics(scores, train, evaluation, ids, 5)
                     kinds.append(statistics.assign(mask_kind=kind, train_gradient="evaluation"))
                 save_file(arrays, folder / "scores.safetensors")
