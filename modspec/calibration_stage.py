@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
-from transformers import PreTrainedModel
 
 from modspec.batches import Examples
 from modspec.calibration import (
@@ -26,12 +22,13 @@ from modspec.calibration import (
     encipher,
 )
 from modspec.encoders import load_tokenizer
-from modspec.finetuning import finetune, predict
+from modspec.finetuning import predict
 from modspec.importance import head_gradients
 from modspec.influence import influence
 from modspec.layout import save_masks
-from modspec.parameters import CalibrationParameters, DataParameters, path
-from modspec.study import Material, load_material, made_by, resumable
+from modspec.parameters import CalibrationParameters, path
+from modspec.retraining import origin_of, trained
+from modspec.study import Material, load_material, resumable
 from modspec.subnetworks import search
 from modspec.vocabulary import to_trimmed
 
@@ -71,7 +68,7 @@ def clone_experiment(material: Material, directory: Path) -> pd.DataFrame:
     """
     p = material.parameters
     runs = {f"seed{seed}": score_clone(material, directory, seed) for seed in p.seeds}
-    origin = _origin(material, (*TRAINING, *SEARCH, *TESTS, "clone_splits"), runs, experiment="clone")
+    origin = origin_of(material, (*TRAINING, *SEARCH, *TESTS, "clone_splits"), runs, experiment="clone")
 
     def make(building: Path) -> None:
         found = [load_file(run / "scores.safetensors") for run in runs.values()]
@@ -109,7 +106,7 @@ def score_clone(material: Material, directory: Path, seed: int) -> Path:
             half: _find_mask(material, half_train.of(name), half_dev.of(name), seed, f"{half}, seed {seed}")
             for half, name in zip("ab", clone_names(p.language), strict=True)
         }
-        model = _trained(material, train, seed, f"clones, seed {seed}")
+        model, _ = trained(material, train, seed, progress=f"clones, seed {seed}")
         scores = {
             name: influence(model, train, tested, train_mask=mask, evaluation_mask=mask).cosine
             for name, mask in {"none": None, **masks}.items()
@@ -117,14 +114,14 @@ def score_clone(material: Material, directory: Path, seed: int) -> Path:
         save_masks(building / "masks.safetensors", masks)
         save_file(scores, building / "scores.safetensors")
 
-    origin = _origin(material, (*TRAINING, *SEARCH), {}, experiment="clone", model_seed=str(seed))
+    origin = origin_of(material, (*TRAINING, *SEARCH), {}, experiment="clone", model_seed=str(seed))
     return resumable(directory / f"clone-seed{seed}", origin, make)
 
 
 def _find_mask(material: Material, train: Examples, dev: Examples, seed: int, progress: str) -> np.ndarray:
     """The subnetwork of one half, searched as stage 1 searches a language's: bool (layers, heads)."""
     p = material.parameters
-    model = _trained(material, train, seed, f"half {progress}")
+    model, _ = trained(material, train, seed, progress=f"half {progress}")
     return search(
         lambda mask: head_gradients(model, train, mask, precision=material.precision),
         lambda mask: float((predict(model, dev, mask, precision=material.precision) == dev.labels).mean()),
@@ -151,7 +148,7 @@ def cipher_experiment(material: Material, directory: Path) -> pd.DataFrame:
         for share in p.cipher_shares
         for seed in p.seeds
     }
-    origin = _origin(material, (*TRAINING, *TESTS, "cipher_shares"), runs, experiment="cipher")
+    origin = origin_of(material, (*TRAINING, *TESTS, "cipher_shares"), runs, experiment="cipher")
 
     def make(building: Path) -> None:
         found = [_read_dose(run) for run in runs.values()]
@@ -203,7 +200,7 @@ def score_dose(material: Material, directory: Path, share: float, seed: int) -> 
                 (evaluated(material), [p.seed, 1]),
             )
         )
-        model = _trained(material, train, seed, f"cipher {share:.0%}, seed {seed}")
+        model, _ = trained(material, train, seed, progress=f"cipher {share:.0%}, seed {seed}")
         save_file({"cosine": influence(model, train, tested).cosine}, building / "scores.safetensors")
         tables = {
             "train": {"plain": train.languages == plain_name, "label": train.labels},
@@ -221,7 +218,7 @@ def score_dose(material: Material, directory: Path, share: float, seed: int) -> 
         for name, table in tables.items():
             pd.DataFrame(table).to_parquet(building / f"{name}.parquet", index=False)
 
-    origin = _origin(
+    origin = origin_of(
         material, TRAINING, {}, experiment="cipher", model_seed=str(seed), cipher_share=f"{share:g}"
     )
     return resumable(directory / f"cipher{share:g}-seed{seed}", origin, make)
@@ -253,32 +250,3 @@ def _read_dose(run: Path) -> tuple[Dose, pd.DataFrame]:
         ),
         pd.DataFrame(rows, columns=["seed", "dose", "language", "pieces", "accuracy"]),
     )
-
-
-# Both.
-
-
-def _trained(material: Material, train: Examples, seed: int, progress: str) -> PreTrainedModel:
-    p = material.parameters
-    model = replace(material, parameters=p.model_copy(update={"seed": seed})).new_classifier()
-    finetune(
-        model,
-        train,
-        epochs=p.epochs,
-        batch_size=p.batch_size,
-        learning_rate=p.learning_rate,
-        weight_decay=p.weight_decay,
-        seed=seed,
-        precision=material.precision,
-        progress=progress,
-    )
-    return model
-
-
-def _origin(
-    material: Material, names: Sequence[str], inputs: Mapping[str, Path], **part: str
-) -> dict[str, Any]:
-    """:func:`modspec.study.made_by` with the parameters that matter: a new seed leaves the old ones valid."""
-    identity = material.parameters.identity()
-    kept = {name: identity[name] for name in (*DataParameters.model_fields, *names) if name in identity}
-    return made_by("calibration", material, inputs, **part) | {"parameters": kept}

@@ -34,10 +34,9 @@ from modspec.groundtruth import (
     Judged,
     all_scores,
     judged,
-    origin_of,
-    trained,
 )
 from modspec.layout import parts_dir
+from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable
 
 

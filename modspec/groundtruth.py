@@ -8,12 +8,11 @@ Here also are the examples and the scorers of training examples that this judges
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import bm25s
 import numpy as np
@@ -26,12 +25,12 @@ from transformers import PreTrainedModel
 from modspec.batches import Examples, collate, sorted_batches
 from modspec.devices import autocast
 from modspec.errors import InputError
-from modspec.finetuning import Epoch, finetune
+from modspec.finetuning import Epoch
 from modspec.inference import estimate
 from modspec.influence import Checkpoint, influence
-from modspec.layout import Masks, checkpoint_file, parts_dir
-from modspec.parameters import DataParameters
-from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
+from modspec.layout import checkpoint_file, parts_dir
+from modspec.retraining import origin_of, trained
+from modspec.study import Material, load_checkpoint, resumable, save_checkpoint
 
 HELD_OUT, TEST = "held out", "test"
 ENCODER, BM25, RANDOM = "encoder cosine", "BM25", "random"
@@ -179,40 +178,6 @@ def _joined(first: Examples, second: Examples) -> Examples:
             for name, (a, b) in both.items()
         }
     )
-
-
-def trained(
-    material: Material,
-    train: Examples,
-    seed: int,
-    masks: Masks | None = None,
-    after_epoch: Callable[[PreTrainedModel, Epoch], None] = lambda model, epoch: None,
-) -> tuple[PreTrainedModel, list[Epoch]]:
-    """A new classifier, initialised and fine-tuned with ``seed``, and its history."""
-    p = material.parameters
-    model = replace(material, parameters=p.model_copy(update={"seed": seed})).new_classifier()
-    history = finetune(
-        model,
-        train,
-        epochs=p.epochs,
-        batch_size=p.batch_size,
-        learning_rate=p.learning_rate,
-        weight_decay=p.weight_decay,
-        seed=seed,
-        masks=masks,
-        precision=material.precision,
-        after_epoch=partial(after_epoch, model),
-    )
-    return model, history
-
-
-def origin_of(
-    material: Material, names: Sequence[str], inputs: Mapping[str, Path], **part: str
-) -> dict[str, Any]:
-    """:func:`modspec.study.made_by` with the parameters that matter: a further seed leaves others valid."""
-    identity = material.parameters.identity()
-    kept = {name: identity[name] for name in (*DataParameters.model_fields, *names) if name in identity}
-    return made_by("calibration", material, inputs, **part) | {"parameters": kept}
 
 
 # Scorers.

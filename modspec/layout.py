@@ -46,6 +46,7 @@ CODE = {
         "permutation",
         "parttables",
         "calibration",
+        "retraining",
         "calibration_stage",
         "groundtruth",
         "planted",

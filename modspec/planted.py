@@ -28,13 +28,14 @@ from transformers import PreTrainedModel
 from modspec.batches import Examples
 from modspec.errors import InputError
 from modspec.finetuning import predict
-from modspec.groundtruth import TRAINING, origin_of, trained
+from modspec.groundtruth import TRAINING
 from modspec.heads import head_grid
 from modspec.importance import head_gradients
 from modspec.importance import importance as exact_importance
 from modspec.influence import influence
 from modspec.layout import Masks, parts_dir
 from modspec.parttables import HEAD, own_above_others
+from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable
 from modspec.subnetworks import search
 from modspec.tidy import ALL_LANGUAGES

@@ -14,7 +14,8 @@ from modspec import groundtruth
 from modspec.batches import Examples
 from modspec.datamodeling import ceiling, datamodeling, draw_subsets, judge, margins
 from modspec.errors import InputError
-from modspec.groundtruth import SCORERS, judged, trained
+from modspec.groundtruth import SCORERS, judged
+from modspec.retraining import trained
 from tests.models import random_examples
 from tests.test_groundtruth import count_trainings, examples, tiny_material
 

@@ -30,10 +30,10 @@ from modspec.groundtruth import (
     judged,
     templates,
     tracin,
-    trained,
 )
 from modspec.influence import influence
 from modspec.parameters import CalibrationParameters
+from modspec.retraining import trained
 from modspec.study import Material
 from tests.models import random_examples
 

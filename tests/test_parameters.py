@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -138,3 +139,11 @@ def test_an_unknown_key_in_a_preset_file_is_named(tmp_path) -> None:
     file.write_text(yaml.safe_dump({"finetunning": {"epochs": 2}}))
     with pytest.raises(InputError, match=r"mine\.yaml: 'finetunning' is not a key; allowed: seeds"):
         resolve({"preset": str(file)})
+
+
+@pytest.mark.parametrize(
+    "preset", sorted(path.stem for path in (Path(__file__).parents[1] / "notebooks/presets").glob("*.yaml"))
+)
+def test_every_preset_resolves(preset: str) -> None:
+    study = resolve({"preset": preset})
+    assert study.name == preset and study.parameters("calibration").study_dir == f"runs/{preset}"
