@@ -28,6 +28,12 @@ from modspec.tidy import ALL_LANGUAGES
 
 ALTERNATIVES = {"C0": "greater", "C1": "greater", "C2": "greater", "C4": "greater"}
 CONTROLS = ("random", "other_language", "other_seed")
+SPARSE = {
+    "sft": "SFT",
+    "sft_random": "SFT with random masks",
+    "sft_intersection": "SFT with all masks' intersection",
+    "sft_union": "SFT with all masks' union",
+}
 COLUMNS = [
     "claim",
     "comparison",
@@ -126,7 +132,7 @@ def share_effects(membership: Membership) -> Iterator[Effect]:
                     name = {"random": "random mask", "other_language": "other languages' masks"}
                     comparison = f"own mask - {name.get(control, 'other seed')}"
                     yield _effect("C2", comparison, language, _minus(own, other))
-        for condition, name in (("sft", "SFT"), ("sft_random", "SFT with random masks")):
+        for condition, name in SPARSE.items():
             if has(condition, "own"):
                 sparse = _cells(membership, condition, "own", language)
                 yield _effect("C3", f"{name} - full", language, _minus(sparse, baseline))

@@ -21,6 +21,8 @@ from modspec.errors import InputError
 
 Measure = Literal["proponents", "opponents", "auc", "label_auc"]
 
+ONE_MASK = ("sft_intersection", "sft_union")  # conditions with the same mask for every language
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -157,10 +159,10 @@ class Membership:
         columns = columns.assign(column=columns.groupby("unit").cumcount())
         kind = self.choice.own if kind == "own" else kind
         chosen = columns["mask_kind"] == kind
-        if kind == "own" and run.condition != "full":
-            chosen &= columns["train_gradient"] == self.choice.train_gradient
-        elif kind != "none":
-            chosen &= columns["train_gradient"] == "evaluation"
+        own_sparse = kind == "own" and run.condition != "full"
+        if kind != "none" and run.condition not in ONE_MASK:
+            wanted = self.choice.train_gradient if own_sparse else "evaluation"
+            chosen &= columns["train_gradient"] == wanted
         return columns[chosen]
 
     def _scores(self, run: Attributions, unit: str) -> np.ndarray:

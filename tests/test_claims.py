@@ -87,6 +87,15 @@ def test_values_are_differences_of_shares(tmp_path):
     assert not (table["claim"] == "C5").any()
 
 
+def test_shared_masks_are_rows_of_c3_whatever_the_gradients(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 0.0, ("sft_union", "own"): 1.5})
+    for run in runs:
+        if run.condition == "sft_union":
+            run.columns["train_gradient"] = "own"
+    table = claims(Membership(runs, Choice()), predictions({}), exchangeable(runs[0].train), LEVEL)
+    assert of(table, "C3", "SFT with all masks' union - full")["verdict"] == "rises"
+
+
 def test_opposite_effects_contradict(tmp_path):
     table = table_of(tmp_path, {("full", "own"): -1.5, ("sft", "own"): 1.5})
     assert of(table, "C1", "own mask - no mask")["verdict"] == "contradicted"
