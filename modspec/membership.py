@@ -69,7 +69,7 @@ def weights(
 class Cell:
     """Weights of one language's evaluation examples under one condition and kind of mask.
 
-    weights: float32 (seeds, examples, train), averaged over masks of the kind. ids: of the examples.
+    weights: float32 (seeds, examples, train), averaged over masks of the kind. ids: of the examples, sorted.
     own: bool (train,), the training examples of the language.
     """
 
@@ -120,14 +120,15 @@ class Membership:
         for run in self.runs[condition]:
             rows = self._rows(run, kind)
             rows = rows[rows["language"] == language]
-            ids = list(dict.fromkeys(rows["id"]))
+            ids = sorted(set(rows["id"]))  # passes have them in different orders
             total = np.zeros((len(ids), len(self.train)), dtype=np.float32)
             for (unit, number), part in rows.groupby(["unit", "id"], sort=False):
                 columns = self._of(run, unit)[:, part["column"]]
                 total[ids.index(number)] += columns.sum(axis=1)
             total /= len(rows) / len(ids)
             if self.choice.measure in ("auc", "label_auc"):
-                total /= self._pairs(own, rows.drop_duplicates("id")["label"].to_numpy())[:, None]
+                labels = rows.drop_duplicates("id").set_index("id")["label"]
+                total /= self._pairs(own, labels[ids].to_numpy())[:, None]
             by_seed.append(total)
         return Cell(np.stack(by_seed), tuple(ids), own)
 
@@ -150,7 +151,7 @@ class Membership:
             for unit, part in rows.groupby("unit", sort=False):
                 scores = self._scores(run, unit)[:, part["column"]]
                 means[part.index] = scores[other].mean(axis=0, dtype=np.float64)
-            by_seed.append(means.groupby(rows["id"], sort=False).mean().to_numpy())
+            by_seed.append(means.groupby(rows["id"]).mean().to_numpy())
         return np.stack(by_seed)
 
     def _rows(self, run: Attributions, kind: str) -> pd.DataFrame:

@@ -108,6 +108,8 @@ def study(
                     frame = columns_frame(
                         unit, kind, per_language, languages=some, mask_language=mask, draw=draw
                     )
+                    if kind == "other_language":  # masks take turns over examples, which mixes their order
+                        frame = frame[::-1].reset_index(drop=True)
                     own = train["language"].to_numpy()[:, None] == frame["language"].to_numpy()[None]
                     values = noise * rng.normal(size=own.shape) + gains[condition, kind] * own
                     scores[unit] = np.concatenate(
