@@ -9,8 +9,9 @@
 
 A p-value is the larger of two, so that both must hold: a t test over seeds and evaluation examples (would
 other seeds and sentences show it?), and a permutation of the training examples' language labels (would any
-grouping of these training examples show it?). C4 and C5 are no shares and have the first alone. Holm's
-correction within a claim, over languages and controls; the row of all languages stands for itself.
+grouping of these training examples show it?). C4 and C5 are no shares and have the first alone. All tests
+are two-sided, as the intervals are. Holm's correction within a claim, over languages and controls; the row of
+all languages stands for itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from modspec.membership import Cell, Membership
 from modspec.permutation import language_permutation
 from modspec.tidy import ALL_LANGUAGES
 
-ALTERNATIVES = {"C0": "greater", "C1": "greater", "C2": "greater", "C4": "greater"}
+UPWARD = ("C0", "C1", "C2", "C4")  # claims that something is above zero
 CONTROLS = ("random", "other_language", "other_seed")
 SPARSE = {
     "sft": "SFT",
@@ -224,26 +225,17 @@ def _permutations(
 ) -> dict[int, float]:
     """p by effect, all under the same shuffled labels."""
     labels = pd.Categorical(membership.train["language"], membership.languages).codes
-    found = {}
-    for alternative in ("greater", "two-sided"):
-        some = [e for e in effects if ALTERNATIVES.get(e.claim, "two-sided") == alternative]
-        if not some:
-            continue
-        weights = np.zeros((len(some), len(membership.languages), len(labels)), dtype=np.float32)
-        for row, effect in zip(weights, some, strict=True):
-            count = sum(cell.values.size for cell in effect.cells.values())
-            for language, cell in effect.cells.items():
-                row[membership.languages.index(language)] = cell.weights.sum(axis=(0, 1)) / count
-        p = language_permutation(
-            weights, labels, strata, alternative=alternative, resamples=level.permutations
-        )
-        found |= {id(effect): float(value) for effect, value in zip(some, p, strict=True)}
-    return found
+    weights = np.zeros((len(effects), len(membership.languages), len(labels)), dtype=np.float32)
+    for row, effect in zip(weights, effects, strict=True):
+        count = sum(cell.values.size for cell in effect.cells.values())
+        for language, cell in effect.cells.items():
+            row[membership.languages.index(language)] = cell.weights.sum(axis=(0, 1)) / count
+    p = language_permutation(weights, labels, strata, resamples=level.permutations)
+    return {id(effect): float(value) for effect, value in zip(effects, p, strict=True)}
 
 
 def _row(effect: Effect, p_permutation: float | None, level: Level) -> tuple:
-    alternative = ALTERNATIVES.get(effect.claim, "two-sided")
-    found: Estimate = estimate(effect.values, alternative=alternative, confidence=level.confidence)
+    found: Estimate = estimate(effect.values, confidence=level.confidence)
     boot = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
     both = [found.p] if p_permutation is None else [found.p, p_permutation]
@@ -268,13 +260,9 @@ def _row(effect: Effect, p_permutation: float | None, level: Level) -> tuple:
 
 
 def _verdict(row: tuple, level: Level) -> str:
-    """Of one row. One-sided claims: supported, contradicted (an interval wholly on the other side) or
-    undecided; C3 and C5, which fix no direction for a row: rises, falls or undecided."""
-    significant = row.p_adjusted < level.alpha
-    if row.claim in ALTERNATIVES:
-        if significant:
-            return "supported"
-        return "contradicted" if row.high < 0 else UNDECIDED
-    if not significant:
+    """Of one row: supported or contradicted where the claim is that it is above zero; else rises or falls;
+    undecided where the corrected test does not reject."""
+    if not row.p_adjusted < level.alpha:
         return UNDECIDED
-    return "rises" if row.value > 0 else "falls"
+    names = ("supported", "contradicted") if row.claim in UPWARD else ("rises", "falls")
+    return names[0] if row.value > 0 else names[1]
