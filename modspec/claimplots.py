@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -124,9 +123,12 @@ def _draw(ax: Axes, rows: pd.DataFrame, places: pd.Series, scale: float, markers
     ):
         fill = "white" if verdict == "undecided" else colour
         ax.plot(x, y, marker, c=colour, mfc=fill, ms=3.2, mew=0.8)
-    reach = np.nanmax(np.abs(scale * rows[["value", "low", "high"]].to_numpy(dtype=float)))
-    if math.isfinite(reach) and reach > 0:
-        ax.set_xlim(-1.08 * reach, 1.08 * reach)
+    # With few seeds intervals are wider than what can be: they end at the frame, which leaves room for the
+    # points three times over.
+    widest, reach = (scale * rows[columns].abs().max(axis=None) for columns in (["low", "high"], ["value"]))
+    limit = 1.08 * min(widest, 3 * reach) if reach > 0 else 1.08 * widest
+    if math.isfinite(limit) and limit > 0:
+        ax.set_xlim(-limit, limit)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.tick_params(axis="y", length=0)
 

@@ -47,8 +47,15 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     height = 1.4 if len(gradients) == 1 else 1.5
     fig, axes = grid(panels, columns, (width, height), 0.7, sharex=True, sharey=True)
     offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.8 / len(hues)
+    # With few seeds intervals are wider than what a share can be: they end at the frame. It leaves room for
+    # the points three times over.
+    bounds = np.array([0, 100]) if frame["chance"].any() else np.array([-100, 100])
+    centre, reach = 100 * frame["chance"].mean(), 300 * (frame["value"] - frame["chance"]).abs().max()
+    bounds = np.clip([centre - reach, centre + reach], *bounds) if reach > 0 else bounds
     for (gradient, level), ax in axes.items():
         rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
+        rows = rows.assign(**rows[["low", "high"]].clip(*bounds / 100))
+        ax.set_ylim(*bounds)
         title = [LEVELS[panel][level], LEVELS["train_gradient"][gradient]]
         ax.set_title("\n".join(title[: len(gradients)]))
         for place in range(1, len(languages), 2):
