@@ -50,7 +50,9 @@ def layer_share(frame: pd.DataFrame) -> Figure:
             points = rows[rows["part"] == part].sort_values("layer")
             points = points.assign(layer=points["layer"] + beside.get(part, 0))
             mean, single = points[points["seed"] == "all"], points[points["seed"] != "all"]
-            ax.vlines(mean["layer"], 100 * mean["low"], 100 * mean["high"], colors=colour, lw=1)
+            # With few seeds intervals are wider than what a share can be.
+            low, high = (100 * mean[end].clip(0, 1) for end in ("low", "high"))
+            ax.vlines(mean["layer"], low, high, colors=colour, lw=1)
             ax.plot(mean["layer"], 100 * mean["value"], marker, c=colour, ls="-", **mean_look)
             if len(seeds) > 1:
                 ax.plot(single["layer"] + 0.1, 100 * single["value"], "o", c=colour, **seed_look)
