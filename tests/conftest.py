@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 FETCH = "python -m modspec.encoders fetch e5-small --tokenizer-reference"
+
+# A busy machine must not fail a property: speed is measured in the benchmark.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
