@@ -375,35 +375,3 @@ def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights():
     train = examples_of(count=4)  # one batch: no later loss would show it
     with pytest.raises(FloatingPointError, match="x"):
         finetune(model, train, **USUAL | {"epochs": 1, "warmup": 0.0})
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_predict_equals_a_plain_forward_pass(kind):
-    model, examples = random_encoder(kind, dropout=0.5).eval(), random_examples(17)
-    with torch.no_grad():  # no label is far ahead of the others
-        logits = [model(input_ids=torch.from_numpy(ids)[None]).logits for ids in examples.input_ids]
-        getattr(model.classifier, "out_proj", model.classifier).bias -= torch.cat(logits).mean(0)
-    model.train()
-    for mask in (None, MASKS["en"]):
-        surgery = copy.deepcopy(model).eval()
-        if mask is not None:
-            with torch.no_grad():
-                for name, may in moving_elements(surgery, mask).items():
-                    if name.endswith("attention.output.dense.weight"):
-                        surgery.get_parameter(name)[~may] = 0
-        with torch.no_grad():
-            logits = [surgery(input_ids=torch.from_numpy(ids)[None]).logits for ids in examples.input_ids]
-        expected = torch.cat(logits).argmax(-1).numpy()
-        assert len(set(expected)) > 1
-        for batch_size in (1, 5, 64):
-            found = predict(model, examples, mask, batch_size=batch_size)
-            assert found.dtype == np.int64 and found.tolist() == expected.tolist()
-        assert model.training and not any(m._forward_pre_hooks for m in model.modules())
-
-
-def test_predict_of_nothing_is_nothing_and_errors_restore_the_mode():
-    model = random_encoder()
-    assert predict(model, random_examples(3).take([])).shape == (0,)
-    with pytest.raises(InputError):
-        predict(model, random_examples(3), np.ones((7, 7)))
-    assert model.training
