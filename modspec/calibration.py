@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, page_trend_test, rankdata
+from scipy.stats import kendalltau, page_trend_test
 
+from modspec import measures
 from modspec.batches import Examples
 from modspec.errors import InputError
 from modspec.inference import bootstrap_interval, interval, rejection_rate
@@ -106,38 +107,23 @@ def encipher(examples: Examples, language: str, mapping: np.ndarray) -> Examples
 # Measures as weights of training examples.
 
 
-def share_weights(scores: np.ndarray, top_k: int) -> np.ndarray:
-    """(train, evaluation): 1/k for the k strongest proponents of each evaluation example, else 0.
-
-    The weights of a language's examples sum to its share, with ties as in
-    :func:`modspec.specialization.example_statistics`.
-    """
-    order = np.argsort(-scores, axis=0, kind="stable")[:top_k]
-    weights = np.zeros(scores.shape)
-    np.put_along_axis(weights, order, 1 / top_k, axis=0)
-    return weights
-
-
-def auc_weights(scores: np.ndarray, count: int) -> np.ndarray:
-    """(train, evaluation): ranks, scaled so that those of ``count`` examples sum to their AUC - 1/2."""
-    ranks = rankdata(scores, axis=0)
-    return (ranks - (len(scores) + 1) / 2) / (count * (len(scores) - count))
-
-
-def label_auc_weights(
-    scores: np.ndarray, train_labels: np.ndarray, evaluation_labels: np.ndarray
+def half_weights(
+    scores: np.ndarray,
+    measure: measures.Measure,
+    top_k: int,
+    train_labels: np.ndarray,
+    evaluation_labels: np.ndarray,
 ) -> np.ndarray:
-    """:func:`auc_weights` of a half of the training examples with an evaluation example's own label alone.
+    """:func:`modspec.measures.weights` (train, evaluation), float64, where half of the examples are own.
 
-    Influence ranks label before language, so only among those does language decide the order.
+    The sum over a half is its measure beyond chance, for the AUCs as for the share.
     """
-    weights = np.zeros(scores.shape)
-    for label in np.unique(evaluation_labels):
-        rows, columns = np.flatnonzero(train_labels == label), np.flatnonzero(evaluation_labels == label)
-        if len(rows) > 1:
-            cells = np.ix_(rows, columns)
-            weights[cells] = auc_weights(scores[cells], len(rows) // 2)
-    return weights
+    same_label = train_labels[:, None] == evaluation_labels
+    found = measures.weights(scores, measure, top_k, same_label).astype(np.float64)
+    if measure in ("auc", "label_auc"):
+        members = same_label.sum(axis=0) if measure == "label_auc" else len(scores)
+        found /= np.maximum((members // 2) * (members - members // 2), 1)
+    return found
 
 
 def excess(weights: np.ndarray, own: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +131,8 @@ def excess(weights: np.ndarray, own: np.ndarray, tested: np.ndarray) -> tuple[np
 
     ``weights``: (seeds, train, evaluation); ``own``: bool (train,), ``tested``: bool (evaluation,), both
     true in half a. Returns values (seeds, evaluation) and weights of the same shape as given, of which the
-    sum over half a is the value but for a constant, whichever half the evaluation example is in.
+    sum over half a is the value, whichever half the evaluation example is in, if they add up to zero (else,
+    but for a constant).
     """
     signed = np.where(tested, weights, -weights)
     return (own - own.mean()) @ signed, signed
@@ -173,9 +160,14 @@ def clone_tests(
     over chance, with ``low`` and ``high`` where the test is an interval; ``rejected``: it claims a
     difference at ``level``.
     """
-    shares = {mask: np.stack([share_weights(s, top_k) for s in of]) for mask, of in scores.items()}
-    auc = np.stack([auc_weights(s, len(train_labels) // 2) for s in scores["none"]])
-    among = np.stack([label_auc_weights(s, train_labels, evaluation_labels) for s in scores["none"]])
+
+    def measured(measure: measures.Measure, mask: str) -> np.ndarray:
+        labels = train_labels, evaluation_labels
+        return np.stack([half_weights(s, measure, top_k, *labels) for s in scores[mask]])
+
+    shares = {mask: measured("proponents", mask) for mask in scores}
+    unmasked = {"share": shares["none"], "auc": measured("auc", "none")}
+    unmasked["label_auc"] = measured("label_auc", "none")
     rows = []
     for split in splits:
         own, tested = (
@@ -183,10 +175,9 @@ def clone_tests(
             for part, labels in enumerate((train_labels, evaluation_labels))
         )
         masked = np.where(tested, shares["a"], shares["b"])
-        measures = {"share": shares["none"], "auc": auc, "label_auc": among}
-        measures["specialization"] = masked - shares["none"]
+        everything = unmasked | {"specialization": masked - shares["none"]}
         keys, weights = [], []
-        for measure, of in measures.items():
+        for measure, of in everything.items():
             values, signed = excess(of, own, tested)
             for name, chosen in ((ONE, tested), (BOTH, np.ones_like(tested))):
                 found = values[:, chosen]
@@ -274,13 +265,16 @@ def _doses(
     own = np.concatenate([dose.train_plain for dose in doses])
     strata = np.concatenate([np.char.add(f"{d.seed}/", d.train_labels.astype(str)) for d in doses])
     rows, every = [], []
-    measures = {
-        "share": lambda dose: share_weights(dose.scores, top_k),
-        "auc": lambda dose: auc_weights(dose.scores, int(dose.train_plain.sum())),
-        "label_auc": lambda dose: label_auc_weights(dose.scores, dose.train_labels, dose.evaluation_labels),
-    }
-    for measure, weights in measures.items():
-        parts = [excess(weights(dose)[None], dose.train_plain, plain) for dose in doses]
+    kinds: dict[str, measures.Measure] = {"share": "proponents", "auc": "auc", "label_auc": "label_auc"}
+    for measure, kind in kinds.items():
+        parts = [
+            excess(
+                half_weights(dose.scores, kind, top_k, dose.train_labels, dose.evaluation_labels)[None],
+                dose.train_plain,
+                plain,
+            )
+            for dose in doses
+        ]
         values = np.concatenate([part[0] for part in parts])
         signed = np.concatenate([part[1][0] for part in parts]) / len(doses)
         first = doses[0].train_plain.mean()

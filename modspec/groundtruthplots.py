@@ -53,9 +53,9 @@ def planted_heads(frame: pd.DataFrame) -> Figure:
             ax.plot(mean["x"] - 0.06, 100 * mean["others"], marker, c=colour, mfc="white", **large)
             ax.plot(mean["x"], 100 * mean["value"], marker, c=colour, **large)
         ax.set_title(f"{count:.0f} languages")
-        ax.set_xticks(range(len(ways)), ["\n".join(way).replace(", ", ",\n") for way in ways])
+        names = ["\n".join(way).replace(", ", ",\n").replace("auc", "AUC") for way in ways]
+        ax.set_xticks(range(len(ways)), names)
         ax.tick_params(axis="x", length=0)
-        ax.set_ylim(-4, 104)
     fig.supylabel("agreement with planted heads (%)")
     handles = [sample(MODELS[name][0], MODELS[name][1], marker=MODELS[name][2], **large) for name in models]
     handles += [
@@ -69,8 +69,12 @@ def planted_heads(frame: pd.DataFrame) -> Figure:
 
 @figure("score measure k value low high chance best")
 def template_truth(frame: pd.DataFrame) -> Figure:
-    """Share of the top k that are like the evaluation sentence, by k, scorer and likeness."""
-    measures, scorers = list(dict.fromkeys(frame["measure"])), _scorers(frame)
+    """Share of the top k that are like the evaluation sentence, by k, scorer and likeness.
+
+    Not drawn, though in the table: random scores, which chance says already, and the classifier alone.
+    """
+    measures = list(dict.fromkeys(frame["measure"]))
+    scorers = [name for name in _scorers(frame) if name != "random" and "alone" not in name]
     fig, axes = grid(measures, 2, (DOUBLE, 1.8), 1.0, sharex=True)
     for measure, ax in axes.items():
         rows = frame[frame["measure"] == measure].sort_values("k")

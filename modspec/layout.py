@@ -17,7 +17,16 @@ _DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
 _ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
 _MODEL = ("heads", "finetuning", "study", "layout")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
-_CLAIMS = ("attributions", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
+_CLAIMS = (
+    "attributions",
+    "measures",
+    "membership",
+    "inference",
+    "permutation",
+    "claims",
+    "claimtables",
+    "sensitivity",
+)
 _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
 _INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
@@ -45,6 +54,7 @@ CODE = {
         "inference",
         "permutation",
         "parttables",
+        "measures",
         "calibration",
         "retraining",
         "calibration_stage",

@@ -6,7 +6,7 @@ proponents of everything, fall to some language by chance in every shuffle too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,16 +80,16 @@ def label_permutation(
 
     mixed = (drawn > 0)[strata]
     movable = weights[:, mixed]
-    observed = movable @ own[mixed]
-    # Sums of the same numbers in another order differ in their last bits and still are ties.
-    slack = 1e-13 * np.abs(movable).sum(axis=1, keepdims=True)
-    above, below = np.zeros(len(weights), dtype=np.int64), np.zeros(len(weights), dtype=np.int64)
-    block = max(1, BLOCK // max(weights.shape))
-    for labels in _permuted(own[mixed], strata[mixed], resamples, block, np.random.default_rng(seed)):
-        difference = movable @ labels.T - observed[:, None]
-        above += (difference >= -slack).sum(axis=1)
-        below += (difference <= slack).sum(axis=1)
-    p = _tails(above, below, resamples)[alternative]
+    p = _p_values(
+        lambda labels: movable @ labels.T,
+        own[mixed],
+        strata[mixed],
+        np.abs(movable).sum(axis=1),
+        max(1, BLOCK // max(weights.shape)),
+        alternative,
+        resamples,
+        seed,
+    )
     return Permutations(weights @ own, p, means @ owned, np.sqrt(squares @ drawn))
 
 
@@ -126,21 +126,37 @@ def language_permutation(
     def statistics(labels: np.ndarray) -> np.ndarray:
         return sum(weights[:, code] @ (labels == code).T for code in range(weights.shape[1]))
 
-    observed = statistics(languages[None])
-    slack = 1e-13 * np.abs(weights).sum(axis=(1, 2))[:, None]
-    above, below = np.zeros(len(weights), dtype=np.int64), np.zeros(len(weights), dtype=np.int64)
+    scale = np.abs(weights).sum(axis=(1, 2))
     block = max(1, BLOCK // len(languages))
-    for labels in _permuted(languages, strata, resamples, block, np.random.default_rng(seed)):
-        difference = statistics(labels) - observed
+    return _p_values(statistics, languages, strata, scale, block, alternative, resamples, seed)
+
+
+def _p_values(
+    statistics: Callable[[np.ndarray], np.ndarray],
+    labels: np.ndarray,
+    strata: np.ndarray,
+    scale: np.ndarray,
+    block: int,
+    alternative: Alternative,
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """(tests,): how extreme ``statistics``, (n, train) to (tests, n), are of labels among shuffled ones.
+
+    ``strata`` in ascending order; ``scale``: (tests,), the size of what a statistic sums.
+    """
+    observed = statistics(labels[None].astype(np.float64))
+    # Sums of the same numbers in another order differ in their last bits and still are ties.
+    slack = 1e-13 * scale[:, None]
+    above, below = np.zeros(len(observed), dtype=np.int64), np.zeros(len(observed), dtype=np.int64)
+    for shuffled in _permuted(labels, strata, resamples, block, np.random.default_rng(seed)):
+        difference = statistics(shuffled) - observed
         above += (difference >= -slack).sum(axis=1)
         below += (difference <= slack).sum(axis=1)
-    return _tails(above, below, resamples)[alternative]
-
-
-def _tails(above: np.ndarray, below: np.ndarray, resamples: int) -> dict[str, np.ndarray]:
-    """p by alternative, from the numbers of permutations at least as extreme on either side."""
     greater, less = (1 + above) / (1 + resamples), (1 + below) / (1 + resamples)
-    return {"greater": greater, "less": less, "two-sided": np.minimum(1, 2 * np.minimum(greater, less))}
+    return {"greater": greater, "less": less, "two-sided": np.minimum(1, 2 * np.minimum(greater, less))}[
+        alternative
+    ]
 
 
 def _permuted(

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from modspec.plotting import FIGURES
 from tests.claimframes import claim_frames
@@ -126,17 +125,6 @@ SMALL = synthetic(2, 1)
 @functools.cache
 def drawn(study: tuple[int, int], name: str) -> Figure:
     return FIGURES[name](synthetic(*study)[name])
-
-
-def shown(fig: Figure) -> list[Text]:
-    """Every text that a reader sees: neither empty, hidden, nor of a tick outside its axis."""
-    outside = set()
-    for axis in (axis for ax in fig.axes for axis in (ax.xaxis, ax.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        ticks = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
-        outside |= {label for tick in ticks for label in (tick.label1, tick.label2)}
-    texts = fig.findobj(Text)
-    return [t for t in texts if t.get_text() and t.get_visible() and t not in outside]
 
 
 def cells(ax: Axes) -> list[str]:

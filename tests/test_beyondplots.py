@@ -8,7 +8,6 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -17,7 +16,8 @@ from modspec.errors import InputError
 from modspec.headrelations import head_relation
 from modspec.plotstyle import FIGURES, MARKS
 from modspec.typology import language_pairs, mantel_tests
-from tests.frames import CODES, STUDIES, shown, synthetic
+from tests.frames import CODES, STUDIES, synthetic
+from tests.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 NAMES = ["head_relation", "typology", "translations"]
@@ -56,20 +56,7 @@ def drawn(study: tuple[int, int], name: str) -> Figure:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("study", STUDIES, ids=str)
 def test_legible(study: tuple[int, int], name: str) -> None:
-    fig = drawn(study, name)
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    assert round(fig.get_figwidth(), 1) == 6.8 and fig.get_figheight() <= 9
-    texts = shown(fig)
-    assert min(text.get_size() for text in texts) >= 7
-    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts])
-    width, height = canvas.get_width_height()
-    inside = (boxes[:, :2] >= -0.5).all(1) & (boxes[:, 2:] <= (width + 0.5, height + 0.5)).all(1)
-    assert inside.all(), [t.get_text() for t, ok in zip(texts, inside, strict=True) if not ok]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    pairs = np.argwhere(np.triu((high - low > 0.5).all(2), 1))
-    assert not len(pairs), [(texts[i].get_text(), texts[j].get_text()) for i, j in pairs]
+    assert_legible(drawn(study, name))
 
 
 def test_head_relation_draws_points_on_their_bands() -> None:

@@ -7,13 +7,11 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from modspec.calibrationplots import HALVES, MEASURES, TESTS
 from modspec.errors import InputError
 from modspec.plotting import FIGURES
-from tests.frames import shown
+from tests.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 DOSES = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -31,22 +29,11 @@ def doses(seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns="seed dose measure language value low high chance".split())
 
 
-def legible(fig: Figure) -> bool:
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    texts = shown(fig)
-    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts])
-    inside = (boxes[:, :2] >= -0.5).all(1) & (boxes[:, 2:] <= np.add(canvas.get_width_height(), 0.5)).all(1)
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlapping = np.triu((high - low > 0.5).all(2), 1)
-    return inside.all() and not overlapping.any() and min(text.get_size() for text in texts) >= 7
-
-
 @pytest.mark.parametrize("frame", [rates(), rates(("share",))], ids=len)
 def test_rates_stand_at_their_values_beside_the_nominal_level(frame: pd.DataFrame) -> None:
     fig = FIGURES["false_positive_rates"](frame)
-    assert legible(fig) and len(fig.axes) == frame["measure"].nunique()
+    assert_legible(fig)
+    assert len(fig.axes) == frame["measure"].nunique()
     for ax, (measure, rows) in zip(fig.axes, frame.groupby("measure", sort=False), strict=True):
         assert ax.get_title() == MEASURES[measure]
         points = {line.get_marker(): line.get_ydata() for line in ax.lines if line.get_marker() in "osD"}
@@ -61,7 +48,7 @@ def test_rates_stand_at_their_values_beside_the_nominal_level(frame: pd.DataFram
 def test_curves_are_those_over_all_seeds_with_single_seeds_behind(seeds: int) -> None:
     frame = doses(seeds)
     fig = FIGURES["dose_response"](frame)
-    assert legible(fig)
+    assert_legible(fig)
     for ax, measure in zip(fig.axes, ("share", "auc", "label_auc"), strict=True):
         rows = frame[(frame["measure"] == measure) & (frame["seed"] == "all")]
         for half, (colour, marker) in HALVES.items():
@@ -84,4 +71,5 @@ def test_double_rows_and_unknown_measures_are_refused(name: str, frame: pd.DataF
 
 def test_intervals_wider_than_any_share_do_not_flatten_the_curves() -> None:
     fig = FIGURES["dose_response"](doses().assign(low=-1.0, high=3.0))
-    assert all(ax.get_ylim() == (-3, 103) for ax in fig.axes) and legible(fig)
+    assert all(ax.get_ylim() == (-3, 103) for ax in fig.axes)
+    assert_legible(fig)

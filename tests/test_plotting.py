@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from modspec import plotting
@@ -17,7 +16,8 @@ from modspec.errors import InputError
 from modspec.layout import CODE
 from modspec.plotstyle import LANGUAGES, language_colour
 from modspec.plotting import FIGURES
-from tests.frames import SMALL, STUDIES, drawn, shown, synthetic
+from tests.frames import SMALL, STUDIES, drawn, synthetic
+from tests.legible import assert_legible
 
 REPOSITORY = Path(__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("error")
@@ -43,23 +43,7 @@ def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_ag
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("study", STUDIES, ids=str)
 def test_legible(study: tuple[int, int], name: str) -> None:
-    fig = drawn(study, name)
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    assert round(fig.get_figwidth(), 1) in (3.3, 6.8)
-    assert fig.get_figheight() <= 9  # a page
-    texts = shown(fig)
-    assert min(text.get_size() for text in texts) >= 7
-    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts])
-    width, height = canvas.get_width_height()
-    inside = (boxes[:, :2] >= -0.5).all(1) & (boxes[:, 2:] <= (width + 0.5, height + 0.5)).all(1)
-    assert inside.all(), [t.get_text() for t, ok in zip(texts, inside, strict=True) if not ok]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlapping = np.triu((high - low > 0.5).all(2), 1)
-    assert not overlapping.any(), [
-        (texts[i].get_text(), texts[j].get_text()) for i, j in np.argwhere(overlapping)
-    ]
+    assert_legible(drawn(study, name))
 
 
 def test_saved_files_are_complete_and_leave_no_temporary_ones(saved: Path) -> None:

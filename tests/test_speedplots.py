@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from modspec.errors import InputError
 from modspec.plotting import FIGURES
 from modspec.speedplots import LOOKS
 from modspec.tidy import LEVELS
-from tests.frames import shown
+from tests.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 SIZES = {"train": [16, 32, 64, 128, 256, 512], "evaluation": [5, 10, 20, 50]}
@@ -54,17 +53,7 @@ def test_only_systems_that_cover_a_part_are_dashed() -> None:
 
 @pytest.mark.parametrize("systems", [list(LOOKS), ["modspec float32"]])
 def test_legible(systems: list[str]) -> None:
-    fig = FIGURES["influence_scaling"](frame()[frame()["system"].isin(systems)])
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    texts = shown(fig)
-    assert min(text.get_size() for text in texts) >= 7
-    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts])
-    width, height = canvas.get_width_height()
-    assert ((boxes[:, :2] >= -0.5).all(1) & (boxes[:, 2:] <= (width + 0.5, height + 0.5)).all(1)).all()
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    assert not np.triu((high - low > 0.5).all(2), 1).any()
+    assert_legible(FIGURES["influence_scaling"](frame()[frame()["system"].isin(systems)]))
 
 
 def test_a_point_measured_twice_or_in_no_time_is_refused() -> None:
