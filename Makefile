@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration test lint benchmark lab figures publish environment constraints
+.PHONY: help study calibration test lint benchmark lab figures publish restore environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -56,9 +56,21 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 figures: $(INSTALLED)  ## redraw every figure from its CSV
 	@$(RUN) modspec.plotting figures
 
-publish:  ## keep the executed notebooks of preset PRESET in the repository
-	@mkdir -p notebooks/executed/$(PRESET)
+publish:  ## keep the executed notebooks and the tables of preset PRESET in the repository
+	@mkdir -p notebooks/executed/$(PRESET) figures/$(PRESET)/artefacts
 	cp runs/$(PRESET)/notebooks/*.ipynb notebooks/executed/$(PRESET)/
+	for stage in search finetuning influence; do
+		rm -rf figures/$(PRESET)/artefacts/$$stage
+		cp -R runs/$(PRESET)/$$stage figures/$(PRESET)/artefacts/
+	done
+
+# In the order of the stages: what a notebook depends on must not be newer than it.
+restore:  ## go on from what was published of preset PRESET, without its weights and scores
+	@mkdir -p runs/$(PRESET)/notebooks
+	cp -R figures/$(PRESET)/artefacts/. runs/$(PRESET)/
+	for stage in 01 02 03; do
+		cp notebooks/executed/$(PRESET)/$${stage}_*.ipynb runs/$(PRESET)/notebooks/
+	done
 
 environment: $(INSTALLED)  ## generate environment.yml from pyproject.toml
 	@$(RUN) pyproject2conda project --overwrite force

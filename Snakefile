@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from modspec.costs import summary
 from modspec.errors import InputError
 from modspec.layout import CODE
 from modspec.presets import resolve
@@ -23,6 +24,9 @@ try:
     check_languages(first.task, first.languages, first.data_dir)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+if workflow.is_main_process:
+    print(summary(study), file=sys.stderr)
 
 RUN, FIGURES = f"runs/{study.name}", f"figures/{study.name}"
 
@@ -57,11 +61,20 @@ RUN_NOTEBOOK = (
     f"{sys.executable} -m modspec.executed $part {{output.notebook}}"
 )
 
-# An artefact that was deleted takes its notebook with it, so that it is made again.
+# An artefact that was deleted takes its notebook with it, so that it is made again; checkpoints, which are
+# large, may be missing where they have been scored.
 for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
     number, _, job = notebook.stem.partition("-")
-    stage = {"01": "search", "02": "finetuning", "03": "influence"}[number[:2]]
-    if not Path(f"{RUN}/{stage}/{job}/manifest.json").exists():
+    there = {
+        stage: Path(f"{RUN}/{stage}/{job}/manifest.json").exists()
+        for stage in ("search", "finetuning", "checkpoints", "influence")
+    }
+    done = {
+        "01": there["search"],
+        "02": there["finetuning"] and (there["checkpoints"] or there["influence"]),
+        "03": there["influence"],
+    }
+    if not done[number[:2]]:
         notebook.unlink()
 
 
@@ -105,11 +118,18 @@ rule finetuning:
         RUN_NOTEBOOK
 
 
+def searches(wildcards):
+    """Of the seed itself, and of the one whose masks are its control."""
+    p = study.parameters("influence", seed=int(wildcards.seed), condition=wildcards.condition)
+    seeds = {p.seed, p.other_seed if "other_seed" in p.mask_kinds else p.seed}
+    return expand(rules.search.output.notebook, seed=sorted(seeds))
+
+
 rule influence:
     input:
         notebook="notebooks/03_influence_scoring.ipynb",
-        code=code("influence"),
-        searches=expand(rules.search.output.notebook, seed=study.seeds),
+        code=sorted({*code("scores"), *code("influence")}),
+        searches=searches,
         classifier=rules.finetuning.output.notebook,
     output:
         notebook=f"{RUN}/notebooks/03_influence_scoring-{{condition}}-seed{{seed}}.ipynb",

@@ -13,8 +13,6 @@ from safetensors import safe_open
 
 from modspec import artifacts
 from modspec.errors import InputError
-from modspec.layout import influence_dir
-from modspec.parameters import FigureParameters
 
 
 def score_name(score: str, epoch: int) -> str:
@@ -61,16 +59,9 @@ class Attributions:
 
 
 def read_attributions(directory: Path) -> Attributions:
-    """One run, from stage 3's directory; checks its files."""
+    """One run, from the directory of its scores (``modspec.layout.scores_dir``); checks its files."""
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
     tables = [pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")]
     rates = tables[2].set_index("epoch")["learning_rate"]
     run = parameters["condition"], parameters["seed"]
     return Attributions(directory, *run, parameters, *tables[:2], rates)
-
-
-def attributions(p: FigureParameters) -> list[Attributions]:
-    """All runs of a study, condition by condition."""
-    return [
-        read_attributions(influence_dir(p, condition, seed)) for condition in p.conditions for seed in p.seeds
-    ]

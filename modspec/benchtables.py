@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 from transformers import AutoConfig
 
-from modspec import roofline, workloads
+from modspec import operations, workloads
 from modspec.peers import SYSTEMS
 from modspec.timing import Run
 
@@ -34,7 +34,7 @@ def comparison(results: list[dict[str, Any]], directory: Path) -> pd.DataFrame:
 
     seconds, seconds_min, seconds_max: median and range of the runs. over_*: median over that of ours at the
     same size. peak_gib: largest of the runs. relative_error: of dot products, against float64, over what the
-    system covers. Of ours: bound_share, the machine's least seconds (``modspec.roofline``) over the median;
+    system covers. Of ours: bound_share, the machine's least seconds (``modspec.operations``) over the median;
     of bfloat16: spearman and top_100, agreement of its cosines with float32's. error: why there are none.
     """
     order = list(SYSTEMS)
@@ -79,7 +79,7 @@ def least_seconds(
         for split, count in (("train", train), ("evaluation", evaluation))
     ]
     size = torch.empty(0, dtype=getattr(torch, precision)).element_size()
-    need = roofline.need(AutoConfig.from_pretrained(workload), *examples, size)
+    need = operations.need(AutoConfig.from_pretrained(workload), *examples, size)
     return need.seconds(rates[precision], rates["bandwidth"])
 
 

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from modspec.cells import Cell
 from modspec.inference import Estimate, adjusted, bootstrap_interval, estimate
-from modspec.membership import Cell, Membership
+from modspec.membership import Membership
 from modspec.permutation import language_permutation
 from modspec.tidy import ALL_LANGUAGES
 
@@ -145,11 +146,9 @@ def cross_effects(membership: Membership) -> Iterator[Effect]:
         return
     for language in membership.languages:
         before, after = (membership.cell(*run, language) for run in (("full", "none"), ("sft", "own")))
-        if after.minus(before).values.mean() < 0:
-            scores = [
-                membership.mean_cross_score(*run, language) for run in (("sft", "own"), ("full", "none"))
-            ]
-            yield Effect("C4", "SFT - full, other languages' scores", language, scores[0] - scores[1])
+        change = after.minus(before)
+        if change.values.mean() < 0:
+            yield Effect("C4", "SFT - full, other languages' scores", language, change.cross)
 
 
 def accuracy_effects(predictions: pd.DataFrame) -> Iterator[Effect]:
@@ -229,7 +228,8 @@ def _permutations(
     for row, effect in zip(weights, effects, strict=True):
         count = sum(cell.values.size for cell in effect.cells.values())
         for language, cell in effect.cells.items():
-            row[membership.languages.index(language)] = cell.weights.sum(axis=(0, 1)) / count
+            examples = cell.values.shape[1]
+            row[membership.languages.index(language)] = cell.weights.sum(axis=0) * (examples / count)
     p = language_permutation(weights, labels, strata, resamples=level.permutations)
     return {id(effect): float(value) for effect, value in zip(effects, p, strict=True)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,19 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from modspec.finetuning import Epoch, finetune, predict
-from modspec.layout import checkpoint_file, finetuning_dir, save_masks, search_dir
+from modspec.layout import (
+    Masks,
+    checkpoint_file,
+    checkpoints_dir,
+    finetuning_dir,
+    save_masks,
+    search_dir,
+)
 from modspec.parameters import FinetuningParameters
 from modspec.study import (
     SHARED,
     Material,
+    load_checkpoint,
     made_by,
     masks_in_force,
     random_masks,
@@ -27,16 +36,42 @@ from modspec.study import (
 def finetune_condition(material: Material) -> Path:
     """Fine-tune on all languages under a condition; returns stage 2's directory.
 
-    Files: ``epochNN.safetensors`` checkpoints, ``masks.safetensors`` (searched) and
-    ``random.safetensors`` {language: mask}, ``history.parquet`` (one row an epoch),
-    ``accuracy.parquet`` (one row a mask, evaluation language and split), ``predictions.parquet`` (one row a
-    dev or test example: its label, what is predicted without mask and under its language's mask in force).
+    Files: ``masks.safetensors`` (searched) and ``random.safetensors`` {language: mask}, ``history.parquet``
+    (one row an epoch), ``accuracy.parquet`` (one row a mask, evaluation language and split),
+    ``predictions.parquet`` (one row a dev or test example: its label, what is predicted without mask and
+    under its language's mask in force). The weights lie apart, see :func:`keep_checkpoints`.
     """
     p = material.parameters
     assert isinstance(p, FinetuningParameters)
     own = searched_masks(material, p.seed)
     random = random_masks(own, p.seed)
     in_force = masks_in_force(material, p.condition, p.seed)
+    trained = keep_checkpoints(material, in_force)
+
+    def make(building: Path) -> None:
+        model = material.new_classifier()
+        load_checkpoint(model, trained / checkpoint_file(p.epochs))
+        save_masks(building / "masks.safetensors", own)
+        save_masks(building / "random.safetensors", random)
+        shutil.copy(trained / "history.parquet", building / "history.parquet")
+        masks = [("none", "", None)]
+        masks += [("language", language, mask) for language, mask in own.items()]
+        masks += [("random", language, mask) for language, mask in random.items()]
+        if p.condition in SHARED:
+            masks.append(("shared", "", in_force[p.languages[0]]))
+        accuracy, predictions = _measured(material, model, masks)
+        run = {"seed": p.seed, "condition": p.condition}
+        accuracy.assign(**run).to_parquet(building / "accuracy.parquet", index=False)
+        predictions.assign(**run).to_parquet(building / "predictions.parquet", index=False)
+
+    inputs = {"search": search_dir(p, p.seed), "checkpoints": trained}
+    directory = finetuning_dir(p, p.condition, p.seed)
+    return resumable(directory, made_by("finetuning", material, inputs), make)
+
+
+def keep_checkpoints(material: Material, in_force: Masks) -> Path:
+    """Train; returns the directory of ``epochNN.safetensors`` and ``history.parquet``."""
+    p = material.parameters
 
     def make(building: Path) -> None:
         model = material.new_classifier()
@@ -58,22 +93,10 @@ def finetune_condition(material: Material) -> Path:
             after_epoch=keep,
             progress=p.condition,
         )
-        save_masks(building / "masks.safetensors", own)
-        save_masks(building / "random.safetensors", random)
         pd.DataFrame(history).to_parquet(building / "history.parquet", index=False)
-        masks = [("none", "", None)]
-        masks += [("language", language, mask) for language, mask in own.items()]
-        masks += [("random", language, mask) for language, mask in random.items()]
-        if p.condition in SHARED:
-            masks.append(("shared", "", in_force[p.languages[0]]))
-        accuracy, predictions = _measured(material, model, masks)
-        run = {"seed": p.seed, "condition": p.condition}
-        accuracy.assign(**run).to_parquet(building / "accuracy.parquet", index=False)
-        predictions.assign(**run).to_parquet(building / "predictions.parquet", index=False)
 
-    inputs = {"search": search_dir(p, p.seed)}
-    directory = finetuning_dir(p, p.condition, p.seed)
-    return resumable(directory, made_by("finetuning", material, inputs), make)
+    origin = made_by("finetuning", material, {"search": search_dir(p, p.seed)}, part="checkpoints")
+    return resumable(checkpoints_dir(p, p.condition, p.seed), origin, make)
 
 
 def _measured(

@@ -17,30 +17,61 @@ from transformers import PreTrainedModel
 from modspec import artifacts
 from modspec.attributions import read_attributions, score_name
 from modspec.batches import Examples
+from modspec.cells import measure, write_measured
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
-from modspec.layout import checkpoint_file, finetuning_dir, influence_dir, parts_dir, search_dir
+from modspec.layout import (
+    checkpoint_file,
+    checkpoints_dir,
+    influence_dir,
+    parts_dir,
+    scores_dir,
+    search_dir,
+)
 from modspec.parameters import InfluenceParameters
 from modspec.passes import Pass, plan_passes, scored_train
 from modspec.specialization import example_statistics
 from modspec.study import Material, check_origin, load_checkpoint, made_by, resumable
+from modspec.translations import by_example
 
 
 def score_all(material: Material) -> Path:
     """Run every pass that the parameters ask for; returns stage 3's directory.
 
-    Files: ``scores.safetensors`` {pass/score/epochNN}, cosine and dot product at each checkpoint, float32 of
-    shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (what a
-    pass's columns are), ``train.parquet`` (what the rows are), ``statistics.parquet`` (of TracIn scores, see
-    :func:`modspec.specialization.example_statistics`), ``parts.parquet`` (the same for every part of the
-    encoder alone, no mask; only with ``by_part``). Read them through ``modspec.attributions``.
+    Files: ``statistics.parquet`` (of TracIn scores, see :func:`modspec.specialization.example_statistics`),
+    ``parts.parquet`` (the same for every part of the encoder alone, no mask; only with ``by_part``),
+    ``translations.parquet`` (:func:`modspec.translations.by_example`), and what
+    :func:`modspec.cells.write_measured` writes. The scores lie apart, see :func:`keep_scores`.
     """
     p = material.parameters
-    directory = influence_dir(p, p.condition, p.seed)
-    check_origin(material, finetuning_dir(p, p.condition, p.seed))
-    origin = made_by("influence", material, _inputs(p))
+    scored = keep_scores(material)
+
+    def make(building: Path) -> None:
+        run = read_attributions(scored)
+        write_measured(measure(run, p.top_ks), building)
+        by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
+        for table in ("statistics.parquet", "parts.parquet"):
+            if (scored / table).exists():
+                shutil.copy(scored / table, building / table)
+
+    origin = made_by("influence", material, {"scores": scored})
+    return resumable(influence_dir(p, p.condition, p.seed), origin, make)
+
+
+def keep_scores(material: Material) -> Path:
+    """Every pass's scores; returns their directory, read through ``modspec.attributions``.
+
+    Files: ``scores.safetensors`` {pass/score/epochNN}, cosine and dot product at each checkpoint, float32 of
+    shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (what a
+    pass's columns are), ``train.parquet`` (what the rows are), ``statistics.parquet``, ``parts.parquet``.
+    """
+    p = material.parameters
+    directory = scores_dir(p, p.condition, p.seed)
+    check_origin(material, checkpoints_dir(p, p.condition, p.seed))
+    origin = made_by("scores", material, _inputs(p))
+    del origin["parameters"]["top_ks"]  # of what is made from scores alone
     passes = plan_passes(material)
-    checkpoints = _checkpoints(material, finetuning_dir(p, p.condition, p.seed))
+    checkpoints = _checkpoints(material)
 
     def make(building: Path) -> None:
         model = material.new_classifier()
@@ -75,7 +106,7 @@ def score_all(material: Material) -> Path:
 
 
 def _inputs(p: InfluenceParameters) -> dict[str, Path]:
-    inputs = {"finetuning": finetuning_dir(p, p.condition, p.seed), "search": search_dir(p, p.seed)}
+    inputs = {"checkpoints": checkpoints_dir(p, p.condition, p.seed), "search": search_dir(p, p.seed)}
     if "other_seed" in p.mask_kinds:
         inputs["other_search"] = search_dir(p, p.other_seed)
     return inputs
@@ -90,12 +121,12 @@ def score_pass(
 ) -> Path:
     """TracIn scores of one pass; returns the part's directory.
 
-    Files as in :func:`score_all`: ``scores.safetensors``, ``columns.parquet``; of test examples
+    Files as in :func:`keep_scores`: ``scores.safetensors``, ``columns.parquet``; of test examples
     ``statistics.parquet``; without masks ``parts.parquet``. Says which path the contraction took. A pass
     that was killed resumes after its last finished unit.
     """
     p = material.parameters
-    part = parts_dir(influence_dir(p, p.condition, p.seed)) / plan.name
+    part = parts_dir(scores_dir(p, p.condition, p.seed)) / plan.name
     units = part.with_name(f"{part.name}.units")
     by_part = p.by_part and plan.name == "none"
 
@@ -218,9 +249,10 @@ class Scored:
         return self.learning_rate if p.eta == "learning_rate" else 1.0
 
 
-def _checkpoints(material: Material, source: Path) -> list[Scored]:
+def _checkpoints(material: Material) -> list[Scored]:
     """The chosen checkpoints of a fine-tuning run."""
-    chosen = material.parameters.checkpoints
+    p = material.parameters
+    source, chosen = checkpoints_dir(p, p.condition, p.seed), p.checkpoints
     rates = pd.read_parquet(source / "history.parquet").set_index("epoch")["learning_rate"]
     epochs = {"last": rates.index[-1:], "all": rates.index}.get(chosen, chosen)
     files = {epoch: source / checkpoint_file(epoch) for epoch in epochs}
@@ -230,14 +262,15 @@ def _checkpoints(material: Material, source: Path) -> list[Scored]:
     return [Scored(epoch, rates[epoch], file) for epoch, file in files.items()]
 
 
-def strongest(material: Material, directory: Path, *, count: int = 3) -> pd.DataFrame:
+def strongest(material: Material, *, count: int = 3) -> pd.DataFrame:
     """The ``count`` strongest proponents (cosine, no mask) of the first test example of each language."""
-    found = read_attributions(directory)
+    p = material.parameters
+    found = read_attributions(scores_dir(p, p.condition, p.seed))
     scores, columns = found.scores("none"), found.columns.query("unit == 'none'")
     train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
     texts = test["text"]
     rows = []
-    for language in material.parameters.languages:
+    for language in p.languages:
         column = int(np.flatnonzero(columns["language"] == language)[0])
         for rank, row in enumerate(np.argsort(-scores[:, column], kind="stable")[:count], start=1):
             proponent = train.loc[found.train["id"].iloc[row]]

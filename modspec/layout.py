@@ -17,23 +17,14 @@ _DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
 _ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
 _MODEL = ("heads", "finetuning", "study", "layout")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
-_CLAIMS = (
-    "attributions",
-    "measures",
-    "membership",
-    "inference",
-    "permutation",
-    "claims",
-    "claimtables",
-    "sensitivity",
-)
+_CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
 _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
 _INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
-CODE = {
+CODE: dict[str, tuple[str, ...]] = {
     "search": (*_DATA, *_ENCODER, *_MODEL, "importance", "subnetworks", "search_stage"),
     "finetuning": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "finetuning_stage"),
-    "influence": (
+    "scores": (
         *_DATA,
         *_ENCODER,
         *_MODEL,
@@ -41,9 +32,9 @@ CODE = {
         *(f"influence/{module}" for module in _INFLUENCE),
         "specialization",
         "passes",
-        "attributions",
         "influence_stage",
     ),
+    "influence": ("attributions", "measures", "cells", "translations", "specialization", "influence_stage"),
     "calibration": (
         *_DATA,
         *_ENCODER,
@@ -84,13 +75,23 @@ def search_dir(p: Parameters, seed: int) -> Path:
     return path(p.study_dir) / "search" / f"seed{seed}"
 
 
+def checkpoints_dir(p: Parameters, condition: str, seed: int) -> Path:
+    """Stage 2's large artefact: the weights, which only stage 3 needs."""
+    return path(p.study_dir) / "checkpoints" / f"{condition}-seed{seed}"
+
+
 def finetuning_dir(p: Parameters, condition: str, seed: int) -> Path:
-    """Stage 2's artefact: checkpoints, masks in force, accuracies."""
+    """Stage 2's artefact: masks in force, accuracies, predictions."""
     return path(p.study_dir) / "finetuning" / f"{condition}-seed{seed}"
 
 
+def scores_dir(p: Parameters, condition: str, seed: int) -> Path:
+    """Stage 3's large artefact: scores as they were computed, which stage 4 does without."""
+    return path(p.study_dir) / "scores" / f"{condition}-seed{seed}"
+
+
 def influence_dir(p: Parameters, condition: str, seed: int) -> Path:
-    """Stage 3's artefact: scores and their statistics."""
+    """Stage 3's artefact: what scores say, in tables."""
     return path(p.study_dir) / "influence" / f"{condition}-seed{seed}"
 
 

@@ -156,13 +156,17 @@ class InfluenceParameters(DataParameters):
         0, description="parallel tasks: training examples a language that are scored as well"
     )
     top_k: Positive = Field(10, description="number of proponents and of opponents")
+    top_ks: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        (10, 20, 30, 50, 100, 200, 500), description="other such numbers, as far as there are examples"
+    )
     mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
         ("none", "own", "other_language", "other_seed", "random"),
         description="masks that evaluation examples are scored under",
     )
     train_gradients: Annotated[tuple[TrainGradient, ...], Field(min_length=1)] = Field(
         ("evaluation",),
-        description="training gradients under the evaluation example's mask, or the example's own",
+        description="training gradients under the evaluation example's mask, or the example's own; under "
+        "sparse fine-tuning the first counts",
     )
     random_draws: Positive = Field(1, description="random masks for every language's mask")
     other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
@@ -219,9 +223,6 @@ class FigureParameters(Parameters):
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="level of the intervals")
     resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
     permutations: Annotated[int, Field(ge=99)] = Field(1999, description="of language labels, a test")
-    top_ks: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        (10, 20, 30, 50, 100, 200, 500), description="proponents counted, as far as there are examples"
-    )
 
 
 class CalibrationParameters(DataParameters):

@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec import artifacts, plotting
-from modspec.attributions import attributions
+from modspec.cells import read_measured
 from modspec.claims import Level, claims, exchangeable
 from modspec.headrelations import head_relation
 from modspec.inference import mean_and_interval
 from modspec.layout import Masks, finetuning_dir, influence_dir, load_masks, search_dir
-from modspec.membership import Choice, Membership
+from modspec.membership import Membership
 from modspec.parameters import FigureParameters, path
 from modspec.parttables import head_influence, head_share, layer_share
 from modspec.sensitivity import sensitivity, share_by_k
@@ -51,8 +51,8 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     statistics = pd.concat([pd.read_parquet(d / "statistics.parquet") for d in scored])
     files = [d / "parts.parquet" for d in scored if (d / "parts.parquet").exists()]  # by_part is a choice
     parts = pd.concat(map(pd.read_parquet, files)) if files else pd.DataFrame(columns=PARTS)
-    training_examples = len(pd.read_parquet(scored[0] / "train.parquet"))  # the same in every run
-    runs = attributions(p)
+    runs = [read_measured(d) for d in scored]
+    training_examples = len(runs[0].train)  # the same in every run
     tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs[0].train)
     predictions = pd.concat([pd.read_parquet(d / "predictions.parquet") for d in trained])
     found = {
@@ -67,16 +67,18 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "layer_share": layer_share(parts, p.confidence),
         "head_share": head_share(parts),
         "head_influence": head_influence(parts, training_examples),
-        "claims": claims(Membership(runs, Choice()), predictions, strata, tests),
-        "sensitivity": sensitivity(runs, p.top_ks, strata, tests),
-        "share_by_k": share_by_k(runs, p.top_ks, tests),
+        "claims": claims(Membership(runs), predictions, strata, tests),
+        "sensitivity": sensitivity(runs, strata, tests),
+        "share_by_k": share_by_k(runs, tests),
     }
     heads = (found[name] for name in ("head_influence", "head_share"))
     pairs = (found[name] for name in ("mask_overlap", "influence_matrix"))
     return found | {
         "head_relation": head_relation(*heads, importances(p), found["head_masks"]),
         "typology": language_pairs(*pairs, training_examples),
-        "translations": translations(runs, top_k=runs[0].parameters["top_k"], confidence=p.confidence),
+        "translations": translations(
+            pd.concat([pd.read_parquet(d / "translations.parquet") for d in scored]), p.confidence
+        ),
     }
 
 

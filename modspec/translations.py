@@ -7,7 +7,7 @@ that keeps both, and the effect is the difference from that control.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -26,11 +26,10 @@ COLUMNS += ["control", "value", "low", "high", "p", "minimum_detectable"]
 PER_EXAMPLE = ["measure", "language_a", "language_b", "id", "observed", "chance", "control"]
 
 
-def translations(
-    runs: Iterable[Attributions], *, top_k: int, score: str = "cosine", confidence: float = 0.95
-) -> pd.DataFrame:
+def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """One row a condition, measure and language or pair of languages; no rows for tasks without translations.
 
+    ``examples``: :func:`by_example` of all runs.
     ``observed``, ``chance``, ``control``: means over seeds and examples. ``value``, ``low``, ``high``, ``p``,
     ``minimum_detectable``: :func:`modspec.inference.estimate` of observed - control; an example is a group,
     whose translations are averaged. Measures:
@@ -47,12 +46,11 @@ def translations(
       ``language_a``: the example's, ``language_b``: the translation's. Control: other training examples of
       the translation's language and label.
 
-    ``language_b`` is ``"all languages"`` where a row is over all of them, and so is ``language_a``. Raises
-    InputError where k is below 1 or above the number of training examples.
+    ``language_b`` is ``"all languages"`` where a row is over all of them, and so is ``language_a``.
     """
     rows = []
-    examples = by_example(runs, top_k=top_k, score=score).dropna(subset="control")
-    for keys, group in examples.groupby(["condition", "measure"], sort=False):
+    controlled = examples.dropna(subset="control")
+    for keys, group in controlled.groupby(["condition", "measure"], sort=False):
         for pair, some in _views(group):
             observed, control = (by_seed_and_example(some, name) for name in ("observed", "control"))
             found = estimate(observed - control, confidence=confidence)
@@ -62,17 +60,18 @@ def translations(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def by_example(runs: Iterable[Attributions], *, top_k: int, score: str = "cosine") -> pd.DataFrame:
+def by_example(run: Attributions, *, top_k: int, score: str = "cosine") -> pd.DataFrame:
     """What :func:`translations` averages: a row a condition, seed, measure, pair of languages and example,
-    with its group as ``id``; control is NaN where no other example has the language and label."""
-    frames = [pd.DataFrame(columns=["condition", "seed", *PER_EXAMPLE])]
-    for run in runs:
-        if not 1 <= top_k <= len(run.train):
-            raise InputError(f"top_k: {top_k}; allowed: 1 to {len(run.train)}, the training examples")
-        if parallel(run.train):
-            found = pd.concat(_measured(run, top_k, score), ignore_index=True)
-            frames.append(found.assign(condition=run.condition, seed=run.seed))
-    return pd.concat(frames[1:] or frames, ignore_index=True)
+    with its group as ``id``; control is NaN where no other example has the language and label.
+
+    Raises InputError where k is below 1 or above the number of training examples.
+    """
+    if not 1 <= top_k <= len(run.train):
+        raise InputError(f"top_k: {top_k}; allowed: 1 to {len(run.train)}, the training examples")
+    if not parallel(run.train):
+        return pd.DataFrame(columns=[*PER_EXAMPLE, "condition", "seed"])
+    found = pd.concat(_measured(run, top_k, score), ignore_index=True)
+    return found.assign(condition=run.condition, seed=run.seed)
 
 
 def parallel(train: pd.DataFrame) -> bool:

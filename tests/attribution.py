@@ -38,6 +38,7 @@ def written(
     product is ten times it."""
     epochs = range(1, len(rates) + 1)
     parameters = {"condition": condition, "seed": seed, "top_k": top_k, "eta": "learning_rate"}
+    parameters["train_gradients"] = ["evaluation", "own"]
     with artifacts.writing(directory, {"stage": "influence", "parameters": parameters}) as building:
         arrays = {
             f"{unit}/{score_name(score, epoch)}": (times * values).astype(np.float32)

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modspec.attributions import Attributions
+from modspec.cells import choices, measure
 from modspec.claims import COLUMNS, Level, claims, exchangeable, overall
 from modspec.claimtables import readable, sentence, summary, write_latex
-from modspec.membership import Choice, Membership
-from modspec.sensitivity import choices, sensitivity, share_by_k
+from modspec.membership import Membership
+from modspec.sensitivity import sensitivity, share_by_k
 from modspec.tidy import ALL_LANGUAGES
 from tests.attribution import LANGUAGES, study, train_frame
 
@@ -42,11 +44,14 @@ def predictions(right: dict[str, float], seeds: int = 3, per_language: int = 40)
     return pd.DataFrame(rows, columns=columns)
 
 
+def claimed(runs: list[Attributions], right: pd.DataFrame) -> pd.DataFrame:
+    return claims(Membership([measure(run) for run in runs]), right, exchangeable(runs[0].train), LEVEL)
+
+
 def table_of(tmp_path, gains, right=None, **options) -> pd.DataFrame:
     runs = study(tmp_path, NOTHING | gains, **options)
     right = right or dict.fromkeys(["full", "sft", "sft_random"], 0.7)
-    strata = exchangeable(runs[0].train)
-    return claims(Membership(runs, Choice()), predictions(right), strata, LEVEL)
+    return claimed(runs, predictions(right))
 
 
 def of(table: pd.DataFrame, claim: str, comparison: str, language: str = ALL_LANGUAGES) -> pd.Series:
@@ -74,7 +79,7 @@ def test_planted_effects_are_found_in_their_direction(tmp_path):
 
 def test_values_are_differences_of_shares(tmp_path):
     runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
-    membership = Membership(runs, Choice())
+    membership = Membership([measure(run) for run in runs])
     table = claims(membership, predictions({}), exchangeable(runs[0].train), LEVEL)
     own = membership.cell("full", "own", "en").values
     none = membership.cell("full", "none", "en").values
@@ -92,7 +97,7 @@ def test_shared_masks_are_rows_of_c3_whatever_the_gradients(tmp_path):
     for run in runs:
         if run.condition == "sft_union":
             run.columns["train_gradient"] = "own"
-    table = claims(Membership(runs, Choice()), predictions({}), exchangeable(runs[0].train), LEVEL)
+    table = claimed(runs, predictions({}))
     assert of(table, "C3", "SFT with all masks' union - full")["verdict"] == "rises"
 
 
@@ -113,7 +118,7 @@ def test_nothing_planted_is_rarely_called_something(tmp_path, parallel):
         rng = np.random.default_rng(number)
         gains = {key: 0.0 for key in NOTHING}
         runs = study(tmp_path / f"{number}", gains, train=train, noise=float(rng.uniform(0.5, 2)))
-        table = claims(Membership(runs, Choice()), predictions({}), exchangeable(train), LEVEL)
+        table = claimed(runs, predictions({}))
         whole = table[table["language"] == ALL_LANGUAGES]
         decided, rows = decided + (whole["verdict"] != "undecided").sum(), rows + len(whole)
     assert rows == 4 * 7 and decided <= 6
@@ -140,16 +145,16 @@ def test_holm_is_within_a_claim_over_languages(tmp_path):
 
 def test_a_study_without_controls_or_masks_has_the_rows_that_it_can(tmp_path):
     runs = study(tmp_path, {("full", "none"): 0.5}, seeds=1)
-    table = claims(Membership(runs, Choice()), predictions({}), exchangeable(runs[0].train), LEVEL)
+    table = claimed(runs, predictions({}))
     assert set(table["claim"]) == {"C0"} and (table["seeds"] == 1).all()
     sparse = study(tmp_path / "b", {("sft", "own"): 0.5}, seeds=1)
-    empty = claims(Membership(sparse, Choice()), predictions({}), exchangeable(sparse[0].train), LEVEL)
+    empty = claimed(sparse, predictions({}))
     assert empty.empty and list(empty.columns) == COLUMNS
 
 
 def test_all_scores_tied_is_undecided(tmp_path):
     runs = study(tmp_path, NOTHING, noise=0.0)
-    table = claims(Membership(runs, Choice()), predictions({}), exchangeable(runs[0].train), LEVEL)
+    table = claimed(runs, predictions({}))
     changes = table[table["claim"].isin(["C1", "C2", "C3"])]
     assert (changes["value"] == 0).all() and (changes["verdict"] == "undecided").all()
 
@@ -173,9 +178,8 @@ def test_sentences_and_latex(tmp_path):
 def test_sensitivity_covers_every_choice_and_finds_what_depends_on_one(tmp_path):
     gains = NOTHING | {("full", "own"): 1.5, ("full", "inherited"): 0.0}
     runs = study(tmp_path, gains, rates=(0.5, 0.1))
-    names = [name for name, _ in choices(runs, (3, 6, 1000))]
-    assert names == [
-        "study's own (cosine, k = 6)",
+    assert list(choices(runs[0], (3, 6, 1000))) == [
+        "study's own",
         "k = 3",
         "AUC instead of top k",
         "AUC within label",
@@ -185,7 +189,11 @@ def test_sensitivity_covers_every_choice_and_finds_what_depends_on_one(tmp_path)
         "eta = one",
         "masks by inherited importance",
     ]
-    found = sensitivity(runs, (3, 6), exchangeable(runs[0].train), LEVEL)
+    assert list(choices(runs[-1])) == [name for name in choices(runs[0]) if "inherited" not in name] + [
+        "SFT: own-mask gradients"
+    ]
+    measured = [measure(run, (3, 6)) for run in runs]
+    found = sensitivity(measured, exchangeable(runs[0].train), LEVEL)
     verdicts = found[found["claim"] == "C1"].set_index("choice")["verdict"]
     assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "supported"
     assert verdicts["opponents"] == "contradicted"  # a proponent cannot be an opponent
@@ -194,8 +202,8 @@ def test_sensitivity_covers_every_choice_and_finds_what_depends_on_one(tmp_path)
 
 def test_share_by_k_is_chance_where_all_are_counted(tmp_path):
     runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
-    found = share_by_k(runs, (5, 60, 61), LEVEL)
-    assert set(found["top_k"]) == {5, 60}
+    found = share_by_k([measure(run, (5, 60, 61)) for run in runs], LEVEL)
+    assert set(found["top_k"]) == {5, 6, 60}
     everything = found[found["top_k"] == 60]
     np.testing.assert_allclose(everything[["value", "low", "high"]], 1 / 3, atol=1e-6)
     few = found[found["top_k"] == 5].set_index("mask_kind")["value"]

@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from modspec.cells import measure
 from modspec.errors import InputError
-from modspec.membership import Choice, Membership
+from modspec.membership import Membership
 from tests.attribution import LANGUAGES, study, train_frame
 
 
 def test_cells_average_masks_of_one_kind_and_pair_examples(tmp_path):
     gains = {("full", "none"): 0, ("full", "own"): 1, ("full", "other_language"): 0, ("full", "random"): 0}
     runs = study(tmp_path, gains, seeds=2, per_language=3)
-    membership = Membership(runs, Choice(top_k=4))
+    membership = Membership([measure(run, (4,)) for run in runs], "k = 4")
     assert membership.languages == list(LANGUAGES)
     assert not membership.has("full", "other_seed") and not membership.has("sft", "own")
     for kind, units in (("random", ["random0-en", "random1-en"]), ("other_language", ["own-de", "own-fr"])):
         cell = membership.cell("full", kind, "en")
-        assert cell.weights.shape == (2, 3, 60) and cell.ids == tuple(f"test-en-{i}" for i in range(3))
+        assert cell.weights.shape == (2, 60) and cell.ids == tuple(f"test-en-{i}" for i in range(3))
         for seed, run in enumerate(runs):
             for place, number in enumerate(cell.ids):
                 shares = []
@@ -35,14 +36,14 @@ def test_cells_average_masks_of_one_kind_and_pair_examples(tmp_path):
 
 def test_auc_is_in_its_own_units(tmp_path):
     runs = study(tmp_path, {("full", "none"): 1.0}, seeds=1, per_language=100)
-    cell = Membership(runs, Choice(measure="auc")).cell("full", "none", "de")
+    cell = Membership([measure(run) for run in runs], "AUC instead of top k").cell("full", "none", "de")
     # Normal scores a standard deviation apart: P(X > Y) = Phi(1 / sqrt 2) = 0.760.
     assert cell.values.mean() + 0.5 == pytest.approx(0.760, abs=0.02)
 
 
 def test_auc_within_label_is_mann_whitneys_among_the_examples_of_the_label(tmp_path):
     runs = study(tmp_path, {("full", "none"): 1.0}, seeds=2, per_language=4)
-    cell = Membership(runs, Choice(measure="label_auc")).cell("full", "none", "fr")
+    cell = Membership([measure(run) for run in runs], "AUC within label").cell("full", "none", "fr")
     for seed, run in enumerate(runs):
         columns = run.of("none")
         for place, number in enumerate(cell.ids):
@@ -68,7 +69,7 @@ def test_checkpoints_and_eta_weight_the_sum(tmp_path):
 
 def test_mean_cross_score_against_plain_means(tmp_path):
     runs = study(tmp_path, {("full", "none"): 1}, seeds=2, per_language=3, train=train_frame(5))
-    found = Membership(runs, Choice()).mean_cross_score("full", "none", "fr")
+    found = Membership([measure(run) for run in runs]).cell("full", "none", "fr").cross
     for seed, run in enumerate(runs):
         columns = run.of("none")
         other = (run.train["language"] != "fr").to_numpy()

@@ -10,11 +10,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from modspec import artifacts, parttables, results
+from modspec.attributions import read_attributions
+from modspec.cells import measure, write_measured
 from modspec.errors import InputError
-from modspec.layout import finetuning_dir, influence_dir, save_masks, search_dir
+from modspec.layout import finetuning_dir, influence_dir, save_masks, scores_dir, search_dir
 from modspec.parameters import FigureParameters
 from modspec.plotting import FIGURES
 from modspec.specialization import example_statistics
+from modspec.translations import by_example
 from tests.frames import SMALL
 from tests.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, table
 
@@ -51,10 +54,8 @@ def study(tmp_path: Path) -> FigureParameters:
                 predicted = predicted.assign(split="test", seed=seed, condition=condition)
                 predicted.to_parquet(folder / "predictions.parquet")
             parameters = {"condition": condition, "seed": seed, "top_k": 5, "eta": "one"}
-            made_by = {"parameters": parameters}
-            with artifacts.writing(influence_dir(p, condition, seed), made_by) as folder:
-                own = (parts["condition"] == condition) & (parts["seed"] == seed)
-                parts[own].to_parquet(folder / "parts.parquet")
+            made_by = {"parameters": parameters | {"train_gradients": ["evaluation"]}}
+            with artifacts.writing(scores_dir(p, condition, seed), made_by) as folder:
                 rows = {"id": np.arange(len(train)).astype(str), "language": train, "label": "yes"}
                 pd.DataFrame(rows).assign(group=rows["id"]).to_parquet(folder / "train.parquet")
                 rates = {"epoch": [3], "learning_rate": [0.1]}
@@ -71,6 +72,12 @@ def study(tmp_path: Path) -> FigureParameters:
                     kinds.append(statistics.assign(mask_kind=kind, train_gradient="evaluation"))
                 save_file(arrays, folder / "scores.safetensors")
                 pd.concat(columns, ignore_index=True).to_parquet(folder / "columns.parquet")
+            scored = read_attributions(scores_dir(p, condition, seed))
+            with artifacts.writing(influence_dir(p, condition, seed), made_by) as folder:
+                write_measured(measure(scored, (10, 20)), folder)
+                by_example(scored, top_k=5).to_parquet(folder / "translations.parquet")
+                own = (parts["condition"] == condition) & (parts["seed"] == seed)
+                parts[own].to_parquet(folder / "parts.parquet")
                 found = pd.concat(kinds).assign(score="cosine", condition=condition, seed=seed)
                 found.to_parquet(folder / "statistics.parquet")
     return p

@@ -30,6 +30,10 @@ class Scored(Attributions):
         return self.tables[unit]
 
 
+def translated(runs: list[Attributions], top_k: int) -> pd.DataFrame:
+    return translations(pd.concat([by_example(run, top_k=top_k) for run in runs], ignore_index=True))
+
+
 def examples(split: str, languages: str, groups: int, labels: int) -> pd.DataFrame:
     """``groups`` examples in each language, group g of label g modulo ``labels``; language by language."""
     rows = [
@@ -88,7 +92,7 @@ def test_hand_counts() -> None:
     scores = np.zeros((9, 2))
     for column, rows in enumerate(ranked):
         scores[rows, column] = [4, 3, 2, 1]
-    found = translations([run(train, test, scores)], top_k=4).set_index(KEYS)
+    found = translated([run(train, test, scores)], top_k=4).set_index(KEYS)
     observed, value = found["observed"], found["value"]
     assert observed["full", "translated_proponents", "de", ALL] == pytest.approx(2 / 4)
     assert observed["full", "translated_proponents", "en", ALL] == pytest.approx(3 / 4)
@@ -109,12 +113,8 @@ def test_overlap_of_the_proponents_groups_by_hand() -> None:
     scores = np.zeros((8, 4))
     for column, of in enumerate(groups):
         scores[list(of), column] = 1
-    row = (
-        translations([run(train, test, scores)], top_k=2)
-        .set_index(KEYS)
-        .sort_index()
-        .loc["full", "shared_groups"]
-    )
+    found = translated([run(train, test, scores)], top_k=2).set_index(KEYS).sort_index()
+    row = found.loc["full", "shared_groups"]
     for pair in (("de", "en"), ("de", ALL), ("en", ALL), (ALL, ALL)):
         assert row.loc[pair, "observed"] == pytest.approx((1 / 3 + 1) / 2)
         # Unrelated: de test0 with en test1 share none, de test1 with en test0 one of three.
@@ -126,7 +126,7 @@ def test_own_translations_by_brute_force() -> None:
     """Every item and translation, in a loop; the item itself would be its strongest proponent."""
     made = simulated(3, by_meaning)
     train, scores = made.train, made.tables["train-items"]
-    found = translations([made], top_k=5).set_index(KEYS).loc["full"]
+    found = translated([made], top_k=5).set_index(KEYS).loc["full"]
     kinds = [*zip(train["language"], train["label"], strict=True)]
     lists: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for item, other in itertools.permutations(range(len(train)), 2):
@@ -158,7 +158,7 @@ def test_own_translations_by_brute_force() -> None:
 
 def test_chance_and_control_are_what_simulation_gives() -> None:
     made = simulated(1, by_label)
-    found = translations([made], top_k=10).set_index(KEYS).loc["full"]
+    found = translated([made], top_k=10).set_index(KEYS).loc["full"]
     rng = np.random.default_rng(0)
     strata = made.train.groupby(["language", "label"]).ngroup().to_numpy()
     groups = made.train["group"].to_numpy()
@@ -190,7 +190,7 @@ def test_chance_and_control_are_what_simulation_gives() -> None:
 @pytest.mark.parametrize("make", [noise, by_label])
 def test_what_knows_nothing_of_translations_shows_no_effect(make: Callable) -> None:
     """Over 100 studies: no bias, and 5 % of the tests reject, though language and label differ strongly."""
-    examples = [by_example([simulated(seed, make)], top_k=10) for seed in range(100)]
+    examples = [by_example(simulated(seed, make), top_k=10) for seed in range(100)]
     rows = pd.concat([frame.assign(study=study) for study, frame in enumerate(examples)])
     rows["value"] = (rows["observed"] - rows["control"]).astype(float)
     means = rows.groupby(["measure", "study", "id"])["value"].mean()
@@ -203,7 +203,7 @@ def test_what_knows_nothing_of_translations_shows_no_effect(make: Callable) -> N
 
 
 def test_what_follows_meaning_shows_an_effect() -> None:
-    found = translations([simulated(seed, by_meaning) for seed in range(3)], top_k=10).set_index(KEYS)
+    found = translated([simulated(seed, by_meaning) for seed in range(3)], top_k=10).set_index(KEYS)
     pooled = found.xs(ALL, level="language_a").xs(ALL, level="language_b").droplevel("condition")
     assert (pooled["p"] < 0.05).all() and (pooled["seeds"] == 3).all()
     assert set(pooled["examples"]) == {8, 20}
@@ -212,7 +212,7 @@ def test_what_follows_meaning_shows_an_effect() -> None:
 
 
 def test_all_languages_is_the_mean_over_languages() -> None:
-    found = translations([simulated(1, noise)], top_k=10).set_index(KEYS)["observed"].loc["full"]
+    found = translated([simulated(1, noise)], top_k=10).set_index(KEYS)["observed"].loc["full"]
     for measure in ("translated_proponents", "translation_percentile"):
         rows = found[measure].xs(ALL, level="language_b")
         assert rows[ALL] == pytest.approx(rows.drop(ALL).mean())
@@ -226,7 +226,7 @@ def test_conditions_are_kept_apart_and_items_are_a_choice() -> None:
     made = simulated(1, noise)
     columns = made.columns.query("unit == 'none'")
     other = replace(made, condition="sft", columns=columns)
-    found = translations([made, other], top_k=10)
+    found = translated([made, other], top_k=10)
     measures = found.groupby("condition")["measure"].unique().map(set)
     assert measures["full"] - measures["sft"] == {"translations_found", "translation_percentile"}
     shared = found[found["measure"].isin(measures["sft"])].drop(columns="condition")
@@ -239,7 +239,7 @@ def test_conditions_are_kept_apart_and_items_are_a_choice() -> None:
 def test_ties_are_broken_by_position_and_show_no_percentile() -> None:
     train, test = examples("train", "de en", 20, 2), examples("test", "de en", 4, 2)
     tied = [np.zeros((40, 8)), np.zeros((40, 40))]
-    found = translations([run(train, test, *tied)], top_k=10).set_index(KEYS).loc["full"]
+    found = translated([run(train, test, *tied)], top_k=10).set_index(KEYS).loc["full"]
     row = found.loc[("translated_proponents", ALL, ALL)]
     assert row["observed"] == row["control"] == row["value"] == 0 and row["p"] == 1  # ten German ones
     row = found.loc[("translation_percentile", ALL, ALL)]
@@ -248,7 +248,7 @@ def test_ties_are_broken_by_position_and_show_no_percentile() -> None:
 
 def test_one_proponent_has_no_translation() -> None:
     row = (
-        translations([simulated(1, noise)], top_k=1)
+        translated([simulated(1, noise)], top_k=1)
         .set_index(KEYS)
         .sort_index()
         .loc["full", "translated_proponents"]
@@ -258,7 +258,7 @@ def test_one_proponent_has_no_translation() -> None:
 
 def test_every_training_example_is_a_proponent() -> None:
     row = (
-        translations([simulated(1, noise)], top_k=60)
+        translated([simulated(1, noise)], top_k=60)
         .set_index(KEYS)
         .sort_index()
         .loc["full", "translated_proponents"]
@@ -276,12 +276,11 @@ def test_tasks_without_translations_have_no_rows(groups: str) -> None:
     else:
         train = train[train["language"] == "de"].reset_index(drop=True)
     assert not parallel(train)
-    found = translations([run(train, train, np.zeros((len(train), len(train))))], top_k=2)
+    found = translated([run(train, train, np.zeros((len(train), len(train))))], top_k=2)
     assert found.empty and list(found.columns) == COLUMNS
-    assert translations([], top_k=2).empty
 
 
 @pytest.mark.parametrize("top_k", [0, 61])
 def test_an_impossible_k_is_refused(top_k: int) -> None:
     with pytest.raises(InputError, match=f"^top_k: {top_k}; allowed: 1 to 60, the training examples$"):
-        translations([simulated(1, noise)], top_k=top_k)
+        translated([simulated(1, noise)], top_k=top_k)

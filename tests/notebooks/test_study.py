@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from modspec import artifacts
-from tests.notebooks.conftest import copy_project, run, snakemake
+from tests.notebooks.conftest import ROOT, copy_project, run, snakemake
 
 RUNS = [f"{condition}-seed{seed}" for condition in ("full", "sft") for seed in (0, 1)]
 STAGES = {
@@ -43,7 +43,8 @@ FIGURES = [
 
 
 def fingerprints(study: Path) -> dict[str, str]:
-    return {stage: artifacts.content_fingerprint(study / stage) for stage in STAGES}
+    stages = [*STAGES, *(f"scores/{run}" for run in RUNS)]
+    return {stage: artifacts.content_fingerprint(study / stage) for stage in stages}
 
 
 def planned(project: Path, *config: str) -> list[str]:
@@ -178,11 +179,36 @@ def test_a_truncated_input_is_named(project: Path, tmp_path: Path) -> None:
     assert "search/seed0/masks.safetensors: truncated or altered" in done.stdout
 
 
-@pytest.mark.parametrize("moment", ["search/seed0.parts/en", "influence/sft-seed0.parts/none"])
+def test_what_is_published_suffices_to_go_on(project: Path, tmp_path: Path) -> None:
+    """As in a new clone: tables and notebooks are there, weights, scores and Snakemake's records are not."""
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    shutil.copy(ROOT / "Makefile", copy)
+    claims = (copy / "figures" / "test" / "claims.csv").read_bytes()
+    make = ["make", "-C", str(copy), "PRESET=test"]
+    subprocess.run([*make, "publish"], check=True)
+    for lost in ("runs", ".snakemake"):
+        shutil.rmtree(copy / lost)
+    subprocess.run([*make, "restore"], check=True)
+    assert {p.name for p in (copy / "runs" / "test").iterdir()} == {
+        "search",
+        "finetuning",
+        "influence",
+        "notebooks",
+    }
+    assert planned(copy) == ["all", "figures"]
+    snakemake(copy)
+    assert (copy / "figures" / "test" / "claims.csv").read_bytes() == claims
+    # Of what was not published, only what is asked for is made again.
+    shutil.rmtree(copy / "runs" / "test" / "influence" / "sft-seed1")
+    assert planned(copy) == ["all", "figures", "finetuning", "influence"]
+
+
+@pytest.mark.parametrize("moment", ["search/seed0.parts/en", "scores/sft-seed0.parts/none"])
 def test_a_killed_run_resumes_to_the_same_result(project: Path, tmp_path: Path, moment: str) -> None:
     """The whole process group dies, as in a power cut, once a stage has finished one of its parts."""
     copy = copy_project(tmp_path)
-    if moment.startswith("influence"):
+    if moment.startswith("scores"):
         for done in ("runs/test/search", "runs/test/finetuning", "runs/test/notebooks"):
             shutil.copytree(project / done, copy / done)
         for notebook in (copy / "runs" / "test" / "notebooks").glob("03_*"):
