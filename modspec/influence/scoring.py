@@ -126,7 +126,8 @@ def influence(
     device = next(model.parameters()).device
     tiling = TILINGS.get(device.type, TILINGS["cpu"])
     remember = remember or (lambda name, compute: compute())
-    batches = sorted_batches(train.lengths, batch_size, tiling.tokens)
+    # The longest first: what they need is then reused, and too little memory shows at once.
+    batches = sorted_batches(train.lengths, batch_size, tiling.tokens)[::-1]
     shapes = [(len(rows), int(train.lengths[rows].max())) for rows in batches]
     # A unit is the same work whatever the shard, so shards merge to the very same numbers.
     units = [batches[i : i + UNIT_BATCHES] for i in range(0, len(batches), UNIT_BATCHES)]
