@@ -2,9 +2,10 @@
 
     seconds = operations / rate that the work reaches, and JOB_SECONDS a job
 
-The rates were measured with e5-small on one core of the processor in ``figures/benchmark/machine.json``. A
-GPU is taken to be GPU_SPEED such cores, an assumption: nothing here was measured on one. Needs no torch, so
-that a dry run stays quick.
+The rates rest on few measurements, with e5-small on XNLI and one core of the processor in
+``figures/benchmark/machine.json``: scoring in the benchmark, and a bfloat16 forward and backward pass, which
+stands for training. They have not been fitted to whole stages. A GPU is taken to be GPU_SPEED such cores, an
+assumption: nothing was measured on one. Needs no torch, so that a dry run stays quick.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from modspec.parameters import (
 )
 from modspec.presets import Study
 
-# Operations a second on one core in bfloat16, which training takes where the processor has it.
+# Operations a second on one core: of training, in bfloat16, and of scoring.
 TRAINING_RATE = 1e11
 INFLUENCE_RATE = {"float32": 5e10, "bfloat16": 8e10}
 JOB_SECONDS = 20  # a kernel that starts, data that load, artefacts that are written
