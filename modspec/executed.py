@@ -1,6 +1,6 @@
-"""Executed notebooks as a reader wants them: progress bars shrunk to their last state.
+"""Executed notebooks as a reader wants them: progress bars shrunk to their last state, no machine's own paths.
 
-papermill stores every refresh of a bar. ``python -m modspec.executed RAW TIDY`` is how the workflow puts an
+papermill stores every refresh of a bar, and warnings name files by where they lie. ``python -m modspec.executed RAW TIDY`` is how the workflow puts an
 executed notebook in its place, whole or not at all.
 """
 
@@ -12,10 +12,16 @@ from pathlib import Path
 
 import nbformat
 
+from modspec.parameters import project_root
+
 
 def settled(text: str) -> str:
-    """What a terminal shows in the end: of each line, what follows its last carriage return."""
-    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    """What a terminal shows in the end: of each line, what follows its last carriage return.
+
+    Paths in the project are shown relative to it.
+    """
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    return "\n".join(lines).replace(f"{project_root()}{os.sep}", "")
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

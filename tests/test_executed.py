@@ -8,11 +8,17 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from modspec.executed import settled
+from modspec.parameters import project_root
 
 
 def test_a_line_shows_what_follows_its_last_carriage_return() -> None:
     assert settled("a\r  0%\r 50%\r100%\nnext\r\n\rdone\r") == "100%\nnext\ndone"
     assert settled("no bars\n") == "no bars\n"
+
+
+def test_files_are_named_by_their_place_in_the_project() -> None:
+    file = project_root() / ".venv" / "lib" / "module.py"
+    assert settled(f"{file}:21: Warning: look\n") == ".venv/lib/module.py:21: Warning: look\n"
 
 
 def test_the_command_tidies_and_moves(tmp_path: Path) -> None:
