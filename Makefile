@@ -59,17 +59,22 @@ figures: $(INSTALLED)  ## redraw every figure from its CSV
 publish:  ## keep the executed notebooks and the tables of preset PRESET in the repository
 	@mkdir -p notebooks/executed/$(PRESET) figures/$(PRESET)/artefacts
 	cp runs/$(PRESET)/notebooks/*.ipynb notebooks/executed/$(PRESET)/
+	# Of an unfinished study, what is finished: whole artefacts, and stages that there are.
 	for stage in search finetuning influence; do
 		rm -rf figures/$(PRESET)/artefacts/$$stage
-		cp -R runs/$(PRESET)/$$stage figures/$(PRESET)/artefacts/
+		for artefact in runs/$(PRESET)/$$stage/*/manifest.json; do
+			test -e "$$artefact" || continue
+			mkdir -p figures/$(PRESET)/artefacts/$$stage
+			cp -R "$${artefact%/manifest.json}" figures/$(PRESET)/artefacts/$$stage/
+		done
 	done
 
 # In the order of the stages: what a notebook depends on must not be newer than it.
 restore:  ## go on from what was published of preset PRESET, without its weights and scores
 	@mkdir -p runs/$(PRESET)/notebooks
 	cp -R figures/$(PRESET)/artefacts/. runs/$(PRESET)/
-	for stage in 01 02 03; do
-		cp notebooks/executed/$(PRESET)/$${stage}_*.ipynb runs/$(PRESET)/notebooks/
+	for notebook in notebooks/executed/$(PRESET)/0[123]_*.ipynb; do
+		cp "$$notebook" runs/$(PRESET)/notebooks/
 	done
 
 environment: $(INSTALLED)  ## generate environment.yml from pyproject.toml

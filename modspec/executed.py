@@ -1,12 +1,14 @@
-"""Executed notebooks as a reader wants them: progress bars shrunk to their last state, no machine's own paths.
+"""Executed notebooks as a reader wants them: progress bars at their last state, no paths of a machine.
 
-papermill stores every refresh of a bar, and warnings name files by where they lie. ``python -m modspec.executed RAW TIDY`` is how the workflow puts an
-executed notebook in its place, whole or not at all.
+papermill stores every refresh of a bar, and warnings name files by where they lie.
+``python -m modspec.executed RAW TIDY`` is how the workflow puts an executed notebook in its place, whole or
+not at all.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,12 +16,16 @@ import nbformat
 
 from modspec.parameters import project_root
 
+# tqdm's advice to install widgets, which a stored notebook could not show; and the line that it quotes.
+NO_WIDGETS = re.compile(r"^.*TqdmWarning: IProgress not found.*\n(?:  .*\n)?", re.MULTILINE)
+
 
 def settled(text: str) -> str:
     """What a terminal shows in the end: of each line, what follows its last carriage return.
 
-    Paths in the project are shown relative to it.
+    Paths in the project are shown relative to it, and that there are no widgets is not said.
     """
+    text = NO_WIDGETS.sub("", text)
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return "\n".join(lines).replace(f"{project_root()}{os.sep}", "")
 
@@ -38,7 +44,7 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             if output.output_type == "stream":
                 output.text = settled(output.text)
         if cell.cell_type == "code":
-            cell.outputs = outputs
+            cell.outputs = [o for o in outputs if o.output_type != "stream" or o.text]
     return notebook
 
 

@@ -7,7 +7,6 @@ Here also are the examples and the scorers of training examples that this judges
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import bm25s
 import numpy as np
 import pandas as pd
 import torch
@@ -262,8 +262,6 @@ def bm25(train: Examples, evaluation: Examples) -> np.ndarray:
     def pieces(examples: Examples) -> list[list[str]]:
         return [[str(piece) for piece in ids[1:-1]] for ids in examples.input_ids]
 
-    with warnings.catch_warnings(action="ignore"):  # it asks for widgets, which no executed notebook shows
-        import bm25s
     index = bm25s.BM25()
     index.index(pieces(train), show_progress=False)
     columns = [index.get_scores(query) for query in pieces(evaluation)]

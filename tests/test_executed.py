@@ -25,11 +25,14 @@ def test_the_command_tidies_and_moves(tmp_path: Path) -> None:
     bar = [new_output("stream", name="stderr", text=f"\r{i}%") for i in (0, 50, 100)]
     table = new_output("display_data", data={"text/plain": "table"})
     said = new_output("stream", name="stdout", text="said\n")
-    outputs = [*bar, new_output("stream", name="stderr", text="\n"), said, table, said]
+    advice = "lib/auto.py:21: TqdmWarning: IProgress not found. Update.\n  from .autonotebook import tqdm\n"
+    advised = new_output("stream", name="stderr", text=advice)
+    outputs = [advised, said, *bar, new_output("stream", name="stderr", text="\n"), said, table, said]
     cells = [new_markdown_cell("text"), new_code_cell("1", outputs=outputs, execution_count=1)]
     raw, tidied = tmp_path / "raw.ipynb", tmp_path / "tidy.ipynb"
     nbformat.write(new_notebook(cells=cells), raw)
     subprocess.run([sys.executable, "-m", "modspec.executed", raw, tidied], check=True)
     shown = nbformat.read(tidied, as_version=4).cells[1].outputs
-    assert [o.get("text") or o.data["text/plain"] for o in shown] == ["100%\n", "said\n", "table", "said\n"]
+    texts = [o.get("text") or o.data["text/plain"] for o in shown]
+    assert texts == ["said\n", "100%\n", "said\n", "table", "said\n"]
     assert [p.name for p in tmp_path.iterdir()] == ["tidy.ipynb"]

@@ -204,6 +204,18 @@ def test_what_is_published_suffices_to_go_on(project: Path, tmp_path: Path) -> N
     assert planned(copy) == ["all", "figures", "finetuning", "influence"]
 
 
+def test_of_an_unfinished_study_what_is_finished_is_published(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    shutil.copy(ROOT / "Makefile", copy)
+    study, kept = copy / "runs" / "test", copy / "figures" / "test" / "artefacts"
+    shutil.rmtree(study / "influence")
+    (study / "finetuning" / "sft-seed1.parts" / "half").mkdir(parents=True)
+    subprocess.run(["make", "-C", str(copy), "PRESET=test", "publish"], check=True)
+    assert {stage.name for stage in kept.iterdir()} == {"search", "finetuning"}
+    assert {artefact.name for artefact in (kept / "finetuning").iterdir()} == set(RUNS)
+
+
 @pytest.mark.parametrize("moment", ["search/seed0.parts/en", "scores/sft-seed0.parts/none"])
 def test_a_killed_run_resumes_to_the_same_result(project: Path, tmp_path: Path, moment: str) -> None:
     """The whole process group dies, as in a power cut, once a stage has finished one of its parts."""
