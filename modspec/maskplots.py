@@ -24,6 +24,7 @@ from modspec.plotstyle import (
     number_heads,
     outline,
     sample,
+    wrapped,
 )
 from modspec.tidy import LEVELS, levels, only
 
@@ -161,15 +162,18 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     present = {(kind, mask) for _, kind, mask in scores.index}
     rows = sorted(present, key=lambda row: (kinds.index(row[0]), row[1]))
     width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
+    room = (width - 1.8) / len(conditions)
+    titles = {condition: wrapped(LEVELS["condition"][condition], room) for condition in conditions}
+    lines = max(title.count("\n") + 1 for title in titles.values())
     size = (width, max(0.17 * len(rows) + 0.3, 1.2))
-    fig, axes = grid(conditions, len(conditions), size, 0.15, sharey=True)
+    fig, axes = grid(conditions, len(conditions), size, 0.02 + 0.13 * lines, sharey=True)
     norm = Normalize(scores.min(axis=None), scores.max(axis=None))
     form = "{:.1f}".format if len(conditions) * len(languages) <= 15 else "{:.0f}".format
     for condition, ax in axes.items():
         table = scores.loc[condition].reindex(rows)[languages]
         table.index = [f"{LEVELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
         heatmap(ax, table, form, "YlGnBu", norm)
-        ax.set_title(LEVELS["condition"][condition])
+        ax.set_title(titles[condition])
         # What it trained under.
         own = {"full": "language", "sft": "language", "sft_random": "random"}.get(condition, "shared")
         for place, (kind, mask) in enumerate(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import textwrap
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
@@ -153,6 +154,14 @@ def colour_bar(
     bar = fig.colorbar(ScalarMappable(norm, cmap), ax=list(axes), label=label, **place)
     bar.outline.set_visible(False)
     return bar.ax
+
+
+def wrapped(title: str, width: float) -> str:
+    """``title`` in lines of at most ``width`` inches, but for longer words."""
+    # 0.065 inches: an average 7.5 pt character of the font.
+    characters = max(1, int(width / 0.065))
+    lines = (textwrap.fill(line, characters, break_on_hyphens=False) for line in title.split("\n"))
+    return "\n".join(lines)
 
 
 def heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: str, norm: Normalize) -> None:

@@ -19,6 +19,7 @@ from modspec.plotstyle import (
     heatmap,
     legend,
     sample,
+    wrapped,
 )
 from modspec.tidy import LEVELS, levels, only
 
@@ -123,16 +124,24 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
     width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
     room = (width - 1.1) / len(conditions) / len(trained)
     height = len(languages) * min(room, max(0.33, 1.4 / len(trained)))
-    titled = 0.35 if len(gradients) == 1 else 0.5
-    size = (width, height + titled)
+    titles = {}
+    for kind, gradient, condition in filled:
+        title = [
+            LEVELS["condition"][condition],
+            LEVELS["mask_kind"][kind],
+            LEVELS["train_gradient"][gradient],
+        ]
+        place = (width - 1.1) / len(conditions)
+        titles[kind, gradient, condition] = wrapped("\n".join(title[: 1 + len(gradients)]), place)
+    lines = max(title.count("\n") + 1 for title in titles.values())
+    size = (width, height + 0.1 + 0.13 * lines)
     fig, axes = grid(panels, len(conditions), size, 0.3, sharex=True, sharey=True)
     for (kind, gradient, condition), ax in axes.items():
         table = shares.loc[kind, gradient, condition].unstack()
         table = table.reindex(index=languages, columns=trained)
         heatmap(ax, table, "{:.0f}".format, "RdBu_r", norm)
         ax.set_aspect("equal")
-        title = [f"{LEVELS['condition'][condition]}\n{LEVELS['mask_kind'][kind]}"]
-        ax.set_title("\n".join([*title, LEVELS["train_gradient"][gradient]][: len(gradients)]))
+        ax.set_title(titles[kind, gradient, condition])
     fig.supxlabel("training language")
     fig.supylabel("evaluation language")
     label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from modspec import plotting
+from modspec import plotting, tidy
 from modspec.errors import InputError
 from modspec.layout import CODE
 from modspec.plotstyle import LANGUAGES, language_colour
@@ -44,6 +44,14 @@ def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_ag
 @pytest.mark.parametrize("study", STUDIES, ids=str)
 def test_legible(study: tuple[int, int], name: str) -> None:
     assert_legible(drawn(study, name))
+
+
+PUBLISHED = [path for name in FIGURES for path in sorted((REPOSITORY / "figures").rglob(f"{name}.csv"))]
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: "/".join(path.parts[-2:]))
+def test_what_is_published_is_legible(path: Path) -> None:
+    assert_legible(FIGURES[path.stem](tidy.read(path.read_bytes(), str(path))))
 
 
 def test_saved_files_are_complete_and_leave_no_temporary_ones(saved: Path) -> None:
