@@ -49,10 +49,15 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     fig, axes = grid(panels, columns, (width, height), 0.7, sharex=True, sharey=True)
     offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.8 / len(hues)
     # With few seeds intervals are wider than what a share can be: they end at the frame. It leaves room for
-    # the points three times over.
+    # the points three times over, where intervals need as much.
     bounds = np.array([0, 100]) if frame["chance"].any() else np.array([-100, 100])
-    centre, reach = 100 * frame["chance"].mean(), 300 * (frame["value"] - frame["chance"]).abs().max()
-    bounds = np.clip([centre - reach, centre + reach], *bounds) if reach > 0 else bounds
+    centre = 100 * frame["chance"].mean()
+    reach, widest = (
+        100 * frame[columns].sub(frame["chance"], axis=0).abs().max(axis=None)
+        for columns in (["value"], ["low", "high"])
+    )
+    room = min(3 * reach, 1.08 * np.fmax(reach, widest))  # one seed has no intervals
+    bounds = np.clip([centre - room, centre + room], *bounds) if reach > 0 else bounds
     for (gradient, level), ax in axes.items():
         rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
         rows = rows.assign(**rows[["low", "high"]].clip(*bounds / 100))
