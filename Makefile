@@ -71,7 +71,11 @@ publish:  ## keep the executed notebooks and the tables of preset PRESET in the 
 
 # In the order of the stages: what a notebook depends on must not be newer than it.
 restore:  ## go on from what was published of preset PRESET, without its weights and scores
-	@mkdir -p runs/$(PRESET)/notebooks
+	@if ! test -d figures/$(PRESET)/artefacts; then
+		echo "PRESET=$(PRESET): figures/$(PRESET)/artefacts is not there, nothing of it was kept to go on from" >&2
+		exit 1
+	fi
+	mkdir -p runs/$(PRESET)/notebooks
 	cp -R figures/$(PRESET)/artefacts/. runs/$(PRESET)/
 	for notebook in notebooks/executed/$(PRESET)/0[123]_*.ipynb; do
 		cp "$$notebook" runs/$(PRESET)/notebooks/
