@@ -102,7 +102,16 @@ def claims(
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     for _, family in table[table["language"] != ALL_LANGUAGES].groupby("claim"):
         table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy(), "holm")
-    return table.assign(verdict=[_verdict(row, level) for row in table.itertuples()])
+    table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
+    # C4 speaks of languages whose share falls: where that is not sure, its rows decide nothing.
+    table.loc[(table["claim"] == "C4") & ~table["language"].isin(_falling(table)), "verdict"] = UNDECIDED
+    return table
+
+
+def _falling(table: pd.DataFrame) -> set[str]:
+    """The languages whose share falls reliably under SFT, by C3."""
+    c3 = table[(table["claim"] == "C3") & (table["comparison"] == "SFT - full")]
+    return set(c3[c3["verdict"] == "falls"]["language"]) - {ALL_LANGUAGES}
 
 
 def exchangeable(train: pd.DataFrame) -> np.ndarray:
@@ -194,9 +203,7 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
             elif (single["verdict"] == "rises").all():
                 verdict = "contradicted"
         elif claim == "C4":
-            c3 = table[(table["claim"] == "C3") & (table["comparison"] == "SFT - full")]
-            falling = set(c3[c3["verdict"] == "falls"]["language"]) - {ALL_LANGUAGES}
-            verdicts = set(single[single["language"].isin(falling)]["verdict"])
+            verdicts = set(single[single["language"].isin(_falling(table))]["verdict"])
             verdict = verdicts.pop() if len(verdicts) == 1 else UNDECIDED
         else:
             verdict = whole["verdict"].iloc[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,6 +101,26 @@ def test_shared_masks_are_rows_of_c3_whatever_the_gradients(tmp_path):
             run.columns["train_gradient"] = "own"
     table = claimed(runs, predictions({}))
     assert of(table, "C3", "SFT with all masks' union - full")["verdict"] == "rises"
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.0, "undecided"), (-1.5, "supported")])
+def test_other_languages_scores_decide_only_where_the_share_falls_reliably(tmp_path, gain, verdict):
+    """However clearly they rise."""
+    runs = study(tmp_path, NOTHING | {("sft", "own"): gain})
+    measured = []
+    for run in map(measure, runs):
+        if run.condition == "sft":
+            raised = {
+                choice: {key: replace(cell, cross=cell.cross + 1) for key, cell in cells.items()}
+                for choice, cells in run.cells.items()
+            }
+            run = replace(run, cells=raised)
+        measured.append(run)
+    table = claims(Membership(measured), predictions({}), exchangeable(runs[0].train), LEVEL)
+    rows = table[table["claim"] == "C4"]
+    assert len(rows) and (rows["p_adjusted"] < 0.01).all()
+    assert set(rows["verdict"]) == {verdict}
+    assert overall(table).set_index("claim").loc["C4", "verdict"] == verdict
 
 
 def test_opposite_effects_contradict(tmp_path):
