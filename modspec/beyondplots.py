@@ -126,8 +126,8 @@ def translations(frame: pd.DataFrame) -> Figure:
         rows = frame[frame["measure"] == measure]
         _stripes(ax, languages)
         for condition, offset in zip(conditions, offsets, strict=True):
-            points = rows[rows["condition"] == condition]
-            x = points["language_a"].map(languages.index) + offset
+            points = rows[rows["condition"] == condition]  # none where it was not scored by unit
+            x = np.array([languages.index(language) + offset for language in points["language_a"]])
             colour, marker = looks[condition]
             control = 100 * points["control"]
             ax.hlines(control, x - half, x + half, colors=colour, lw=1.6)

@@ -139,6 +139,15 @@ def test_measures_that_a_study_lacks_have_no_panel() -> None:
     assert len(FIGURES["typology"](data[data["measure"] == "overlap"]).axes) == 3
 
 
+def test_a_measure_that_one_condition_lacks_is_drawn_of_the_others() -> None:
+    data = frame((5, 2), "translations")
+    lacking = (data["measure"] == "translations_found") & (data["condition"] != "full")
+    axes = FIGURES["translations"](data[~lacking]).axes
+    points = [{line.get_color() for line in ax.lines if len(line.get_xdata())} for ax in axes]
+    assert [MARKS["sft"][0] in colours for colours in points] == [True, True, False]
+    assert all(MARKS["none"][0] in colours for colours in points)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_column_is_named(name: str) -> None:
     data = frame((2, 1), name).drop(columns="value")
