@@ -135,7 +135,7 @@ def translations(frame: pd.DataFrame) -> Figure:
             ax.plot(x, 100 * points["observed"], marker, c=colour, ms=3.2)
             ax.hlines(100 * points["chance"], x - half, x + half, colors=GREY, lw=0.9, linestyles=":")
         ax.set_ylabel(TRANSLATIONS[measure])
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, min(ax.get_ylim()[1], 103))  # few seeds have intervals beyond what a share can be
         _name(ax, languages)
     fig.supxlabel("evaluation language")
     handles = [

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from modspec import artifacts
 from modspec.parameters import project_root
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "pandas", "papermill")
@@ -34,6 +36,16 @@ def provenance() -> dict[str, Any]:
     record["wall_seconds"] = round(time.monotonic() - _STARTED, 1)
     record["peak_memory_gib"] = round(peak_memory() / 2**30, 2)
     return record
+
+
+def write(directory: Path, content: dict[str, Any]) -> None:
+    """``provenance.json``: ``content``, and the sha256 of every table and figure in ``directory``."""
+    files = {
+        file.name: artifacts.describe(file)
+        for file in sorted(directory.iterdir())
+        if file.suffix in (".csv", ".pdf", ".png", ".tex")
+    }
+    artifacts.write_json(directory / "provenance.json", {**content, "files": files})
 
 
 def git_state() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from modspec import artifacts, plotting
+from modspec import artifacts, plotting, provenance
 from modspec.cells import read_measured
 from modspec.claims import Level, claims, exchangeable
 from modspec.headrelations import head_relation
@@ -59,7 +59,9 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "head_masks": head_masks(masks),
         "mask_overlap": mask_overlap(masks),
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
-        "accuracy": pd.concat([pd.read_parquet(d / "accuracy.parquet") for d in trained]),
+        "accuracy": with_majority(
+            pd.concat([pd.read_parquet(d / "accuracy.parquet") for d in trained]), predictions
+        ),
         "in_language_share": in_language_share(statistics, p.confidence),
         "specialization": specialization(statistics, p.confidence),
         "influence_matrix": influence_matrix(statistics),
@@ -85,6 +87,24 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
 def importances(p: FigureParameters) -> pd.DataFrame:
     """Head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
     return pd.concat([pd.read_parquet(search_dir(p, seed) / "importance.parquet") for seed in p.seeds])
+
+
+def with_majority(accuracy: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """``accuracy`` with a column ``majority``: the share of the commonest label, by split and language."""
+    keys = ["split", "language"]
+    # Every run has the same examples.
+    labels = predictions.drop_duplicates([*keys, "id"]).groupby(keys)["label"]
+    majority = labels.agg(lambda column: column.value_counts(normalize=True).iloc[0])
+    return accuracy.join(majority.rename("majority"), on=keys)
+
+
+def accuracy_summary(accuracy: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """Mean accuracy over seeds without mask: a row a condition and one of the majority class; a column a
+    language, and their mean."""
+    rows = accuracy[(accuracy["split"] == split) & (accuracy["mask_kind"] == "none")]
+    rows = pd.concat([rows, rows.assign(condition="majority class", accuracy=rows["majority"])])
+    table = rows.pivot_table(index="condition", columns="language", values="accuracy", sort=False)
+    return table.assign(mean=table.mean(axis=1))
 
 
 def head_masks(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
@@ -216,19 +236,37 @@ def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
 
 
 def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
-    """``provenance.json`` beside the figures: parameters, the artefacts drawn from, the files' sha256."""
-    directory = path(p.figures_dir)
+    """``provenance.json`` beside the figures: parameters, of the stages too; the artefacts drawn from."""
     inputs = {
         str(source.relative_to(path(p.study_dir))): artifacts.content_fingerprint(source)
         for source in _sources(p)
     }
-    files = {
-        file.name: artifacts.describe(file)
-        for file in sorted(directory.iterdir())
-        if file.suffix in (".csv", ".pdf", ".png", ".tex")
+    content = {"parameters": p.identity(), "stages": stages(p), "inputs": inputs, "provenance": record}
+    provenance.write(path(p.figures_dir), content)
+
+
+def stages(p: FigureParameters) -> dict[str, dict[str, Any]]:
+    """By stage: its runs, the seconds and most memory (GiB) they took, the parameters common to all."""
+    found = {}
+    for source in _sources(p):
+        found.setdefault(source.parent.name, []).append(artifacts.read_manifest(source))
+    return {stage: _stage(manifests) for stage, manifests in found.items()}
+
+
+def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    parameters = [manifest["made_by"]["parameters"] for manifest in manifests]
+    records = [manifest["provenance"] for manifest in manifests]
+    return {
+        "runs": len(manifests),
+        "threads": max(record["threads"] for record in records),
+        "wall_seconds": round(sum(record["wall_seconds"] for record in records), 1),
+        "peak_memory_gib": max(record["peak_memory_gib"] for record in records),
+        "parameters": {
+            name: value
+            for name, value in parameters[0].items()
+            if all(other.get(name) == value for other in parameters)
+        },
     }
-    content = {"parameters": p.identity(), "inputs": inputs, "files": files, "provenance": record}
-    artifacts.write_json(directory / "provenance.json", content)
 
 
 def _sources(p: FigureParameters) -> list[Path]:

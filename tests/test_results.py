@@ -113,3 +113,57 @@ def test_a_damaged_artefact_is_named(study: FigureParameters) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(InputError, match=f"{file}: truncated or altered"):
         results.tables(study)
+
+
+def test_accuracy_stands_beside_the_commonest_label() -> None:
+    labels = {"de": "AAAB", "en": "CDCC"}
+    rows = [
+        (f"{language}-{number}", language, split, label, seed)
+        for language, text in labels.items()
+        for split, of in (("test", text), ("dev", "XY"))
+        for number, label in enumerate(of)
+        for seed in range(2)
+    ]
+    predictions = pd.DataFrame(rows, columns=["id", "language", "split", "label", "seed"])
+    kinds = [("none", ""), ("language", "de")]
+    accuracy = pd.DataFrame(
+        [
+            (seed, condition, kind, mask, language, split, 0.5 + 0.1 * seed + 0.2 * (condition == "sft"))
+            for seed in range(2)
+            for condition in CONDITIONS
+            for kind, mask in kinds
+            for language in labels
+            for split in ("dev", "test")
+        ],
+        columns="seed condition mask_kind mask_language language split accuracy".split(),
+    )
+    found = results.with_majority(accuracy, predictions)
+    assert set(found.loc[found["split"] == "test", "majority"]) == {0.75}
+    assert set(found.loc[found["split"] == "dev", "majority"]) == {0.5}
+    summary = results.accuracy_summary(found)
+    assert list(summary.index) == ["full", "sft", "majority class"]
+    assert list(summary.columns) == ["de", "en", "mean"]
+    assert summary["mean"].to_list() == pytest.approx([0.55, 0.75, 0.75])
+    assert results.accuracy_summary(found, "dev").loc["majority class"].to_list() == [0.5] * 3
+
+
+def test_stages_are_described_by_what_their_runs_share(tmp_path: Path) -> None:
+    p = FigureParameters(study_dir=str(tmp_path), seeds=(0, 1), conditions=("full",))
+
+    def write(directory: Path, seconds: float, memory: float, **parameters: object) -> None:
+        record = {"wall_seconds": seconds, "peak_memory_gib": memory, "threads": 1}
+        with artifacts.writing(directory, {"parameters": parameters}, lambda: record):
+            pass
+
+    for seed in p.seeds:
+        write(search_dir(p, seed), 10 + seed, 2.0, seed=seed, epochs=3)
+        write(finetuning_dir(p, "full", seed), 1, 1.0, seed=seed, epochs=4)
+        only_one = {"scored_per_language": 5} if seed else {}
+        write(influence_dir(p, "full", seed), 2, 1.0 + seed, seed=seed, top_k=7, **only_one)
+    found = results.stages(p)
+    common = {"runs": 2, "threads": 1}
+    assert found == {
+        "search": common | {"wall_seconds": 21, "peak_memory_gib": 2, "parameters": {"epochs": 3}},
+        "finetuning": common | {"wall_seconds": 2, "peak_memory_gib": 1, "parameters": {"epochs": 4}},
+        "influence": common | {"wall_seconds": 4, "peak_memory_gib": 2, "parameters": {"top_k": 7}},
+    }

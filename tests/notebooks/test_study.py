@@ -80,6 +80,8 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
     assert record["inputs"] == {
         stage: artifacts.content_fingerprint(project / "runs" / "test" / stage) for stage in STAGES
     }
+    runs = {stage: described["runs"] for stage, described in record["stages"].items()}
+    assert runs == {"search": 2, "finetuning": 4, "influence": 4}
 
 
 def test_redrawing_from_the_tables_gives_the_same_figures(project: Path) -> None:
