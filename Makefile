@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration test lint benchmark lab figures publish restore environment constraints
+.PHONY: help study calibration test lint benchmark lab figures results publish restore environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -55,6 +55,12 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 
 figures: $(INSTALLED)  ## redraw every figure from its CSV
 	@$(RUN) modspec.plotting figures
+
+results: $(INSTALLED)  ## gather the published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
+	@mkdir -p runs/results notebooks/executed/results
+	$(RUN) papermill --kernel python3 --no-progress-bar --log-level WARNING $(ARGUMENTS) \
+		notebooks/05_results.ipynb runs/results/05_results.ipynb
+	$(RUN) modspec.executed runs/results/05_results.ipynb notebooks/executed/results/05_results.ipynb
 
 publish:  ## keep the executed notebooks and the tables of preset PRESET in the repository
 	@mkdir -p notebooks/executed/$(PRESET) figures/$(PRESET)/artefacts

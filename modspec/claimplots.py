@@ -1,4 +1,4 @@
-"""Figures of the claims: effects with intervals and verdicts, their sensitivity, and shares by k."""
+"""Figures of the claims: effects with intervals and verdicts, by study too, sensitivity, shares by k."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, grid, legend, sample
-from modspec.tidy import ALL_LANGUAGES, LEVELS, levels
+from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
 
 # Okabe and Ito's; an undecided effect stays hollow and grey.
 VERDICTS = {
@@ -35,14 +35,25 @@ TITLES = {
 @figure("claim comparison language value low high verdict")
 def claims(frame: pd.DataFrame) -> Figure:
     """Every claim's effects by language, with intervals; filled where the corrected test decides."""
-    there = levels(frame, "claim")
     languages = [*(code for code in levels(frame, "language") if code != ALL_LANGUAGES), ALL_LANGUAGES]
-    height = max(0.19 * len(languages) + 1.15, 1.9)
+    return _panels(frame, "language", languages)
+
+
+@figure("study claim comparison language value low high verdict")
+def claims_by_study(frame: pd.DataFrame) -> Figure:
+    """Every claim's effects over all languages, by study; filled where the corrected test decides."""
+    return _panels(only(frame, language=ALL_LANGUAGES), "study", list(dict.fromkeys(frame["study"])))
+
+
+def _panels(frame: pd.DataFrame, column: str, names: list[str]) -> Figure:
+    """A panel a claim; along y the values of ``column``, which are ``names``, with comparisons apart."""
+    there = levels(frame, "claim")
+    height = max(0.19 * len(names) + 1.15, 1.9)
     fig, axes = grid(there, 3, (DOUBLE, height), 0.35, sharey=True)
     for claim, ax in axes.items():
         rows = frame[frame["claim"] == claim]
         comparisons = list(dict.fromkeys(rows["comparison"]))
-        places = rows["language"].map(languages.index).astype(float)
+        places = rows[column].map(names.index).astype(float)
         places += rows["comparison"].map(comparisons.index) * 0.7 / len(comparisons)
         places -= 0.35 * (len(comparisons) - 1) / len(comparisons)
         # Scores of C4 are cosines times learning rates: not in points.
@@ -52,13 +63,13 @@ def claims(frame: pd.DataFrame) -> Figure:
         ax.set_xlabel("mean score" if claim == "C4" else "points")
         if claim == "C4":
             ax.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3), useMathText=True)
-        ax.set_yticks(range(len(languages)), languages)
-        ax.set_ylim(len(languages) - 0.4, -0.6)
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.4, -0.6)
         if len(comparisons) > 1:
-            names = [c.removeprefix("own mask - ").removesuffix(", accuracy") for c in comparisons]
+            shown = [c.removeprefix("own mask - ").removesuffix(", accuracy") for c in comparisons]
             handles = [
-                sample(name, GREY, marker=marker, ms=3.2, lw=0)
-                for name, marker in zip(names, COMPARISONS, strict=False)
+                sample(text, GREY, marker=marker, ms=3.2, lw=0)
+                for text, marker in zip(shown, COMPARISONS, strict=False)
             ]
             below = ax.transAxes + ScaledTranslation(0, -0.36, fig.dpi_scale_trans)  # inches
             ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below)

@@ -28,12 +28,10 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 PATHS_AND_HARDWARE = {"study_dir", "data_dir", "figures_dir", "device", "memory_gib"}
 
 
-class Parameters(BaseModel):
-    """What all stages share. Unknown, mistyped or out-of-range parameters raise InputError."""
+class Strict(BaseModel):
+    """A notebook's parameters. Unknown, mistyped or out-of-range ones raise InputError."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    study_dir: str = Field("runs/embedded", description="where the study's artefacts are kept")
 
     def __init__(self, **values: Any) -> None:
         # YAML, JSON and papermill know lists, not tuples.
@@ -59,6 +57,12 @@ class Parameters(BaseModel):
     def identity(self) -> dict[str, Any]:
         """The parameters that decide the result, as JSON values: no paths, no device."""
         return self.model_dump(mode="json", exclude=PATHS_AND_HARDWARE)
+
+
+class Parameters(Strict):
+    """What all stages share."""
+
+    study_dir: str = Field("runs/embedded", description="where the study's artefacts are kept")
 
 
 def literal_names(cell: str) -> list[str]:
@@ -282,6 +286,21 @@ class CalibrationParameters(DataParameters):
         return self
 
 
+class ResultsParameters(Strict):
+    """Notebook 5: finished studies side by side."""
+
+    figures_dir: str = Field("figures", description="where every study has a folder, and this gets one")
+    studies: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        ("reviews", "xnli", "pawsx"), description="names of studies, in the order to show them"
+    )
+
+    @model_validator(mode="after")
+    def _check_studies(self) -> Self:
+        if len(set(self.studies)) < len(self.studies):
+            raise ValueError(f"studies: {list(self.studies)}; allowed: each study once")
+        return self
+
+
 STAGES: Mapping[str, type[Parameters]] = {
     "search": SearchParameters,
     "finetuning": FinetuningParameters,
@@ -291,7 +310,7 @@ STAGES: Mapping[str, type[Parameters]] = {
 }
 
 
-def _one_line(error: ValidationError, model: type[Parameters]) -> str:
+def _one_line(error: ValidationError, model: type[Strict]) -> str:
     """The first problem as ``parameter: value; allowed: …``."""
     problem = error.errors()[0]
     # The name, and the place in a list; not which member of a union was tried.
@@ -305,7 +324,7 @@ def _one_line(error: ValidationError, model: type[Parameters]) -> str:
     return f"{name}: {value!r} ({type(value).__name__}); allowed: {allowed}"
 
 
-def _names(name: str, model: type[Parameters]) -> str:
+def _names(name: str, model: type[Strict]) -> str:
     close = difflib.get_close_matches(name, model.model_fields, n=1)
     hint = f"{close[0]} (did you mean it?), " if close else ""
     return hint + ", ".join(field for field in model.model_fields if field not in close)

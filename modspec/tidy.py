@@ -66,8 +66,15 @@ LEVELS: dict[str, dict[str, str]] = {
 ALL_LANGUAGES = "all languages"  # in the column language: examples of all, pooled
 FLAGS = {"kept", "accepted"}
 TEXTS = {"seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
-TEXTS |= {"train_language", "split", "score", "measure", "claim", "comparison", "verdict", "choice", *LEVELS}
-MAY_BE_BLANK = {"value", "low", "high", "chance"}  # not every statistic exists on one seed
+TEXTS |= {"train_language", "split", "score", "measure", "claim", "comparison", "verdict", "choice", "study"}
+TEXTS |= set(LEVELS)
+MAY_BE_BLANK = {
+    "value",
+    "low",
+    "high",
+    "chance",
+    "minimum_detectable",
+}  # not every statistic exists on one seed
 
 
 def read(csv: bytes, source: str) -> pd.DataFrame:

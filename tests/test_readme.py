@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modspec.parameters import STAGES, DataParameters, Parameters
+from modspec.parameters import STAGES, DataParameters, Parameters, ResultsParameters
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +33,7 @@ def test_every_parameter_is_in_its_row_of_the_table() -> None:
         "02 fine-tuning": set(STAGES["finetuning"].model_fields) - set(DataParameters.model_fields),
         "03 influence scoring": set(STAGES["influence"].model_fields) - set(DataParameters.model_fields),
         "04 figures": set(STAGES["figures"].model_fields),
+        "05 results": set(ResultsParameters.model_fields),
     }
     for name, fields in rows.items():
         (cells,) = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", README, re.MULTILINE)

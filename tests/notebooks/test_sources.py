@@ -6,15 +6,16 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from modspec.parameters import STAGES
+from modspec.parameters import STAGES, ResultsParameters
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STAGE_OF = {"00": "calibration", "01": "search", "02": "finetuning", "03": "influence", "04": "figures"}
+NAMES = ("calibration", "search", "finetuning", "influence", "figures")
+MODELS = {f"{number:02}": STAGES[name] for number, name in enumerate(NAMES)} | {"05": ResultsParameters}
 
 
 def test_all_are_here() -> None:
-    assert [n.name[:2] for n in NOTEBOOKS] == list(STAGE_OF)
+    assert [n.name[:2] for n in NOTEBOOKS] == list(MODELS)
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -35,7 +36,7 @@ def test_one_parameters_cell_shows_every_default(file: Path) -> None:
         statement.targets[0].id: ast.literal_eval(statement.value)
         for statement in ast.parse(tagged[0].source).body
     }
-    defaults = STAGES[STAGE_OF[file.name[:2]]]()
+    defaults = MODELS[file.name[:2]]()
     assert shown == {k: v for k, v in defaults.model_dump(mode="json").items()}
 
 
