@@ -87,8 +87,8 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
     accuracy = _table(p, study, "accuracy.csv", ACCURACY)
     dev, test = (100 * results.accuracy_summary(accuracy, split)["mean"] for split in ("dev", "test"))
     train = trained["train_per_language"]
-    hours = sum(stage["wall_seconds"] * stage["threads"] for stage in stages.values()) / 3600
-    memory = max(stage["peak_memory_gib"] for stage in stages.values())
+    hours = sum(stage["wall_seconds"] for stage in stages.values()) / 3600
+    most = {name: max(stage[name] for stage in stages.values()) for name in ("threads", "peak_memory_gib")}
     return {
         "task": trained["task"],
         "languages": " ".join(trained["languages"]),
@@ -100,7 +100,8 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "proponents counted, k": str(scored["top_k"]),
         "accuracy of the full model, dev / test (%)": f"{dev['full']:.1f} / {test['full']:.1f}",
         "majority class, dev / test (%)": f"{dev['majority class']:.1f} / {test['majority class']:.1f}",
-        "core hours; peak memory of a job (GiB)": f"{hours:.1f}; {memory:.1f}",
+        "hours of all jobs together": f"{hours:.1f}",
+        "a job's threads; GiB at most": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
     }
 
 
