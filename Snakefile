@@ -6,10 +6,11 @@
 # is after its artefact. Artefacts are no outputs here, because Snakemake deletes the outputs of failed jobs:
 # modspec.artifacts itself knows which are current, and a killed stage resumes from its finished parts.
 
-import json
+import math
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 from modspec.costs import summary
@@ -32,14 +33,18 @@ RUN, FIGURES = f"runs/{study.name}", f"figures/{study.name}"
 
 
 def papermill(stage):
-    """The parameters of a job as JSON: what papermill is given, and what makes Snakemake run it again."""
+    """The parameters of a job as YAML: what papermill is given, and what makes Snakemake run it again.
+
+    On one line, and no JSON, whose 5e-05 is a text in YAML.
+    """
 
     def of_job(wildcards):
         job = {name: int(value) if name == "seed" else value for name, value in wildcards.items()}
         try:
-            return json.dumps(study.parameters(stage, **job).model_dump(mode="json"))
+            parameters = study.parameters(stage, **job).model_dump(mode="json")
         except InputError as error:  # of the calibration, which only who asks for it has to satisfy
             raise WorkflowError(str(error)) from None
+        return yaml.safe_dump(parameters, default_flow_style=True, sort_keys=False, width=math.inf).strip()
 
     return of_job
 

@@ -86,7 +86,7 @@ def resolve(config: Mapping[str, Any]) -> Study:
         names = sorted(path.stem for path in (project_root() / PRESETS).glob("*.yaml"))
         raise InputError(f"preset: {source!r} is not there; allowed: {', '.join(names)}, or a YAML file")
     name = str(config.pop("study", file.stem))
-    preset = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    preset = _retyped(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     if unknown := set(preset) - set(KEYS):
         raise InputError(f"{file.name}: {sorted(unknown)[0]!r} is not a key; allowed: {', '.join(KEYS)}")
     values = {section: dict(preset.get(section) or {}) for section in SECTIONS}
@@ -143,7 +143,10 @@ def _list_of(name: str, values: Any, kind: type) -> list:
 
 
 def _retyped(value: Any) -> Any:
-    """Numbers, Booleans and nulls that Snakemake leaves as strings inside lists and mappings."""
+    """Numbers, Booleans and nulls that Snakemake leaves as strings inside lists and mappings.
+
+    And numbers like 5e-5, which YAML takes for text.
+    """
     if isinstance(value, dict):
         return {key: _retyped(item) for key, item in value.items()}
     if isinstance(value, list):

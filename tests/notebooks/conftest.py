@@ -21,7 +21,7 @@ data:
   train_per_language: 30
   dev_per_language: 20
   test_per_language: 20
-search: {epochs: 1, learning_rate: 0.001, importance_examples: 10}
+search: {epochs: 1, learning_rate: 0.001, weight_decay: 5e-5, importance_examples: 10}
 finetuning: {epochs: 2, learning_rate: 0.001}
 influence: {scored_per_language: 28, evaluation_per_language: 3, top_k: 10, top_ks: [5, 10], checkpoints: all}
 influence_by_condition:
