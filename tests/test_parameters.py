@@ -134,6 +134,12 @@ def test_wrong_overrides_name_what_is_allowed(config: dict, message: str) -> Non
     assert str(caught.value).startswith(message)
 
 
+def test_small_numbers_in_a_preset_file_are_numbers(tmp_path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("search: {learning_rate: 5e-5}")  # which YAML takes for text
+    assert resolve({"preset": str(file)}).parameters("search").learning_rate == 0.00005
+
+
 def test_an_unknown_key_in_a_preset_file_is_named(tmp_path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"finetunning": {"epochs": 2}}))
