@@ -151,9 +151,12 @@ def pruning_trajectories(frame: pd.DataFrame) -> Figure:
     return fig
 
 
-@figure("seed condition mask_kind mask_language language split accuracy examples")
+@figure("seed condition mask_kind mask_language language split accuracy examples", optional="majority")
 def accuracy(frame: pd.DataFrame) -> Figure:
-    """Test accuracy by mask (rows) and evaluation language (columns), mean over seeds."""
+    """Test accuracy by mask (rows) and evaluation language (columns), mean over seeds.
+
+    Where the table has a column ``majority``, the majority class's accuracy is the last row.
+    """
     frame = only(frame, split="test")
     languages, conditions = levels(frame, "language"), levels(frame, "condition")
     keys = ["condition", "mask_kind", "mask_language", "language"]
@@ -161,17 +164,23 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     kinds = levels(frame, "mask_kind")
     present = {(kind, mask) for _, kind, mask in scores.index}
     rows = sorted(present, key=lambda row: (kinds.index(row[0]), row[1]))
+    labels = [f"{LEVELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
+    if "majority" in frame:
+        labels.append("majority class")
     width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
     room = (width - 1.8) / len(conditions)
     titles = {condition: wrapped(LEVELS["condition"][condition], room) for condition in conditions}
     lines = max(title.count("\n") + 1 for title in titles.values())
-    size = (width, max(0.17 * len(rows) + 0.3, 1.2))
+    size = (width, max(0.17 * len(labels) + 0.3, 1.2))
     fig, axes = grid(conditions, len(conditions), size, 0.02 + 0.13 * lines, sharey=True)
     norm = Normalize(scores.min(axis=None), scores.max(axis=None))
     form = "{:.1f}".format if len(conditions) * len(languages) <= 15 else "{:.0f}".format
     for condition, ax in axes.items():
         table = scores.loc[condition].reindex(rows)[languages]
-        table.index = [f"{LEVELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
+        table.index = labels[: len(rows)]
+        if "majority" in frame:  # below the colours' range, which tells masks apart
+            table.loc["majority class"] = 100 * frame.groupby("language")["majority"].mean()
+            ax.axhline(len(rows), c="white", lw=3)
         heatmap(ax, table, form, "YlGnBu", norm)
         ax.set_title(titles[condition])
         # What it trained under.

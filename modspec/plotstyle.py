@@ -71,11 +71,12 @@ MARKS = {
 }
 
 
-def figure(columns: str) -> Callable[[Draw], Draw]:
-    """Register a figure under its function's name; ``columns``: what its frame must have, spaces between.
+def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
+    """Register a figure under its function's name.
 
-    The frame is checked by :func:`modspec.tidy.typed` (InputError), and drawn in our style whichever is in
-    force.
+    ``columns``: what its frame must have, spaces between; ``optional``: what is drawn where the frame has
+    it, for tables published before a column was thought of. The frame is checked by
+    :func:`modspec.tidy.typed` (InputError), and drawn in our style whichever is in force.
     """
 
     def register(draw: Draw) -> Draw:
@@ -83,7 +84,8 @@ def figure(columns: str) -> Callable[[Draw], Draw]:
         def checked(frame: pd.DataFrame) -> Figure:
             source = frame.attrs.get("source", f"{draw.__name__}.csv")
             with matplotlib.style.context(["default", STYLE]):
-                fig = draw(typed(frame, columns.split(), source))
+                had = [column for column in optional.split() if column in frame]
+                fig = draw(typed(frame, [*columns.split(), *had], source))
                 settle(fig)
                 return fig
 

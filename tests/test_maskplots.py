@@ -8,6 +8,7 @@ import pytest
 
 from modspec.plotting import FIGURES
 from tests.frames import CODES, SMALL, cells, drawn, synthetic
+from tests.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -60,6 +61,18 @@ def test_accuracy_is_the_mean_over_seeds_of_test_examples() -> None:
                 values = cell.loc[cell["language"] == language, "accuracy"]
                 expected.append(f"{100 * (values.iloc[0] + values.iloc[1]) / 2:.1f}")
     assert fig.axes[1].get_title() == "sparse (SFT)" and cells(fig.axes[1]) == expected
+
+
+def test_accuracy_has_the_majority_class_below_where_its_table_does() -> None:
+    frame = SMALL["accuracy"]
+    rates = {"dev": 0.9, **dict(zip(sorted(CODES[:2]), (0.25, 0.5), strict=True))}
+    majority = frame["language"].where(frame["split"] == "test", "dev").map(rates)
+    before, after = (FIGURES["accuracy"](table) for table in (frame, frame.assign(majority=majority)))
+    for old, new in zip(before.axes[:2], after.axes[:2], strict=True):
+        assert cells(new) == [*cells(old), "25.0", "50.0"]
+    labels = [label.get_text() for label in after.axes[0].get_yticklabels()]
+    assert labels[-1] == "majority class" and len(labels) == len(before.axes[0].get_yticklabels()) + 1
+    assert_legible(after)
 
 
 def test_a_search_that_starts_at_zero_has_no_line() -> None:
