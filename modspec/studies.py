@@ -46,8 +46,8 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
 def scale(p: ResultsParameters) -> pd.DataFrame:
     """What stands behind each study: a row a fact, a column a study, all of it text.
 
-    Accuracies: full fine-tuning without mask, mean over languages and seeds. Raises InputError as
-    :func:`claims` does.
+    Accuracies: full fine-tuning without mask, mean over languages and seeds. Hours: of a job that was
+    resumed, those of its last run alone. Raises InputError as :func:`claims` does.
     """
     return pd.DataFrame({study: _facts(p, study) for study in p.studies})
 
