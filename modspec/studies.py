@@ -46,8 +46,8 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
 def scale(p: ResultsParameters) -> pd.DataFrame:
     """What stands behind each study: a row a fact, a column a study, all of it text.
 
-    Accuracies: full fine-tuning without mask, mean over languages and seeds. Hours: of a job that was
-    resumed, those of its last run alone. Raises InputError as :func:`claims` does.
+    Accuracies: full fine-tuning without mask, mean over languages and seeds. Raises InputError as
+    :func:`claims` does.
     """
     return pd.DataFrame({study: _facts(p, study) for study in p.studies})
 
@@ -100,7 +100,7 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "proponents counted, k": str(scored["top_k"]),
         "accuracy of the full model, dev / test (%)": f"{dev['full']:.1f} / {test['full']:.1f}",
         "majority class, dev / test (%)": f"{dev['majority class']:.1f} / {test['majority class']:.1f}",
-        "hours of all jobs together": f"{hours:.1f}",
+        "hours of all jobs (of a resumed one, its last run)": f"{hours:.1f}",
         "a job's threads; GiB at most": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
     }
 

@@ -105,7 +105,7 @@ def test_scale_counts_and_averages(published) -> None:
     assert scale.loc["of which influence is scored"].to_list() == ["2,000", "500", "500"]
     assert scale.loc["accuracy of the full model, dev / test (%)", "xnli"] == "75.0 / 65.0"
     assert scale.loc["majority class, dev / test (%)", "xnli"] == "50.0 / 50.0"
-    assert scale.loc["hours of all jobs together"].to_list() == ["1.5"] * 3
+    assert scale.loc["hours of all jobs (of a resumed one, its last run)"].to_list() == ["1.5"] * 3
     assert scale.loc["a job's threads; GiB at most"].to_list() == ["2; 3.0", "2; 4.0", "2; 5.0"]
 
 
