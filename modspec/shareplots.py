@@ -23,6 +23,8 @@ from modspec.plotstyle import (
 )
 from modspec.tidy import LEVELS, levels, only
 
+FLATTENED = 2  # times as far as another row: then each has a scale of its own
+
 
 def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     """Languages along x; for each ``hue`` a point with its interval; ``chance`` as a dashed line.
@@ -46,22 +48,13 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
         columns, panels = 1, [panel for panel in panels if panel]
     width = SINGLE if len(across) * needed <= SINGLE - 0.6 else DOUBLE
     height = 1.4 if len(gradients) == 1 else 1.5
-    fig, axes = grid(panels, columns, (width, height), 0.7, sharex=True, sharey=True)
+    fig, axes = grid(panels, columns, (width, height), 0.7, sharex=True, sharey="row")
     offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.8 / len(hues)
-    # With few seeds intervals are wider than what a share can be: they end at the frame. It leaves room for
-    # the points three times over, where intervals need as much.
-    bounds = np.array([0, 100]) if frame["chance"].any() else np.array([-100, 100])
-    centre = 100 * frame["chance"].mean()
-    reach, widest = (
-        100 * frame[columns].sub(frame["chance"], axis=0).abs().max(axis=None)
-        for columns in (["value"], ["low", "high"])
-    )
-    room = min(3 * reach, 1.08 * np.fmax(reach, widest))  # one seed has no intervals
-    bounds = np.clip([centre - room, centre + room], *bounds) if reach > 0 else bounds
+    bounds = _bounds(frame)
     for (gradient, level), ax in axes.items():
         rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
-        rows = rows.assign(**rows[["low", "high"]].clip(*bounds / 100))
-        ax.set_ylim(*bounds)
+        rows = rows.assign(**rows[["low", "high"]].clip(*bounds[gradient] / 100))
+        ax.set_ylim(*bounds[gradient])
         title = [LEVELS[panel][level], LEVELS["train_gradient"][gradient]]
         ax.set_title("\n".join(title[: len(gradients)]))
         for place in range(1, len(languages), 2):
@@ -86,6 +79,28 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     reference = "chance" if frame["chance"].any() else "no change"
     legend(fig, [*handles, sample(reference, GREY, ls="--", lw=0.9)])
     return fig
+
+
+def _bounds(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Limits in percent by ``train_gradient``: the same, unless that would flatten one of them to a line."""
+    kinds = {kind: _limits(rows) for kind, rows in frame.groupby("train_gradient")}
+    extents = [np.ptp(limits) for limits in kinds.values()]
+    if max(extents) > FLATTENED * min(extents):
+        return kinds
+    return dict.fromkeys(kinds, _limits(frame))
+
+
+def _limits(frame: pd.DataFrame) -> np.ndarray:
+    """Percent. With few seeds intervals are wider than what a share can be: they end at the frame. It leaves
+    room for the points three times over, where intervals need as much."""
+    bounds = np.array([0, 100]) if frame["chance"].any() else np.array([-100, 100])
+    centre = 100 * frame["chance"].mean()
+    reach, widest = (
+        100 * frame[columns].sub(frame["chance"], axis=0).abs().max(axis=None)
+        for columns in (["value"], ["low", "high"])
+    )
+    room = min(3 * reach, 1.08 * np.fmax(reach, widest))  # one seed has no intervals
+    return np.clip([centre - room, centre + room], *bounds) if reach > 0 else bounds
 
 
 @figure("seed condition mask_kind train_gradient score language measure value low high chance examples")

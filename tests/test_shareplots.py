@@ -29,6 +29,21 @@ def test_blank_intervals_are_left_out_and_chance_is_drawn() -> None:
     assert {y for segment in chance.get_segments() for y in segment[:, 1]} == {50.0}
 
 
+def test_rows_share_a_scale_unless_it_would_flatten_one() -> None:
+    frame = SMALL["share_change"]
+    own = frame["train_gradient"] == "own"
+
+    def limits(own_change: float, other_change: float) -> dict[str, tuple[float, float]]:
+        value = np.where(own, own_change, other_change)
+        axes = FIGURES["share_change"](frame.assign(value=value, low=0.9 * value, high=1.1 * value)).axes
+        return {ax.get_title().split("\n")[-1]: ax.get_ylim() for ax in axes}
+
+    apart = limits(0.5, 0.05)
+    assert apart["train gradients: own masks"] == pytest.approx((-1.08 * 55, 1.08 * 55))
+    assert apart["train gradients: same mask"] == pytest.approx((-1.08 * 5.5, 1.08 * 5.5))
+    assert set(limits(0.5, 0.3).values()) == {apart["train gradients: own masks"]}
+
+
 def test_panels_beside_a_gap_keep_their_tick_labels() -> None:
     frame = SMALL["specialization"]
     own = frame["train_gradient"] == "own"
