@@ -6,8 +6,8 @@ The rates rest on few measurements, with e5-small on XNLI and one core of the pr
 ``figures/benchmark/machine.json``: scoring in the benchmark, and a bfloat16 forward and backward pass, which
 stands for training. Whole stages took this much of the estimate: of preset ``intents``, on another processor,
 search 1.0, fine-tuning 1.0 (sparse: 1.3), scoring 0.6; of ``reviews`` and ``xnli``, on an AMD EPYC with
-bfloat16 instructions, 0.5, 0.5 and 0.3 to 0.4. A GPU is taken to be GPU_SPEED such cores, an assumption: nothing was measured
-on one. Needs no torch, so that a dry run stays quick.
+bfloat16 instructions, 0.5, 0.5 and 0.3 to 0.4. A GPU is taken to be GPU_SPEED such cores, an assumption:
+nothing was measured on one. Needs no torch, so that a dry run stays quick.
 """
 
 from __future__ import annotations

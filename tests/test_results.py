@@ -51,7 +51,8 @@ def study(tmp_path: Path) -> FigureParameters:
                 accuracy.to_parquet(folder / "accuracy.parquet")
                 hits = {"no_mask": rng.integers(0, 2, len(ids)), "in_force": rng.integers(0, 2, len(ids))}
                 predicted = pd.DataFrame({"id": ids, "language": evaluation, "label": 0} | hits)
-                predicted = predicted.assign(split="test", seed=seed, condition=condition)
+                predicted = pd.concat([predicted.assign(split=split) for split in ("dev", "test")])
+                predicted = predicted.assign(seed=seed, condition=condition)
                 predicted.to_parquet(folder / "predictions.parquet")
             parameters = {"condition": condition, "seed": seed, "top_k": 5, "eta": "one"}
             made_by = {"parameters": parameters | {"train_gradients": ["evaluation"]}}
