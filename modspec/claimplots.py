@@ -29,6 +29,7 @@ TITLES = {
     "C3": "C3  change of share\nunder SFT",
     "C4": "C4  cross-language scores\nwhere shares fall",
     "C5": "C5  change of accuracy\nunder SFT",
+    "C6": "C6  change of\nspecialization under SFT",
 }
 
 
@@ -66,7 +67,7 @@ def _panels(frame: pd.DataFrame, column: str, names: list[str]) -> Figure:
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.4, -0.6)
         if len(comparisons) > 1:
-            shown = [c.removeprefix("own mask - ").removesuffix(", accuracy") for c in comparisons]
+            shown = [c.removeprefix("own mask - ").partition(",")[0] for c in comparisons]
             handles = [
                 sample(text, GREY, marker=marker, ms=3.2, lw=0)
                 for text, marker in zip(shown, COMPARISONS, strict=False)

@@ -17,6 +17,7 @@ SUBJECTS = {
     "C3": "{condition} changes the in-language share by",
     "C4": "SFT changes the mean score of other languages' examples by",
     "C5": "SFT's accuracy differs from that of {condition} by",
+    "C6": "{condition} changes what an own mask adds to the in-language share by",
 }
 ENDINGS = {
     "supported": "the claim is supported",

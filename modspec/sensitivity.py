@@ -1,4 +1,4 @@
-"""Which choices change a verdict? The share claims C0 to C3 again, under every variant of the instrument."""
+"""Which choices change a verdict? The claims on shares again, under every variant of the instrument."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from modspec.membership import Membership
 from modspec.tidy import ALL_LANGUAGES
 
 NO_PREDICTIONS = pd.DataFrame(columns=["condition", "seed", "id", "language", "split", "label"])
+SHARE_CLAIMS = ("C0", "C1", "C2", "C3", "C6")
 BY_K = ("none", "own", "random", "other_language", "other_seed")
 
 
 def sensitivity(runs: Sequence[Measured], strata: np.ndarray, level: Level) -> pd.DataFrame:
-    """C0 to C3 by choice: value, interval and verdict of all languages; a row each choice and comparison.
+    """C0 to C3 and C6 by choice: value, interval and verdict of all languages; a row each choice and comparison.
 
     Columns: choice, claim, comparison, value, low, high, verdict. AUC values are AUC - 0.5 and differences
     of AUCs; all others are shares.
@@ -26,7 +27,7 @@ def sensitivity(runs: Sequence[Measured], strata: np.ndarray, level: Level) -> p
     tables, top_k = [], runs[0].parameters["top_k"]
     for choice in dict.fromkeys(name for run in runs for name in run.cells):
         table = claims(Membership(runs, choice), NO_PREDICTIONS, strata, level)
-        table = table[table["claim"].isin(["C0", "C1", "C2", "C3"])]
+        table = table[table["claim"].isin(SHARE_CLAIMS)]
         whole = table[table["language"] == ALL_LANGUAGES].drop(columns="verdict")
         merged = whole.merge(overall(table), on=["claim", "comparison"])
         is_study = choice == STUDY

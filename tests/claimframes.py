@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from modspec.sensitivity import SHARE_CLAIMS
+
 COMPARISONS = {
     "C0": ["no mask - chance"],
     "C1": ["own mask - no mask"],
@@ -12,8 +14,9 @@ COMPARISONS = {
     "C3": ["SFT - full", "SFT with random masks - full"],
     "C4": ["SFT - full, other languages' scores"],
     "C5": ["SFT - full, accuracy", "SFT - SFT with random masks, accuracy"],
+    "C6": ["SFT - full, specialization", "SFT with random masks - full, specialization"],
 }
-VERDICTS = {"C3": ["rises", "falls", "undecided"], "C5": ["rises", "falls", "undecided"]}
+VERDICTS = dict.fromkeys(["C3", "C5", "C6"], ["rises", "falls", "undecided"])
 CHOICES = ["study's own (cosine, k = 100)", *(f"k = {k}" for k in (10, 20, 30, 50, 200, 500))]
 CHOICES += [
     "AUC instead of top k",
@@ -45,7 +48,7 @@ def claim_frames(languages: list[str], rng: np.random.Generator) -> dict[str, pd
     sensitivity = [
         (choice, claim, comparison, *point(claim))
         for choice in CHOICES
-        for claim in ("C0", "C1", "C2", "C3")
+        for claim in SHARE_CLAIMS
         for comparison in COMPARISONS[claim]
     ]
     chance = 1 / len(languages)

@@ -12,6 +12,7 @@ from modspec.attributions import Attributions
 from modspec.cells import choices, measure
 from modspec.claims import COLUMNS, Level, claims, exchangeable, overall
 from modspec.claimtables import readable, sentence, summary, write_latex
+from modspec.inference import estimate
 from modspec.membership import Membership
 from modspec.sensitivity import sensitivity, share_by_k
 from modspec.tidy import ALL_LANGUAGES
@@ -92,6 +93,31 @@ def test_values_are_differences_of_shares(tmp_path):
     each = [of(table, "C1", "own mask - no mask", t)["value"] for t in LANGUAGES]
     assert whole["value"] == pytest.approx(np.mean(each)) and whole["examples"] == 24
     assert not (table["claim"] == "C5").any()
+
+
+def test_change_of_specialization_is_a_difference_of_differences(tmp_path):
+    """Found though the share under the own mask, which C3 is about, does not fall."""
+    gains = {("full", "own"): 1.5, ("sft", "none"): 1.5, ("sft", "own"): 1.5, ("sft_random", "none"): 0.0}
+    runs = study(tmp_path, NOTHING | gains | {("sft_random", "own"): 1.5})
+    table = claimed(runs, predictions({}))
+    name = "SFT - full, specialization"
+    assert of(table, "C3", "SFT - full")["verdict"] == "rises"
+    assert of(table, "C6", name)["verdict"] == "falls"
+    assert of(table, "C6", f"SFT with random masks{name[3:]}")["verdict"] == "undecided"
+    assert sentence(of(table, "C6", name, "de")).startswith("de: SFT changes what an own mask adds to the in")
+    membership = Membership([measure(run) for run in runs])
+
+    def delta(condition: str, language: str) -> np.ndarray:
+        own, none = (membership.cell(condition, kind, language).values for kind in ("own", "none"))
+        return own - none
+
+    each = [delta("sft", t) - delta("full", t) for t in LANGUAGES]
+    assert of(table, "C6", name, "en")["value"] == pytest.approx(each[LANGUAGES.index("en")].mean())
+    expected = estimate(np.concatenate(each, axis=1))
+    row = of(table, "C6", name)
+    assert (row["value"], row["low"], row["high"]) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
 
 
 def test_shared_masks_are_rows_of_c3_whatever_the_gradients(tmp_path):

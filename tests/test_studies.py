@@ -160,7 +160,7 @@ def test_the_figure_has_every_study_in_its_place(published) -> None:
     p, tables = published
     fig: Figure = FIGURES["claims_by_study"](studies.claims(p))
     assert_legible(fig)
-    assert [ax.get_title().split()[0] for ax in fig.axes] == ["C0", "C1", "C2", "C3", "C5"]
+    assert [ax.get_title().split()[0] for ax in fig.axes] == ["C0", "C1", "C2", "C3", "C5", "C6"]
     c1 = fig.axes[1]
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == list(NAMES)
     points = [line for line in c1.lines if line.get_marker() == "o"]
