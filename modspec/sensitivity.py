@@ -19,7 +19,7 @@ BY_K = ("none", "own", "random", "other_language", "other_seed")
 
 
 def sensitivity(runs: Sequence[Measured], strata: np.ndarray, level: Level) -> pd.DataFrame:
-    """C0 to C3 and C6 by choice: value, interval and verdict of all languages; a row each choice and comparison.
+    """The claims on shares by choice, all languages together: a row for each choice and comparison.
 
     Columns: choice, claim, comparison, value, low, high, verdict. AUC values are AUC - 0.5 and differences
     of AUCs; all others are shares.
