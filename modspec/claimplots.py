@@ -81,7 +81,8 @@ def _panels(frame: pd.DataFrame, column: str, names: list[str]) -> Figure:
 @figure("choice claim comparison value low high verdict")
 def sensitivity(frame: pd.DataFrame) -> Figure:
     """Effects over all languages by choice: the study's own first; filled where the verdict is decided."""
-    keys = list(dict.fromkeys(zip(frame["claim"], frame["comparison"], strict=True)))
+    there = dict.fromkeys(zip(frame["claim"], frame["comparison"], strict=True))
+    keys = sorted(there, key=lambda key: key[0])
     names = list(dict.fromkeys(frame["choice"]))
     height = 0.17 * len(names) + 0.55
     fig, axes = grid(keys, 3, (DOUBLE, height), 0.35, sharey=True)
