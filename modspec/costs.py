@@ -173,7 +173,7 @@ class Cost:
 def _search(study: Study, shape: Encoder, p: SearchParameters) -> Cost:
     languages, forward = len(p.languages), _forward(shape, p)
     steps = (1 + p.inherited) * (round(PRUNED / p.step) + 1)
-    training = 3 * forward * p.epochs * p.train_per_language
+    training = 3 * forward * (p.joint_epochs + p.epochs) * p.train_per_language
     pruning = steps * forward * (2 * p.importance_examples + p.dev_per_language)
     operations = languages * (training + pruning)
     return Cost(operations, operations / TRAINING_RATE, 0, _training_memory(shape, p))

@@ -112,6 +112,9 @@ class DataParameters(Parameters):
 class SearchParameters(DataParameters):
     """Stage 1: a subnetwork for every language."""
 
+    joint_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="of fine-tuning on all languages mixed, before that on the one language"
+    )
     epochs: Positive = Field(8, description="of fine-tuning on the one language")
     batch_size: Positive = 8
     learning_rate: Rate = 0.0003

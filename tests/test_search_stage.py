@@ -1,0 +1,82 @@
+"""Stage 1: where every language's fine-tuning starts, and that a killed search does nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from modspec import search_stage
+from modspec.finetuning import finetune, predict
+from modspec.layout import load_masks
+from modspec.parameters import SearchParameters
+from modspec.search_stage import search_all
+from modspec.study import Material, load_material
+
+TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
+
+
+def material(directory: Path, **options) -> Material:
+    return load_material(
+        SearchParameters(
+            study_dir=str(directory),
+            encoder="tiny",
+            languages=("en", "de"),
+            train_per_language=24,
+            dev_per_language=20,
+            test_per_language=20,
+            importance_examples=10,
+            precision="float32",
+            **TRAINING,
+            **options,
+        )
+    )
+
+
+@pytest.mark.parametrize(("joint_epochs", "epochs"), [(0, 2), (2, 1)])
+def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, joint_epochs, epochs):
+    """Weights at the end, bit for bit, against the calls that a reader would make."""
+    of = material(tmp_path, joint_epochs=joint_epochs, epochs=epochs)
+    ends = {}
+
+    def gradients(model, sample, mask, **options):
+        ends.setdefault(str(sample.languages[0]), {k: v.clone() for k, v in model.state_dict().items()})
+        return np.ones((len(sample), *mask.shape))
+
+    monkeypatch.setattr(search_stage, "head_gradients", gradients)
+    trajectory = pd.read_parquet(search_all(of) / "trajectory.parquet")
+    train, dev = of.examples["train"], of.examples["dev"]
+    for language in ("en", "de"):
+        model = of.new_classifier()
+        if joint_epochs:
+            finetune(model, train, epochs=joint_epochs, **TRAINING)
+        finetune(model, train.of(language), epochs=epochs, **TRAINING)
+        for name, weights in model.state_dict().items():
+            assert torch.equal(weights, ends[language][name]), name
+        unpruned = trajectory[(trajectory["language"] == language) & (trajectory["step"] == 0)]
+        right = predict(model, dev.of(language)) == dev.of(language).labels
+        assert unpruned["dev_score"].to_list() == pytest.approx([right.mean()] * len(unpruned))
+
+
+def test_a_killed_search_trains_on_all_languages_once(tmp_path, monkeypatch):
+    trained, whole = [], search_all(material(tmp_path / "whole", joint_epochs=1, epochs=1))
+
+    def killed(model, train, **options):
+        trained.append(tuple(dict.fromkeys(train.languages.tolist())))
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return finetune(model, train, **options)
+
+    monkeypatch.setattr(search_stage, "finetune", killed)
+    of = material(tmp_path / "killed", joint_epochs=1, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        search_all(of)
+    resumed = search_all(of)
+    assert [len(languages) for languages in trained] == [2, 1, 1, 1]
+    masks, expected = (load_masks(d / "masks.safetensors") for d in (resumed, whole))
+    assert masks.keys() == expected.keys()
+    assert all(np.array_equal(masks[t], expected[t]) for t in masks)
+    assert [path.name for path in resumed.parent.iterdir()] == [resumed.name]
