@@ -94,7 +94,7 @@ def search_language(material: Material, language: str) -> Path:
 
 
 def joint_start(material: Material) -> Path:
-    """Fine-tune on all languages mixed; returns the directory of the weights that every language goes on from.
+    """Fine-tune on all languages mixed; returns the directory of the weights that each language goes on from.
 
     So do Lin et al. (2021, LaSS). For tasks that cannot be learned from one language's examples alone.
     """
