@@ -173,9 +173,9 @@ class Cost:
 def _search(study: Study, shape: Encoder, p: SearchParameters) -> Cost:
     languages, forward = len(p.languages), _forward(shape, p)
     steps = (1 + p.inherited) * (round(PRUNED / p.step) + 1)
-    training = 3 * forward * (p.joint_epochs + p.epochs) * p.train_per_language
+    training = 3 * forward * p.epochs * p.train_per_language
     pruning = steps * forward * (2 * p.importance_examples + p.dev_per_language)
-    operations = languages * (training + pruning)
+    operations = _start(shape, p) + languages * (training + pruning)
     return Cost(operations, operations / TRAINING_RATE, 0, _training_memory(shape, p))
 
 
@@ -184,7 +184,7 @@ def _finetuning(study: Study, shape: Encoder, p: FinetuningParameters) -> Cost:
     training = 3 * forward * p.epochs * p.train_per_language
     masks = 1 + 2 * languages  # that accuracy is measured under
     predictions = masks * forward * (p.dev_per_language + p.test_per_language)
-    operations = languages * (training + predictions)
+    operations = _start(shape, p) + languages * (training + predictions)
     checkpoints = p.epochs if p.keep_checkpoints == "all" else 1
     kept = 4 * checkpoints * _parameters(shape, p)
     return Cost(operations, operations / TRAINING_RATE, kept, _training_memory(shape, p))
@@ -209,6 +209,11 @@ def _influence(study: Study, shape: Encoder, p: InfluenceParameters) -> Cost:
 
 
 COSTS = {"search": _search, "finetuning": _finetuning, "influence": _influence}
+
+
+def _start(shape: Encoder, p: SearchParameters | FinetuningParameters) -> float:
+    """Operations before training proper: once for all languages."""
+    return 3 * _forward(shape, p) * p.start_epochs * p.train_per_language * len(p.start_languages)
 
 
 def _texts(p: DataParameters) -> tuple[int, int]:

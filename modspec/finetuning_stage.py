@@ -20,6 +20,7 @@ from modspec.layout import (
     search_dir,
 )
 from modspec.parameters import FinetuningParameters
+from modspec.start import started_classifier
 from modspec.study import (
     SHARED,
     Material,
@@ -74,7 +75,7 @@ def keep_checkpoints(material: Material, in_force: Masks) -> Path:
     p = material.parameters
 
     def make(building: Path) -> None:
-        model = material.new_classifier()
+        model = started_classifier(material)
 
         def keep(epoch: Epoch) -> None:
             if p.keep_checkpoints == "all" or epoch.epoch == p.epochs:

@@ -22,8 +22,8 @@ _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
 _INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE: dict[str, tuple[str, ...]] = {
-    "search": (*_DATA, *_ENCODER, *_MODEL, "importance", "subnetworks", "search_stage"),
-    "finetuning": (*_DATA, *_ENCODER, *_MODEL, "subnetworks", "finetuning_stage"),
+    "search": (*_DATA, *_ENCODER, *_MODEL, "start", "importance", "subnetworks", "search_stage"),
+    "finetuning": (*_DATA, *_ENCODER, *_MODEL, "start", "subnetworks", "finetuning_stage"),
     "scores": (
         *_DATA,
         *_ENCODER,

@@ -109,12 +109,27 @@ class DataParameters(Parameters):
         return self
 
 
-class SearchParameters(DataParameters):
+class TrainingParameters(DataParameters):
+    """What stages 1 and 2 start from."""
+
+    start_languages: tuple[str, ...] = Field(
+        (), description="those to fine-tune on first, mixed and without masks; none: the pretrained encoder"
+    )
+    start_epochs: Positive = Field(3, description="of that")
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        for code in self.start_languages:
+            if code not in self.languages:
+                raise ValueError(f"start_languages: {code!r}; allowed: some of {', '.join(self.languages)}")
+            if self.start_languages.count(code) > 1:
+                raise ValueError(f"start_languages: {code!r} is named twice; allowed: each language once")
+        return self
+
+
+class SearchParameters(TrainingParameters):
     """Stage 1: a subnetwork for every language."""
 
-    joint_epochs: Annotated[int, Field(ge=0)] = Field(
-        0, description="of fine-tuning on all languages mixed, before that on the one language"
-    )
     epochs: Positive = Field(8, description="of fine-tuning on the one language")
     batch_size: Positive = 8
     learning_rate: Rate = 0.0003
@@ -134,7 +149,7 @@ class SearchParameters(DataParameters):
         return self
 
 
-class FinetuningParameters(DataParameters):
+class FinetuningParameters(TrainingParameters):
     """Stage 2: one classifier over all languages."""
 
     condition: Condition = Field(

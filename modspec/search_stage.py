@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
-from modspec.batches import Examples
 from modspec.finetuning import finetune, predict
 from modspec.importance import head_gradients, importance, inherited_importance
 from modspec.layout import load_masks, parts_dir, save_masks, search_dir
 from modspec.parameters import SearchParameters
+from modspec.start import started_classifier
 from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
 from modspec.subnetworks import Search, search
 
-JOINT = "all languages"  # a part beside the languages
+START = "the start"  # a part beside the languages
 WEIGHTS = "weights.safetensors"
 IMPORTANCES = {"exact": importance, "inherited": inherited_importance}
 
@@ -61,10 +60,20 @@ def search_language(material: Material, language: str) -> Path:
 
     def make(building: Path) -> None:
         model = material.new_classifier()
-        if p.joint_epochs:
-            load_checkpoint(model, joint_start(material) / WEIGHTS)
+        if p.start_languages:
+            load_checkpoint(model, _start(material) / WEIGHTS)
         train, dev = (material.examples[split].of(language) for split in ("train", "dev"))
-        _train(material, model, train, p.epochs, language)
+        finetune(
+            model,
+            train,
+            epochs=p.epochs,
+            batch_size=p.batch_size,
+            learning_rate=p.learning_rate,
+            weight_decay=p.weight_decay,
+            seed=p.seed,
+            precision=material.precision,
+            progress=f"{language}: fine-tuning",
+        )
         chosen = np.random.default_rng(p.seed).permutation(len(train))[: p.importance_examples]
         sample = train.take(chosen)
 
@@ -93,35 +102,14 @@ def search_language(material: Material, language: str) -> Path:
     return resumable(part, made_by("search", material, {}, language=language), make)
 
 
-def joint_start(material: Material) -> Path:
-    """Fine-tune on all languages mixed; returns the directory of the weights that each language goes on from.
-
-    So do Lin et al. (2021, LaSS). For tasks that cannot be learned from one language's examples alone.
-    """
-    p = material.parameters
-    part = parts_dir(search_dir(p, p.seed)) / JOINT
+def _start(material: Material) -> Path:
+    """What every language's fine-tuning starts from, made once for all; returns the part's directory."""
+    part = parts_dir(search_dir(material.parameters, material.parameters.seed)) / START
 
     def make(building: Path) -> None:
-        model = material.new_classifier()
-        _train(material, model, material.examples["train"], p.joint_epochs, JOINT)
-        save_checkpoint(model, building / WEIGHTS)
+        save_checkpoint(started_classifier(material), building / WEIGHTS)
 
-    return resumable(part, made_by("search", material, {}, part=JOINT), make)
-
-
-def _train(material: Material, model: nn.Module, train: Examples, epochs: int, name: str) -> None:
-    p = material.parameters
-    finetune(
-        model,
-        train,
-        epochs=epochs,
-        batch_size=p.batch_size,
-        learning_rate=p.learning_rate,
-        weight_decay=p.weight_decay,
-        seed=p.seed,
-        precision=material.precision,
-        progress=f"{name}: fine-tuning",
-    )
+    return resumable(part, made_by("search", material, {}, part=START), make)
 
 
 def _by_mask(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:

@@ -38,7 +38,15 @@ def test_twice_the_seeds_cost_twice_and_longer_training_only_where_it_is() -> No
     longer = estimate(resolve({"preset": "xnli", "seeds": [0, 1], "finetuning": {"epochs": 4}}))
     ratio = longer["operations"] / once["operations"]
     assert ratio[[0, 2]].tolist() == [1, 1] and 1.3 < ratio[1] < 2  # predictions cost the same
-    joint = estimate(resolve({"preset": "xnli", "seeds": [0, 1], "joint_epochs": 4}))
+    joint = estimate(
+        resolve(
+            {
+                "preset": "xnli",
+                "seeds": [0, 1],
+                "search": {"start_languages": ["en", "de", "fr", "ru", "es"], "start_epochs": 4},
+            }
+        )
+    )
     ratio = joint["operations"] / once["operations"]
     assert ratio[[1, 2]].tolist() == [1, 1] and 1.3 < ratio[0] < 2  # as many epochs again; pruning as before
 

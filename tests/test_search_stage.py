@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from modspec import search_stage
+from modspec import search_stage, start
 from modspec.finetuning import finetune, predict
 from modspec.layout import load_masks
 from modspec.parameters import SearchParameters
@@ -36,10 +36,10 @@ def material(directory: Path, **options) -> Material:
     )
 
 
-@pytest.mark.parametrize(("joint_epochs", "epochs"), [(0, 2), (2, 1)])
-def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, joint_epochs, epochs):
+@pytest.mark.parametrize("start", [(), ("de",), ("en", "de")])
+def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, start):
     """Weights at the end, bit for bit, against the calls that a reader would make."""
-    of = material(tmp_path, joint_epochs=joint_epochs, epochs=epochs)
+    of = material(tmp_path, start_languages=start, start_epochs=2, epochs=1)
     ends = {}
 
     def gradients(model, sample, mask, **options):
@@ -51,9 +51,10 @@ def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, join
     train, dev = of.examples["train"], of.examples["dev"]
     for language in ("en", "de"):
         model = of.new_classifier()
-        if joint_epochs:
-            finetune(model, train, epochs=joint_epochs, **TRAINING)
-        finetune(model, train.of(language), epochs=epochs, **TRAINING)
+        if start:
+            first = train if len(start) == 2 else train.of(*start)
+            finetune(model, first, epochs=2, **TRAINING)
+        finetune(model, train.of(language), epochs=1, **TRAINING)
         for name, weights in model.state_dict().items():
             assert torch.equal(weights, ends[language][name]), name
         unpruned = trajectory[(trajectory["language"] == language) & (trajectory["step"] == 0)]
@@ -61,8 +62,11 @@ def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, join
         assert unpruned["dev_score"].to_list() == pytest.approx([right.mean()] * len(unpruned))
 
 
-def test_a_killed_search_trains_on_all_languages_once(tmp_path, monkeypatch):
-    trained, whole = [], search_all(material(tmp_path / "whole", joint_epochs=1, epochs=1))
+def test_a_killed_search_makes_its_start_once(tmp_path, monkeypatch):
+    trained, whole = (
+        [],
+        search_all(material(tmp_path / "whole", start_languages=("en", "de"), start_epochs=1, epochs=1)),
+    )
 
     def killed(model, train, **options):
         trained.append(tuple(dict.fromkeys(train.languages.tolist())))
@@ -70,8 +74,9 @@ def test_a_killed_search_trains_on_all_languages_once(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return finetune(model, train, **options)
 
-    monkeypatch.setattr(search_stage, "finetune", killed)
-    of = material(tmp_path / "killed", joint_epochs=1, epochs=1)
+    for module in (search_stage, start):
+        monkeypatch.setattr(module, "finetune", killed)
+    of = material(tmp_path / "killed", start_languages=("en", "de"), start_epochs=1, epochs=1)
     with pytest.raises(KeyboardInterrupt):
         search_all(of)
     resumed = search_all(of)

@@ -1,0 +1,38 @@
+"""Where fine-tuning starts: the pretrained encoder, or one that some languages have taught the task already.
+
+A small encoder may learn a task neither from one language's examples nor from all languages mixed, but from
+the easiest language, and the others after it. Every condition starts in the same way, without masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from modspec.finetuning import finetune
+from modspec.parameters import FinetuningParameters, SearchParameters
+from modspec.study import Material
+
+
+def started_classifier(material: Material) -> PreTrainedModel:
+    """A new classifier, fine-tuned for ``start_epochs`` on the examples of ``start_languages``, if any.
+
+    With the batch size, learning rate and weight decay of the stage that it starts.
+    """
+    p = material.parameters
+    assert isinstance(p, SearchParameters | FinetuningParameters)
+    model = material.new_classifier()
+    if p.start_languages:
+        train = material.examples["train"]
+        finetune(
+            model,
+            train.take(np.flatnonzero(np.isin(train.languages, p.start_languages))),
+            epochs=p.start_epochs,
+            batch_size=p.batch_size,
+            learning_rate=p.learning_rate,
+            weight_decay=p.weight_decay,
+            seed=p.seed,
+            precision=material.precision,
+            progress=f"start: {' '.join(p.start_languages)}",
+        )
+    return model

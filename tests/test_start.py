@@ -1,0 +1,62 @@
+"""Stage 2 goes on from the start that its parameters name, under every condition alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from modspec import artifacts
+from modspec.errors import InputError
+from modspec.finetuning import finetune
+from modspec.finetuning_stage import keep_checkpoints
+from modspec.layout import checkpoint_file, save_masks, search_dir
+from modspec.parameters import FinetuningParameters, SearchParameters
+from modspec.study import load_checkpoint, load_material
+
+TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.01}
+
+
+@pytest.mark.parametrize("condition", ["full", "sft"])
+def test_fine_tuning_goes_on_from_the_start(tmp_path, condition):
+    """Bit for bit what the two calls give that a reader would make; the start has no masks."""
+    p = FinetuningParameters(
+        study_dir=str(tmp_path),
+        encoder="tiny",
+        languages=("en", "de", "fr"),
+        train_per_language=24,
+        dev_per_language=20,
+        test_per_language=20,
+        condition=condition,
+        start_languages=("de", "en"),
+        start_epochs=2,
+        epochs=1,
+        precision="float32",
+        **TRAINING,
+    )
+    material = load_material(p)
+    expected, found = material.new_classifier(), material.new_classifier()
+    grid = (expected.config.num_hidden_layers, expected.config.num_attention_heads)
+    masks = {t: np.random.default_rng(i).random(grid) < 0.5 for i, t in enumerate(p.languages)}
+    with artifacts.writing(search_dir(p, p.seed), {}) as building:
+        save_masks(building / "masks.safetensors", masks)
+
+    train = material.examples["train"]
+    first = np.flatnonzero(train.languages != "fr")
+    finetune(expected, train.take(first), epochs=2, **TRAINING)
+    finetune(expected, train, epochs=1, masks=None if condition == "full" else masks, **TRAINING)
+    load_checkpoint(found, keep_checkpoints(material, masks) / checkpoint_file(1))
+    for name, weights in expected.state_dict().items():
+        assert torch.equal(weights, found.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("languages", "message"),
+    [
+        (["ko"], "start_languages: 'ko'; allowed: some of en, de"),
+        (["en", "en"], "start_languages: 'en' is named twice; allowed: each language once"),
+    ],
+)
+def test_a_start_that_is_not_in_the_study_is_refused(languages, message):
+    with pytest.raises(InputError, match=f"^{message}$"):
+        SearchParameters(languages=["en", "de"], start_languages=languages)
