@@ -94,7 +94,7 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "languages": " ".join(trained["languages"]),
         "encoder": trained["encoder"],
         "seeds": str(len(seeds)),
-        "training examples a language; epochs": f"{train:,}; {trained['epochs']}",
+        "training examples a language; epochs": f"{train:,}; {trained['epochs']}{_start(trained)}",
         "of which influence is scored": f"{scored['scored_per_language'] or train:,}",
         "test examples a language, for whom": str(scored["evaluation_per_language"]),
         "proponents counted, k": str(scored["top_k"]),
@@ -103,6 +103,12 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "hours of all jobs (of a resumed one, its last run)": f"{hours:.1f}",
         "a job's threads; GiB at most": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
     }
+
+
+def _start(trained: dict[str, Any]) -> str:
+    """What training started from; studies published before there was a choice do not record it."""
+    languages = trained.get("start_languages")
+    return f", after {trained['start_epochs']} of {' '.join(languages)} alone" if languages else ""
 
 
 def _record(p: ResultsParameters, study: str) -> dict[str, Any]:

@@ -40,12 +40,14 @@ def publish(directory: Path, name: str, number: int) -> pd.DataFrame:
     pd.DataFrame(rows, columns=studies.ACCURACY).to_csv(folder / "accuracy.csv", index=False)
     shared = {"task": name, "languages": ["de", "en", "es"], "encoder": "tiny", "train_per_language": 2000}
     scored = {"scored_per_language": 500 if number else None, "evaluation_per_language": 40, "top_k": 100}
+    starts = [{}, {"start_languages": [], "start_epochs": 3}, {"start_languages": ["en"], "start_epochs": 2}]
+    start = starts[number]  # studies from before there was a choice do not record it
     ran = {"runs": 2, "threads": 2, "wall_seconds": 1800, "peak_memory_gib": 3.0 + number}
     content = {
         "parameters": {"seeds": [0, 1]},
         "stages": {
             "search": ran | {"parameters": shared | {"epochs": 9}},
-            "finetuning": ran | {"parameters": shared | {"epochs": 3}},
+            "finetuning": ran | {"parameters": shared | {"epochs": 3} | start},
             "influence": ran | {"parameters": shared | scored},
         },
     }
@@ -101,7 +103,8 @@ def test_what_a_study_lacks_is_said(published) -> None:
 def test_scale_counts_and_averages(published) -> None:
     p, _ = published
     scale = studies.scale(p)
-    assert scale.loc["training examples a language; epochs"].to_list() == ["2,000; 3"] * 3
+    trained = scale.loc["training examples a language; epochs"].to_list()
+    assert trained == ["2,000; 3", "2,000; 3", "2,000; 3, after 2 of en alone"]
     assert scale.loc["of which influence is scored"].to_list() == ["2,000", "500", "500"]
     assert scale.loc["accuracy of the full model, dev / test (%)", "xnli"] == "75.0 / 65.0"
     assert scale.loc["majority class, dev / test (%)", "xnli"] == "50.0 / 50.0"
