@@ -20,7 +20,7 @@ from modspec.layout import (
     search_dir,
 )
 from modspec.parameters import FinetuningParameters
-from modspec.start import started_classifier
+from modspec.start import started_classifier, training_options
 from modspec.study import (
     SHARED,
     Material,
@@ -85,12 +85,8 @@ def keep_checkpoints(material: Material, in_force: Masks) -> Path:
             model,
             material.examples["train"],
             epochs=p.epochs,
-            batch_size=p.batch_size,
-            learning_rate=p.learning_rate,
-            weight_decay=p.weight_decay,
-            seed=p.seed,
             masks=None if p.condition == "full" else in_force,
-            precision=material.precision,
+            **training_options(material),
             after_epoch=keep,
             progress=p.condition,
         )

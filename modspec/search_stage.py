@@ -14,7 +14,7 @@ from modspec.finetuning import finetune, predict
 from modspec.importance import head_gradients, importance, inherited_importance
 from modspec.layout import load_masks, parts_dir, save_masks, search_dir
 from modspec.parameters import SearchParameters
-from modspec.start import started_classifier
+from modspec.start import started_classifier, training_options
 from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
 from modspec.subnetworks import Search, search
 
@@ -67,11 +67,7 @@ def search_language(material: Material, language: str) -> Path:
             model,
             train,
             epochs=p.epochs,
-            batch_size=p.batch_size,
-            learning_rate=p.learning_rate,
-            weight_decay=p.weight_decay,
-            seed=p.seed,
-            precision=material.precision,
+            **training_options(material),
             progress=f"{language}: fine-tuning",
         )
         chosen = np.random.default_rng(p.seed).permutation(len(train))[: p.importance_examples]

@@ -6,12 +6,27 @@ the easiest language, and the others after it. Every condition starts in the sam
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from transformers import PreTrainedModel
 
 from modspec.finetuning import finetune
 from modspec.parameters import FinetuningParameters, SearchParameters
 from modspec.study import Material
+
+
+def training_options(material: Material) -> dict[str, Any]:
+    """What all training of stages 1 and 2 has in common: arguments of :func:`modspec.finetuning.finetune`."""
+    p = material.parameters
+    assert isinstance(p, SearchParameters | FinetuningParameters)
+    return {
+        "batch_size": p.batch_size,
+        "learning_rate": p.learning_rate,
+        "weight_decay": p.weight_decay,
+        "seed": p.seed,
+        "precision": material.precision,
+    }
 
 
 def started_classifier(material: Material) -> PreTrainedModel:
@@ -28,11 +43,7 @@ def started_classifier(material: Material) -> PreTrainedModel:
             model,
             train.take(np.flatnonzero(np.isin(train.languages, p.start_languages))),
             epochs=p.start_epochs,
-            batch_size=p.batch_size,
-            learning_rate=p.learning_rate,
-            weight_decay=p.weight_decay,
-            seed=p.seed,
-            precision=material.precision,
+            **training_options(material),
             progress=f"start: {' '.join(p.start_languages)}",
         )
     return model
