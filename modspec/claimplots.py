@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, grid, legend, sample
+from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, goes_on, grid, legend, sample
 from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
 
 # Okabe and Ito's; an undecided effect stays hollow and grey.
@@ -126,7 +126,7 @@ def share_by_k(frame: pd.DataFrame) -> Figure:
 
 
 def _draw(ax: Axes, rows: pd.DataFrame, places: pd.Series, scale: float, markers: list[str]) -> None:
-    """Points with intervals; zero as a dashed line."""
+    """Points with intervals, with an arrowhead where the frame cuts one; zero as a dashed line."""
     ax.axvline(0, c=GREY, lw=0.9, ls="--", zorder=1)
     colours = [VERDICTS[verdict] for verdict in rows["verdict"]]
     ax.hlines(places, scale * rows["low"], scale * rows["high"], colors=colours, lw=1)
@@ -141,6 +141,13 @@ def _draw(ax: Axes, rows: pd.DataFrame, places: pd.Series, scale: float, markers
     limit = 1.08 * min(widest, 3 * reach) if reach > 0 else 1.08 * widest
     if math.isfinite(limit) and limit > 0:
         ax.set_xlim(-limit, limit)
+        for low, high, y, colour in zip(
+            scale * rows["low"], scale * rows["high"], places, colours, strict=True
+        ):
+            if low < -limit:
+                goes_on(ax, -limit, y, (-1, 0), colour)
+            if high > limit:
+                goes_on(ax, limit, y, (1, 0), colour)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.tick_params(axis="y", length=0)
 

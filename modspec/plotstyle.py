@@ -18,6 +18,7 @@ from matplotlib.colors import CenteredNorm, Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path
 from seaborn.utils import relative_luminance
 
 from modspec.tidy import typed
@@ -195,6 +196,13 @@ def outline(ax: Axes, row: int, column: int) -> None:
     """A frame around one cell of a heatmap."""
     frame = Rectangle((column, row), 1, 1, fill=False, ec="black", lw=1.2, zorder=3, clip_on=False)
     ax.add_patch(frame)
+
+
+def goes_on(ax: Axes, x: float, y: float, direction: tuple[int, int], colour: str) -> None:
+    """An open arrowhead at the end of an interval that the frame cuts, pointing ``direction`` (dx, dy)."""
+    dx, dy = direction
+    head = Path([(-dx - dy, -dy - dx), (0, 0), (-dx + dy, -dy + dx)])
+    ax.plot(x, y, marker=head, c=colour, mfc="none", ms=3.2, mew=0.8, lw=0, clip_on=False)
 
 
 def around(centre: float, values: pd.Series) -> CenteredNorm:

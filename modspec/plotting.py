@@ -30,6 +30,7 @@ from modspec import (  # noqa: F401
 )
 from modspec.errors import InputError
 from modspec.plotstyle import FIGURES, STYLE
+from modspec.provenance import redrawn
 from modspec.tidy import read
 
 
@@ -69,7 +70,10 @@ def save(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure:
 
 
 def redraw(directory: str | Path) -> list[Path]:
-    """Draw every figure whose CSV lies in ``directory``, at any depth; return the files written."""
+    """Draw every figure whose CSV lies in ``directory``, at any depth; return the files written.
+
+    Of figures that look otherwise than before, a ``provenance.json`` beside them says so.
+    """
     sources = sorted(path for name in FIGURES for path in Path(directory).rglob(f"{name}.csv"))
     if not sources:
         raise InputError(f"directory: {directory} holds none of {', '.join(FIGURES)} (.csv)")
@@ -79,11 +83,15 @@ def redraw(directory: str | Path) -> list[Path]:
         for suffix, content in files.items():
             _write(path.with_suffix(suffix), content)
             written.append(path.with_suffix(suffix))
+    for folder in {path.parent for path in sources}:
+        redrawn(folder)
     return written
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m modspec.plotting", description=redraw.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m modspec.plotting", description=redraw.__doc__.splitlines()[0]
+    )
     parser.add_argument("directory", type=Path, help="for example: figures")
     try:
         for path in redraw(parser.parse_args(arguments).directory):

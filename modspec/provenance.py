@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -40,12 +41,25 @@ def provenance() -> dict[str, Any]:
 
 def write(directory: Path, content: dict[str, Any]) -> None:
     """``provenance.json``: ``content``, and the sha256 of every table and figure in ``directory``."""
-    files = {
-        file.name: artifacts.describe(file)
-        for file in sorted(directory.iterdir())
-        if file.suffix in (".csv", ".pdf", ".png", ".tex")
-    }
+    files = _described(directory, ".csv", ".pdf", ".png", ".tex")
     artifacts.write_json(directory / "provenance.json", {**content, "files": files})
+
+
+def redrawn(directory: Path) -> None:
+    """Keep ``provenance.json`` true, where there is one, of figures that now look otherwise: their sha256,
+    and under ``redrawn`` the code. Tables are left as described: nothing but a run changes them."""
+    file = directory / "provenance.json"
+    if not file.exists():
+        return
+    record = json.loads(file.read_text(encoding="utf-8"))
+    files = record["files"] | _described(directory, ".pdf", ".png")
+    if files != record["files"]:
+        artifacts.write_json(file, {**record, "files": files, "redrawn": git_state()})
+
+
+def _described(directory: Path, *suffixes: str) -> dict[str, Any]:
+    files = sorted(file for file in directory.iterdir() if file.suffix in suffixes)
+    return {file.name: artifacts.describe(file) for file in files}
 
 
 def git_state() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from modspec.plotstyle import (
     around,
     colour_bar,
     figure,
+    goes_on,
     grid,
     heatmap,
     legend,
@@ -23,14 +24,16 @@ from modspec.plotstyle import (
 )
 from modspec.tidy import LEVELS, levels, only
 
+MARKER = 0.03  # of a panel's height: half a marker
 FLATTENED = 2  # times as far as another row: then each has a scale of its own
 
 
 def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     """Languages along x; for each ``hue`` a point with its interval; ``chance`` as a dashed line.
 
-    ``value``, ``low``, ``high`` and ``chance`` are fractions, drawn in percent. A panel for every
-    value of ``panel`` and, where there are several, of ``train_gradient``.
+    ``value``, ``low``, ``high`` and ``chance`` are fractions, drawn in percent; an interval that the
+    frame cuts ends in an arrowhead. A panel for every value of ``panel`` and, where there are several,
+    of ``train_gradient``.
     """
     keys = [panel, "train_gradient", hue, "language"]
     twice = frame[frame.duplicated(keys)]
@@ -53,8 +56,8 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     bounds = _bounds(frame)
     for (gradient, level), ax in axes.items():
         rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
-        rows = rows.assign(**rows[["low", "high"]].clip(*bounds[gradient] / 100))
-        ax.set_ylim(*bounds[gradient])
+        bottom, top = bounds[gradient]
+        ax.set_ylim(bottom, top)
         title = [LEVELS[panel][level], LEVELS["train_gradient"][gradient]]
         ax.set_title("\n".join(title[: len(gradients)]))
         for place in range(1, len(languages), 2):
@@ -63,7 +66,12 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
             points = rows[rows[hue] == name]
             x = points["language"].map(languages.index).astype(float) + offset
             colour, marker = MARKS[name]
-            ax.vlines(x, 100 * points["low"], 100 * points["high"], colors=colour, lw=1)
+            low, high = 100 * points["low"], 100 * points["high"]
+            ax.vlines(x, low.clip(bottom, top), high.clip(bottom, top), colors=colour, lw=1)
+            for cut in x[low < bottom]:
+                goes_on(ax, cut, bottom, (0, -1), colour)
+            for cut in x[high > top]:
+                goes_on(ax, cut, top, (0, 1), colour)
             ax.plot(x, 100 * points["value"], marker, c=colour, ms=3.2)
         chance = rows.groupby("language")["chance"].mean()
         x = np.array([languages.index(language) for language in chance.index])
@@ -91,8 +99,8 @@ def _bounds(frame: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _limits(frame: pd.DataFrame) -> np.ndarray:
-    """Percent. With few seeds intervals are wider than what a share can be: they end at the frame. It leaves
-    room for the points three times over, where intervals need as much."""
+    """Percent. With few seeds intervals are wider than what a share can be: the frame cuts them. It leaves
+    room for the points three times over, where intervals need as much, and for a whole marker at its edge."""
     bounds = np.array([0, 100]) if frame["chance"].any() else np.array([-100, 100])
     centre = 100 * frame["chance"].mean()
     reach, widest = (
@@ -100,7 +108,10 @@ def _limits(frame: pd.DataFrame) -> np.ndarray:
         for columns in (["value"], ["low", "high"])
     )
     room = min(3 * reach, 1.08 * np.fmax(reach, widest))  # one seed has no intervals
-    return np.clip([centre - room, centre + room], *bounds) if reach > 0 else bounds
+    limits = np.clip([centre - room, centre + room], *bounds) if reach > 0 else bounds
+    edge = MARKER * np.ptp(limits)
+    points = 100 * frame["value"]
+    return np.array([min(limits[0], points.min() - edge), max(limits[1], points.max() + edge)])
 
 
 @figure("seed condition mask_kind train_gradient score language measure value low high chance examples")

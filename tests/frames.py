@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 
 from modspec.plotting import FIGURES
 from tests.claimframes import claim_frames
@@ -125,6 +126,13 @@ SMALL = synthetic(2, 1)
 @functools.cache
 def drawn(study: tuple[int, int], name: str) -> Figure:
     return FIGURES[name](synthetic(*study)[name])
+
+
+def arrowheads(ax: Axes) -> list[tuple[float, float]]:
+    """Where intervals are marked as going on beyond the frame."""
+    return [
+        (*line.get_xdata(), *line.get_ydata()) for line in ax.lines if isinstance(line.get_marker(), Path)
+    ]
 
 
 def cells(ax: Axes) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from modspec import plotting, tidy
+from modspec import artifacts, plotting, provenance, tidy
 from modspec.errors import InputError
 from modspec.layout import CODE
 from modspec.plotstyle import LANGUAGES, language_colour
@@ -92,6 +93,27 @@ def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert set(run.stdout.split()) == {str(path) for path in figures}
     assert [str(path) for path, content in before.items() if path.read_bytes() != content] == []
+
+
+def test_figures_that_look_otherwise_are_said_to_be_redrawn(tmp_path: Path) -> None:
+    """Their tables are not: nothing but a run makes these what a record says."""
+    plotting.save("share_change", SMALL["share_change"], tmp_path)
+    provenance.write(tmp_path, {"parameters": {}})
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    before = (tmp_path / "provenance.json").read_bytes()
+    plotting.redraw(tmp_path)
+    assert (tmp_path / "provenance.json").read_bytes() == before
+
+    csv = tmp_path / "share_change.csv"
+    csv.write_text(csv.read_text().replace("sft_random", "sft_union"))
+    plotting.redraw(tmp_path)
+    after = json.loads((tmp_path / "provenance.json").read_text())
+    assert after.pop("redrawn") == provenance.git_state()
+    for suffix in ("pdf", "png"):
+        name = f"share_change.{suffix}"
+        assert after["files"][name] == artifacts.describe(tmp_path / name) != record["files"].pop(name)
+        del after["files"][name]
+    assert after == record
 
 
 def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:

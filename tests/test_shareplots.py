@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modspec.plotting import FIGURES
-from tests.frames import SMALL, cells, drawn, synthetic
+from tests.frames import SMALL, arrowheads, cells, drawn, synthetic
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -42,6 +42,34 @@ def test_rows_share_a_scale_unless_it_would_flatten_one() -> None:
     assert apart["train gradients: own masks"] == pytest.approx((-1.08 * 55, 1.08 * 55))
     assert apart["train gradients: same mask"] == pytest.approx((-1.08 * 5.5, 1.08 * 5.5))
     assert set(limits(0.5, 0.3).values()) == {apart["train gradients: own masks"]}
+
+
+def test_intervals_that_the_frame_cuts_end_in_an_arrowhead() -> None:
+    frame = SMALL["share_change"].assign(value=0.1, low=-0.05, high=0.2)
+    frame.loc[(frame["condition"] == "sft") & (frame["language"] == "en"), "high"] = 0.9
+    fig = FIGURES["share_change"](frame)
+    for ax in fig.axes:
+        ((x, y),) = arrowheads(ax)
+        assert round(x) == 1 and y == ax.get_ylim()[1] == pytest.approx(30)
+        (drawn_to,) = {
+            segment[:, 1].max()
+            for lines in ax.collections
+            for segment in getattr(lines, "get_segments", list)()
+            if segment[:, 1].max() > 20.1
+        }
+        assert drawn_to == y
+    assert not any(map(arrowheads, FIGURES["share_change"](frame.assign(high=0.2)).axes))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.999, 1.0])
+def test_markers_at_the_ends_of_what_a_share_can_be_are_whole(value: float) -> None:
+    frame = SMALL["in_language_share"]
+    frame = frame.assign(value=frame["value"].where(frame["mask_kind"] != "random", value))
+    for ax in FIGURES["in_language_share"](frame.assign(low=np.nan, high=np.nan)).axes:
+        bottom, top = ax.get_ylim()
+        # Half a marker of 3.2 points, of the panel's height.
+        half = 1.6 / (72 * ax.get_position().height * ax.figure.get_figheight())
+        assert min(100 * value - bottom, top - 100 * value) >= half * (top - bottom)
 
 
 def test_panels_beside_a_gap_keep_their_tick_labels() -> None:
