@@ -30,7 +30,7 @@ from modspec.presets import Study
 
 # Operations a second on one core: of training, in bfloat16, and of scoring.
 TRAINING_RATE = 1e11
-INFLUENCE_RATE = {"float32": 5e10, "bfloat16": 8e10}
+INFLUENCE_RATE = {"float32": 5e10, "bfloat16": 8e10, "auto": 5e10}  # what auto will be, torch alone knows
 JOB_SECONDS = 20  # a kernel that starts, data that load, artefacts that are written
 # 4e14 bfloat16 operations a second in large products, as on an H100, over 2.08e11 on the core.
 GPU_SPEED = 1900
@@ -176,7 +176,8 @@ def _search(study: Study, shape: Encoder, p: SearchParameters) -> Cost:
     training = 3 * forward * p.epochs * p.train_per_language
     pruning = steps * forward * (2 * p.importance_examples + p.dev_per_language)
     operations = _start(shape, p) + languages * (training + pruning)
-    return Cost(operations, operations / TRAINING_RATE, 0, _training_memory(shape, p))
+    kept = 4 * _parameters(shape, p) if p.start_languages else 0
+    return Cost(operations, operations / TRAINING_RATE, kept, _training_memory(shape, p))
 
 
 def _finetuning(study: Study, shape: Encoder, p: FinetuningParameters) -> Cost:
@@ -184,8 +185,13 @@ def _finetuning(study: Study, shape: Encoder, p: FinetuningParameters) -> Cost:
     training = 3 * forward * p.epochs * p.train_per_language
     masks = 1 + 2 * languages  # that accuracy is measured under
     predictions = masks * forward * (p.dev_per_language + p.test_per_language)
-    operations = _start(shape, p) + languages * (training + predictions)
+    operations = languages * (training + predictions)
     checkpoints = p.epochs if p.keep_checkpoints == "all" else 1
+    # The first condition makes the start of all, if the search has not.
+    searched = study.parameters("search", seed=p.seed).start_identity() == p.start_identity()
+    if p.start_languages and p.condition == study.conditions[0] and not searched:
+        operations += _start(shape, p)
+        checkpoints += 1
     kept = 4 * checkpoints * _parameters(shape, p)
     return Cost(operations, operations / TRAINING_RATE, kept, _training_memory(shape, p))
 
@@ -212,7 +218,7 @@ COSTS = {"search": _search, "finetuning": _finetuning, "influence": _influence}
 
 
 def _start(shape: Encoder, p: SearchParameters | FinetuningParameters) -> float:
-    """Operations before training proper: once for all languages."""
+    """Operations before training proper, once for all languages and conditions."""
     return 3 * _forward(shape, p) * p.start_epochs * p.train_per_language * len(p.start_languages)
 
 

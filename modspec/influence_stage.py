@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
@@ -18,6 +17,7 @@ from modspec import artifacts
 from modspec.attributions import read_attributions, score_name
 from modspec.batches import Examples
 from modspec.cells import measure, write_measured
+from modspec.devices import choose_precision
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
 from modspec.layout import (
@@ -144,7 +144,7 @@ def score_pass(
                 train_mask=plan.train_mask,
                 evaluation_mask=plan.evaluation_mask,
                 groups=by_part,
-                precision=torch.bfloat16 if p.score_precision == "bfloat16" else torch.float32,
+                precision=choose_precision(p.score_precision, material.device),
                 batch_size=p.batch_size,
                 memory=None if p.memory_gib is None else p.memory_gib * 2**30,
                 remember=_remembering(units, origin, checkpoint.epoch),

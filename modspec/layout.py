@@ -22,6 +22,7 @@ _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
 _INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE: dict[str, tuple[str, ...]] = {
+    "start": (*_DATA, *_ENCODER, *_MODEL, "start"),
     "search": (*_DATA, *_ENCODER, *_MODEL, "start", "importance", "subnetworks", "search_stage"),
     "finetuning": (*_DATA, *_ENCODER, *_MODEL, "start", "subnetworks", "finetuning_stage"),
     "scores": (
@@ -78,6 +79,11 @@ def search_dir(p: Parameters, seed: int) -> Path:
 def checkpoints_dir(p: Parameters, condition: str, seed: int) -> Path:
     """Stage 2's large artefact: the weights, which only stage 3 needs."""
     return path(p.study_dir) / "checkpoints" / f"{condition}-seed{seed}"
+
+
+def start_dir(p: Parameters, seed: int, origin: str) -> Path:
+    """Weights that stages 1 and 2 start from; ``origin``: the fingerprint of what they are made from."""
+    return path(p.study_dir) / "checkpoints" / f"start-seed{seed}-{origin[:8]}"
 
 
 def finetuning_dir(p: Parameters, condition: str, seed: int) -> Path:

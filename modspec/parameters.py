@@ -126,6 +126,11 @@ class TrainingParameters(DataParameters):
                 raise ValueError(f"start_languages: {code!r} is named twice; allowed: each language once")
         return self
 
+    def start_identity(self) -> dict[str, Any]:
+        """Of :meth:`identity`, what decides the start: stages for which it is the same share one."""
+        decisive = {*TrainingParameters.model_fields, "batch_size", "learning_rate", "weight_decay"}
+        return {name: value for name, value in self.identity().items() if name in decisive}
+
 
 class SearchParameters(TrainingParameters):
     """Stage 1: a subnetwork for every language."""
@@ -193,7 +198,7 @@ class InfluenceParameters(DataParameters):
     random_draws: Positive = Field(1, description="random masks for every language's mask")
     other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
     by_part: bool = Field(True, description="also scores by head and other part of the encoder, no mask")
-    score_precision: Literal["float32", "bfloat16"] = Field("float32", description="of influence")
+    score_precision: Precision = Field("float32", description="of influence")
     batch_size: Positive = Field(64, description="of gradient passes, at most")
     memory_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="for evaluation gradients; None: half of what is free"

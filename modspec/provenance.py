@@ -29,8 +29,12 @@ def provenance() -> dict[str, Any]:
     record |= {name: version(name) for name in PACKAGES}
     record["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     if torch := sys.modules.get("torch"):
+        from modspec.devices import choose_device, choose_precision  # imports torch, which figures do without
+
         cuda = torch.cuda.is_available()
         record["device"] = torch.cuda.get_device_name() if cuda else "CPU"
+        record["instructions"] = torch.backends.cpu.get_cpu_capability()
+        record["auto_precision"] = str(choose_precision("auto", choose_device()))
         record["threads"] = torch.get_num_threads()
         if cuda:
             record["peak_gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)

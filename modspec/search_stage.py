@@ -15,11 +15,9 @@ from modspec.importance import head_gradients, importance, inherited_importance
 from modspec.layout import load_masks, parts_dir, save_masks, search_dir
 from modspec.parameters import SearchParameters
 from modspec.start import started_classifier, training_options
-from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
+from modspec.study import Material, made_by, resumable
 from modspec.subnetworks import Search, search
 
-START = "the start"  # a part beside the languages
-WEIGHTS = "weights.safetensors"
 IMPORTANCES = {"exact": importance, "inherited": inherited_importance}
 
 
@@ -59,9 +57,7 @@ def search_language(material: Material, language: str) -> Path:
     part = parts_dir(search_dir(p, p.seed)) / language
 
     def make(building: Path) -> None:
-        model = material.new_classifier()
-        if p.start_languages:
-            load_checkpoint(model, _start(material) / WEIGHTS)
+        model = started_classifier(material)
         train, dev = (material.examples[split].of(language) for split in ("train", "dev"))
         finetune(
             model,
@@ -96,16 +92,6 @@ def search_language(material: Material, language: str) -> Path:
         weights.to_parquet(building / "importance.parquet", index=False)
 
     return resumable(part, made_by("search", material, {}, language=language), make)
-
-
-def _start(material: Material) -> Path:
-    """What every language's fine-tuning starts from, made once for all; returns the part's directory."""
-    part = parts_dir(search_dir(material.parameters, material.parameters.seed)) / START
-
-    def make(building: Path) -> None:
-        save_checkpoint(started_classifier(material), building / WEIGHTS)
-
-    return resumable(part, made_by("search", material, {}, part=START), make)
 
 
 def _by_mask(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:

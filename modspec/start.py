@@ -6,14 +6,20 @@ the easiest language, and the others after it. Every condition starts in the sam
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from transformers import PreTrainedModel
 
+from modspec import artifacts
 from modspec.finetuning import finetune
+from modspec.layout import start_dir
 from modspec.parameters import FinetuningParameters, SearchParameters
-from modspec.study import Material
+from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
+
+WEIGHTS = "weights.safetensors"
 
 
 def training_options(material: Material) -> dict[str, Any]:
@@ -32,13 +38,23 @@ def training_options(material: Material) -> dict[str, Any]:
 def started_classifier(material: Material) -> PreTrainedModel:
     """A new classifier, fine-tuned for ``start_epochs`` on the examples of ``start_languages``, if any.
 
-    With the batch size, learning rate and weight decay of the stage that it starts.
+    With the batch size, learning rate and weight decay of the stage that it starts. Made once a study for
+    every seed, and kept with the checkpoints: stages and conditions that start alike share it.
     """
     p = material.parameters
     assert isinstance(p, SearchParameters | FinetuningParameters)
     model = material.new_classifier()
     if p.start_languages:
-        train = material.examples["train"]
+        load_checkpoint(model, _start(material, p) / WEIGHTS)
+    return model
+
+
+def _start(material: Material, p: SearchParameters | FinetuningParameters) -> Path:
+    origin = made_by("start", material, {}) | {"parameters": p.start_identity()}
+    directory = start_dir(p, p.seed, artifacts.fingerprint(origin))
+
+    def make(building: Path) -> None:
+        model, train = material.new_classifier(), material.examples["train"]
         finetune(
             model,
             train.take(np.flatnonzero(np.isin(train.languages, p.start_languages))),
@@ -46,4 +62,8 @@ def started_classifier(material: Material) -> PreTrainedModel:
             **training_options(material),
             progress=f"start: {' '.join(p.start_languages)}",
         )
-    return model
+        save_checkpoint(model, building / WEIGHTS)
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{directory}.lock"):  # of jobs that run at once, one makes it
+        return resumable(directory, origin, make)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -39,11 +40,17 @@ def test_twice_the_seeds_cost_twice_and_longer_training_only_where_it_is() -> No
     ratio = longer["operations"] / once["operations"]
     assert ratio[[0, 2]].tolist() == [1, 1] and 1.3 < ratio[1] < 2  # predictions cost the same
     start = {"start_languages": ["en", "de", "fr", "ru", "es"], "start_epochs": 4}
-    started = estimate(resolve({"preset": "xnli", "seeds": [0, 1], "search": start, "finetuning": start}))
+    started = estimate(resolve({"preset": "xnli", "seeds": [0, 1], "search": start}))
     ratio = started["operations"] / once["operations"]
     assert 1.3 < ratio[0] < 2  # as many epochs again; pruning as before
-    # Three times the epochs: what two more cost above, twice.
-    assert ratio[1] - 1 == pytest.approx(2 * (longer["operations"] / once["operations"])[1] - 2)
+    assert ratio[1] == 1
+    both = estimate(resolve({"preset": "xnli", "seeds": [0, 1], "search": start, "finetuning": start}))
+    pd.testing.assert_frame_equal(both, started)  # the search has made it
+    alone = estimate(resolve({"preset": "xnli", "seeds": [0, 1], "finetuning": start}))
+    ratio = alone["operations"] / once["operations"]
+    # Of three conditions one makes it, with three times the epochs: what two more cost all three above.
+    assert ratio[1] - 1 == pytest.approx(2 * ((longer["operations"] / once["operations"])[1] - 1) / 3)
+    assert ratio[0] == 1
     assert ratio[2] == 1
 
 

@@ -63,10 +63,8 @@ def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, star
 
 
 def test_a_killed_search_makes_its_start_once(tmp_path, monkeypatch):
-    trained, whole = (
-        [],
-        search_all(material(tmp_path / "whole", start_languages=("en", "de"), start_epochs=1, epochs=1)),
-    )
+    trained = []
+    whole = search_all(material(tmp_path / "whole", start_languages=("en", "de"), start_epochs=1, epochs=1))
 
     def killed(model, train, **options):
         trained.append(tuple(dict.fromkeys(train.languages.tolist())))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from modspec import artifacts
+from modspec import artifacts, start
 from modspec.errors import InputError
 from modspec.finetuning import finetune
 from modspec.finetuning_stage import keep_checkpoints
@@ -48,6 +48,30 @@ def test_fine_tuning_goes_on_from_the_start(tmp_path, condition):
     load_checkpoint(found, keep_checkpoints(material, masks) / checkpoint_file(1))
     for name, weights in expected.state_dict().items():
         assert torch.equal(weights, found.state_dict()[name]), name
+
+
+def test_what_starts_alike_shares_a_start(tmp_path, monkeypatch):
+    """The search, all conditions, whatever their epochs; not another seed, learning rate or start."""
+    made = []
+
+    def counted(*arguments, **options):
+        made.append(options)
+        return finetune(*arguments, **options)
+
+    monkeypatch.setattr(start, "finetune", counted)
+    data = {"study_dir": str(tmp_path), "encoder": "tiny", "languages": ("en", "de"), "precision": "float32"}
+    data |= {"train_per_language": 24, "dev_per_language": 20, "test_per_language": 20}
+    alike = data | TRAINING | {"start_languages": ("en",), "start_epochs": 1}
+    search = SearchParameters(**alike, epochs=2, importance_examples=10)
+    first = start.started_classifier(load_material(search)).state_dict()
+    for condition in ("full", "sft"):
+        again = start.started_classifier(load_material(FinetuningParameters(**alike, condition=condition)))
+        assert all(torch.equal(weights, first[name]) for name, weights in again.state_dict().items())
+    assert len(made) == 1
+    for other in ({"seed": 1}, {"learning_rate": 2e-2}, {"start_epochs": 2}, {"start_languages": ("de",)}):
+        weights = start.started_classifier(load_material(FinetuningParameters(**alike | other))).state_dict()
+        assert not all(torch.equal(weights[name], first[name]) for name in first)
+    assert len(made) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""Precisions: ``auto`` is what the hardware multiplies natively, and scoring computes in what it is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from modspec import influence_stage
+from modspec.devices import choose_precision
+from modspec.parameters import InfluenceParameters
+from modspec.passes import Pass
+from modspec.study import load_material
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "multiplies", "expected"),
+    [
+        ("AVX2", False, torch.float32),
+        ("AVX512", False, torch.float32),
+        ("AVX512", True, torch.bfloat16),
+        ("AVX512_VNNI", True, torch.bfloat16),
+    ],
+)
+def test_auto_is_bfloat16_only_where_it_is_native(monkeypatch, instructions, multiplies, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies)
+    assert choose_precision("auto", CPU) == expected
+    assert choose_precision("float32", CPU) == torch.float32
+    assert choose_precision("bfloat16", CPU) == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "auto"])
+def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monkeypatch, name):
+    asked = []
+
+    def influence(*arguments, precision, **options):
+        asked.append(precision)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(influence_stage, "influence", influence)
+    p = InfluenceParameters(
+        study_dir=str(tmp_path),
+        encoder="tiny",
+        languages=("en", "de"),
+        train_per_language=20,
+        dev_per_language=20,
+        test_per_language=20,
+        score_precision=name,
+    )
+    material = load_material(p)
+    plan = Pass("none", ("none",), ("",), np.array([0]))
+    scored = influence_stage.Scored(1, 1.0, tmp_path / "never read")
+    with pytest.raises(KeyboardInterrupt):
+        influence_stage.score_pass(material, plan, material.new_classifier(), [scored], {})
+    assert asked == [choose_precision(name, material.device)]
