@@ -6,7 +6,7 @@ The rates rest on few measurements, with e5-small on XNLI and one core of the pr
 ``figures/benchmark/machine.json``: scoring in the benchmark, and a bfloat16 forward and backward pass, which
 stands for training. Whole stages took this much of the estimate: of preset ``intents``, on another processor,
 search 1.0, fine-tuning 1.0 (sparse: 1.3), scoring 0.6; of ``reviews`` and ``xnli``, on an AMD EPYC with
-bfloat16 instructions, 0.5, 0.5 and 0.3 to 0.4. A GPU is taken to be GPU_SPEED such cores, an assumption:
+bfloat16 instructions, 0.5, 0.5 and 0.2. A GPU is taken to be GPU_SPEED such cores, an assumption:
 nothing was measured on one. Needs no torch, so that a dry run stays quick.
 """
 
@@ -30,7 +30,7 @@ from modspec.presets import Study
 
 # Operations a second on one core: of training, in bfloat16, and of scoring.
 TRAINING_RATE = 1e11
-INFLUENCE_RATE = {"float32": 5e10, "bfloat16": 8e10, "auto": 5e10}  # what auto will be, torch alone knows
+INFLUENCE_RATE = {"float32": 5e10, "bfloat16": 8e10, "auto": 5e10}  # auto, which torch resolves: the slower
 JOB_SECONDS = 20  # a kernel that starts, data that load, artefacts that are written
 # 4e14 bfloat16 operations a second in large products, as on an H100, over 2.08e11 on the core.
 GPU_SPEED = 1900
