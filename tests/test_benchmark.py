@@ -17,7 +17,6 @@ from safetensors.numpy import save_file
 
 from modspec import benchtables, workloads
 from modspec.benchmark import PROBES, Benchmark, machine, main, manageable
-from modspec.devices import choose_precision
 from modspec.peers import SYSTEMS
 from modspec.timing import Run, timed
 from tests.models import random_encoder, random_examples, reference_gradients
@@ -91,10 +90,7 @@ def test_a_run_of_the_whole_benchmark(
     table = pd.read_csv(tmp_path / "influence_benchmark.csv")
     assert table["system"].tolist() == ["modspec float32", "modspec bfloat16"]
     assert (table["runs"] == 1).all() and (table["seconds"] > 0).all() and table["error"].isna().all()
-    # Where bfloat16 is emulated, how fast hangs on the shape: its rate there is no bound.
-    native = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
-    assert table["over_float32"][0] == 1
-    assert (table["bound_share"] > 0).all() and (table["bound_share"][: 1 + native] < 1).all()
+    assert table["over_float32"][0] == 1 and 0 < table["bound_share"].max() < 1
     assert table["relative_error"][0] < 1e-5 < table["relative_error"][1] < 0.02
     assert -1 <= table["spearman"][1] <= 1
     results = {file: file.stat().st_mtime_ns for file in (directory / "results").iterdir()}
