@@ -11,7 +11,7 @@ import torch
 # Rows, inner and columns of the products that the rate is the best of.
 SHAPES = ((1024, 1024, 1024), (2048, 1024, 2048), (1024, 384, 1536), (4096, 512, 512))
 COPIED = 2**28  # bytes: more than any cache
-# Seconds that hide what a first run alone costs; a processor that emulates bfloat16 may take 10 for a product.
+# Seconds that hide what a first run alone costs; emulated bfloat16 may take 10 for a product.
 LONG = 1.0
 
 
