@@ -43,7 +43,7 @@ def head_masks(frame: pd.DataFrame) -> Figure:
         look = {"cmap": cmap, "norm": norm, "edgecolors": "white", "linewidth": 0.4}
         ax.pcolormesh(share.columns, share.index, share * seeds, **look)
         kept = rows.groupby("seed")["kept"].sum().mean()
-        ax.set_title(f"{language}: {kept:.4g} of {share.size} kept")
+        ax.set_title(f"{language}: {kept:.0f} of {share.size} kept")
         ax.set_aspect("equal")
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)

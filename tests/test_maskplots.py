@@ -17,7 +17,7 @@ def test_head_masks_count_kept_heads() -> None:
     frame = synthetic(5, 2)["head_masks"]
     fig = drawn((5, 2), "head_masks")
     for ax, (language, rows) in zip(fig.axes, frame.groupby("language"), strict=False):
-        assert ax.get_title() == f"{language}: {rows['kept'].sum() / 2:.4g} of 144 kept"
+        assert ax.get_title() == f"{language}: {rows['kept'].sum() / 2:.0f} of 144 kept"
         counts = np.asarray(ax.collections[0].get_array()).reshape(12, 12)
         row = rows[(rows["layer"] == 3) & (rows["head"] == 7)]
         assert counts[2, 6] == row["kept"].sum()
