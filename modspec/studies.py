@@ -53,8 +53,11 @@ def scale(p: ResultsParameters) -> pd.DataFrame:
 
 
 def write_provenance(p: ResultsParameters, record: dict[str, Any]) -> None:
-    """``provenance.json`` beside the results: parameters, and the sha256 of the studies' own."""
-    inputs = {study: artifacts.describe(_file(p, study, "provenance.json"))["sha256"] for study in p.studies}
+    """``provenance.json`` beside the results: parameters, and the sha256 of what is read of each study.
+
+    Of the studies' own provenance that is parameters and stages: a redrawn figure leaves results as they are.
+    """
+    inputs = {study: _inputs(p, study) for study in p.studies}
     provenance.write(results_dir(p), {"parameters": p.identity(), "inputs": inputs, "provenance": record})
 
 
@@ -103,6 +106,13 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "hours of all jobs (of a resumed one, its last run)": f"{hours:.1f}",
         "a job's threads; GiB at most": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
     }
+
+
+def _inputs(p: ResultsParameters, study: str) -> dict[str, str]:
+    record = _record(p, study)
+    tables = {name: record["files"][name]["sha256"] for name in ("accuracy.csv", "claims.csv")}
+    scale = {name: record[name] for name in ("parameters", "stages")}
+    return {**tables, "scale": artifacts.fingerprint(scale)}
 
 
 def _start(trained: dict[str, Any]) -> str:

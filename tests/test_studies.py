@@ -129,7 +129,44 @@ def test_results_say_what_they_were_made_of(published, tmp_path: Path) -> None:
     assert record["parameters"] == {"studies": list(NAMES)}
     assert set(record["files"]) == {f"claims_by_study.{suffix}" for suffix in ("csv", "pdf", "png")}
     for name in NAMES:
-        assert record["inputs"][name] == artifacts.describe(tmp_path / name / "provenance.json")["sha256"]
+        for table in ("accuracy.csv", "claims.csv"):
+            assert record["inputs"][name][table] == artifacts.describe(tmp_path / name / table)["sha256"]
+
+
+def inputs(p: ResultsParameters) -> dict[str, dict[str, str]]:
+    studies.results_dir(p).mkdir(exist_ok=True)
+    studies.write_provenance(p, {})
+    return json.loads((studies.results_dir(p) / "provenance.json").read_text())["inputs"]
+
+
+def test_a_redrawn_figure_leaves_results_as_they_are(published, tmp_path: Path) -> None:
+    p, _ = published
+    figure = tmp_path / "xnli" / "claims.png"
+    before = inputs(p)
+    figure.write_bytes(b"as drawn now")
+    described = (tmp_path / "xnli" / "provenance.json").read_text()
+    provenance.redrawn(tmp_path / "xnli")
+    assert (tmp_path / "xnli" / "provenance.json").read_text() != described
+    assert inputs(p) == before
+
+
+@pytest.mark.parametrize("changed", ["claims.csv", "accuracy.csv", "seeds", "wall_seconds"])
+def test_whatever_results_are_read_from_changes_their_inputs(published, tmp_path: Path, changed: str) -> None:
+    p, _ = published
+    before = inputs(p)
+    record = json.loads((tmp_path / "xnli" / "provenance.json").read_text())
+    if changed == "seeds":
+        record["parameters"]["seeds"] = [0, 1, 2]
+    elif changed == "wall_seconds":
+        record["stages"]["search"]["wall_seconds"] += 1
+    else:
+        record["files"][changed]["sha256"] = "of another table"
+    artifacts.write_json(tmp_path / "xnli" / "provenance.json", record)
+    after = inputs(p)
+    assert after["xnli"] != before["xnli"]
+    assert {name: after[name] for name in ("reviews", "pawsx")} == {
+        name: before[name] for name in ("reviews", "pawsx")
+    }
 
 
 def test_a_study_that_is_not_there_is_named(published) -> None:
