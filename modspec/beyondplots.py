@@ -175,9 +175,13 @@ def _name(ax: Axes, languages: Sequence[str]) -> None:
 
 
 def _label_points(fig: Figure, ax: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> None:
-    """Names beside points, left out where each place would cover a point, another name or an edge."""
+    """Names beside points, left out where each place would cover a point, another name or an edge.
+
+    A name does not stand beside another point either, whose name it would seem to be.
+    """
     points = ax.transData.transform(np.column_stack([x, y]))
-    taken = [Bbox.from_bounds(*(point - 2), 4, 4) for point in points]
+    beside = np.array([6, 1.5]) * fig.dpi / 72
+    taken = [Bbox([point - beside, point + beside]) for point in points]
     places = [(3, 0, "left", "center"), (-3, 0, "right", "center")]
     places += [(0, 4, "center", "bottom"), (0, -4, "center", "top")]
     for at, name in enumerate(names):

@@ -103,6 +103,20 @@ def test_typology_draws_every_pair_and_prints_its_test() -> None:
     assert sum(len(ax.texts) for ax in axes) >= 30  # of 60 places, so many names find room
 
 
+@pytest.mark.parametrize("study", STUDIES, ids=str)
+def test_no_name_of_two_languages_stands_beside_another_point(study: tuple[int, int]) -> None:
+    fig = drawn(study, "typology")
+    fig.draw_without_rendering()
+    for ax in fig.axes:
+        points = ax.transData.transform(ax.lines[2].get_xydata())
+        for label in ax.texts:
+            box, own = label.get_window_extent(), ax.transData.transform(label.get_position())
+            others = points[np.abs(points - own).max(axis=1) > 1e-6]
+            level = others[(box.y0 < others[:, 1]) & (others[:, 1] < box.y1), 0]
+            between = np.maximum(box.x0 - level, level - box.x1)
+            assert (between * 72 / fig.dpi > 5).all(), label.get_text()
+
+
 def test_one_seed_has_no_masks_of_other_seeds_to_compare_with() -> None:
     data = frame((2, 1), "typology")
     assert "de" not in set(data.query("measure == 'overlap' and language_a == language_b")["language_a"])
