@@ -314,7 +314,7 @@ class ResultsParameters(Strict):
 
     figures_dir: str = Field("figures", description="where every study has a folder, and this gets one")
     studies: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        ("xnli", "reviews"), description="names of studies, in the order to show them"
+        ("xnli", "pawsx", "reviews"), description="names of studies, in the order to show them"
     )
 
     @model_validator(mode="after")
