@@ -59,7 +59,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         over = "" if whole.empty else _interval(whole.iloc[0], form)
         decided = part[(part["language"] != ALL_LANGUAGES) & (part["verdict"] != "undecided")]
         named = ", ".join(f"{row.language} {row.verdict}" for row in decided.itertuples())
-        rows.append((claim, comparison, over, f"{form(single.min())} to {form(single.max())}", named))
+        ends = dict.fromkeys((form(single.min()), form(single.max())))  # one, if there is one language
+        rows.append((claim, comparison, over, " to ".join(ends), named))
     columns = ["claim", "comparison", "all languages", "by language", "decided languages"]
     found = pd.DataFrame(rows, columns=columns).merge(overall(table), on=["claim", "comparison"])
     return found.set_index(["claim", "comparison"])

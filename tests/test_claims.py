@@ -218,6 +218,9 @@ def test_sentences_and_latex(tmp_path):
     assert len(readable(table)) == len(table)
     short = summary(table)
     assert short.loc[("C1", "own mask - no mask"), "verdict"] == "supported"
+    german = summary(table[table["language"].isin(["de", "all languages"])])
+    for found, ends in ((short, 2), (german, 1)):
+        assert len(found.loc[("C1", "own mask - no mask"), "by language"].split(" to ")) == ends
     write_latex(table, tmp_path / "claims.tex")
     text = (tmp_path / "claims.tex").read_text()
     assert text.startswith(r"\begin{tabular}") and "supported" in text and r"\bottomrule" in text
