@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, goes_on, grid, legend, sample
+from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, goes_on, grid, intervals, legend, sample
 from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
 
 # Okabe and Ito's; an undecided effect stays hollow and grey.
@@ -108,13 +108,8 @@ def share_by_k(frame: pd.DataFrame) -> Figure:
         rows = frame[frame["mask_kind"] == kind].sort_values("top_k")
         colour, marker = MARKS[kind]
         x = rows["top_k"] * 1.03 ** (place - (len(kinds) - 1) / 2)
-        low, high = 100 * rows["low"], 100 * rows["high"]
         # With few seeds intervals are wider than what a share can be: they are cut there.
-        ax.vlines(x, low.clip(lower=0), high.clip(upper=100), colors=colour, lw=0.8)
-        for cut in x[low < 0]:
-            goes_on(ax, cut, 0, (0, -1), colour)
-        for cut in x[high > 100]:
-            goes_on(ax, cut, 100, (0, 1), colour)
+        intervals(ax, x, rows, (0, 100), colour, 0.8)
         ax.plot(x, 100 * rows["value"], marker=marker, c=colour, ms=3.2, lw=0.9)
     ax.axhline(100 * frame["chance"].iloc[0], c=GREY, lw=0.9, ls="--", zorder=1)
     ax.set_xscale("log")

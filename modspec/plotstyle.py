@@ -205,6 +205,19 @@ def goes_on(ax: Axes, x: float, y: float, direction: tuple[int, int], colour: st
     ax.plot(x, y, marker=head, c=colour, mfc="none", ms=3.2, mew=0.8, lw=0, clip_on=False)
 
 
+def intervals(
+    ax: Axes, x: pd.Series, rows: pd.DataFrame, bounds: Sequence[float], colour: str, width: float
+) -> None:
+    """Vertical intervals of shares, in percent; those beyond ``bounds`` end there, in an arrowhead."""
+    bottom, top = bounds
+    low, high = 100 * rows["low"], 100 * rows["high"]
+    ax.vlines(x, low.clip(bottom, top), high.clip(bottom, top), colors=colour, lw=width)
+    for cut in x[low < bottom]:
+        goes_on(ax, cut, bottom, (0, -1), colour)
+    for cut in x[high > top]:
+        goes_on(ax, cut, top, (0, 1), colour)
+
+
 def around(centre: float, values: pd.Series) -> CenteredNorm:
     """Equal distances from ``centre`` get equally strong colours; the darkest stay unused."""
     return CenteredNorm(centre, max(1.2 * float((values - centre).abs().max()), 1e-9))

@@ -15,9 +15,9 @@ from modspec.plotstyle import (
     around,
     colour_bar,
     figure,
-    goes_on,
     grid,
     heatmap,
+    intervals,
     legend,
     sample,
     wrapped,
@@ -56,8 +56,7 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     bounds = _bounds(frame)
     for (gradient, level), ax in axes.items():
         rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
-        bottom, top = bounds[gradient]
-        ax.set_ylim(bottom, top)
+        ax.set_ylim(*bounds[gradient])
         title = [LEVELS[panel][level], LEVELS["train_gradient"][gradient]]
         ax.set_title("\n".join(title[: len(gradients)]))
         for place in range(1, len(languages), 2):
@@ -66,12 +65,7 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
             points = rows[rows[hue] == name]
             x = points["language"].map(languages.index).astype(float) + offset
             colour, marker = MARKS[name]
-            low, high = 100 * points["low"], 100 * points["high"]
-            ax.vlines(x, low.clip(bottom, top), high.clip(bottom, top), colors=colour, lw=1)
-            for cut in x[low < bottom]:
-                goes_on(ax, cut, bottom, (0, -1), colour)
-            for cut in x[high > top]:
-                goes_on(ax, cut, top, (0, 1), colour)
+            intervals(ax, x, points, bounds[gradient], colour, 1)
             ax.plot(x, 100 * points["value"], marker, c=colour, ms=3.2)
         chance = rows.groupby("language")["chance"].mean()
         x = np.array([languages.index(language) for language in chance.index])
