@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modspec.batches import collate, encode, shuffled_batches, sorted_batches
 from modspec.tiny import tiny_tokenizer
-from tests.models import random_examples
+from tests.helpers.models import random_examples
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=120).map(lambda x: np.array(x, dtype=np.int64))
 SIZES = st.integers(1, 12)

@@ -19,7 +19,7 @@ from modspec import benchtables, workloads
 from modspec.benchmark import PROBES, Benchmark, machine, main, manageable
 from modspec.peers import SYSTEMS
 from modspec.timing import Run, timed
-from tests.models import random_encoder, random_examples, reference_gradients
+from tests.helpers.models import random_encoder, random_examples, reference_gradients
 
 MODULES = {"captum": "captum", "kronfluence": "kronfluence", "dattri": "dattri", "traker": "trak"}
 OTHER = {"all": "linear", "linear": "all"}

@@ -16,8 +16,8 @@ from modspec.errors import InputError
 from modspec.headrelations import head_relation
 from modspec.plotstyle import FIGURES, MARKS
 from modspec.typology import language_pairs, mantel_tests
-from tests.frames import CODES, STUDIES, synthetic
-from tests.legible import assert_legible
+from tests.helpers.frames import CODES, STUDIES, synthetic
+from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 NAMES = ["head_relation", "typology", "translations"]

@@ -35,7 +35,7 @@ from modspec.calibration import (
 )
 from modspec.errors import InputError
 from modspec.specialization import example_statistics
-from tests.models import VOCABULARY, random_examples
+from tests.helpers.models import VOCABULARY, random_examples
 
 SPECIAL = [0, 1, 2, 3]
 TRAIN, TESTED = 40, 12

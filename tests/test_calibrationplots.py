@@ -11,7 +11,7 @@ import pytest
 from modspec.calibrationplots import HALVES, MEASURES, TESTS
 from modspec.errors import InputError
 from modspec.plotting import FIGURES
-from tests.legible import assert_legible
+from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 DOSES = [0.0, 0.25, 0.5, 0.75, 1.0]

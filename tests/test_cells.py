@@ -9,7 +9,7 @@ import pytest
 from modspec import artifacts
 from modspec.cells import STUDY, choices, measure, read_measured, write_measured
 from modspec.errors import InputError
-from tests.attribution import study
+from tests.helpers.attribution import study
 
 GAINS = {("full", "none"): 0.0, ("full", "own"): 1.0, ("full", "inherited"): 0.0, ("full", "random"): 0.5}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modspec.plotting import FIGURES
-from tests.frames import SMALL, arrowheads
+from tests.helpers.frames import SMALL, arrowheads
 
 pytestmark = pytest.mark.filterwarnings("error")
 

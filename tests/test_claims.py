@@ -16,7 +16,7 @@ from modspec.inference import estimate
 from modspec.membership import Membership
 from modspec.sensitivity import sensitivity, share_by_k
 from modspec.tidy import ALL_LANGUAGES
-from tests.attribution import LANGUAGES, study, train_frame
+from tests.helpers.attribution import LANGUAGES, study, train_frame
 
 LEVEL = Level(permutations=499, resamples=199)
 NOTHING = dict.fromkeys(

@@ -16,7 +16,7 @@ from modspec.datamodeling import ceiling, datamodeling, draw_subsets, judge, mar
 from modspec.errors import InputError
 from modspec.groundtruth import SCORERS, judged
 from modspec.retraining import trained
-from tests.models import random_examples
+from tests.helpers.models import random_examples
 from tests.test_groundtruth import count_trainings, examples, tiny_material
 
 pytestmark = pytest.mark.filterwarnings("error")

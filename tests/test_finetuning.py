@@ -21,7 +21,7 @@ from modspec.batches import Examples
 from modspec.errors import InputError
 from modspec.finetuning import Epoch, finetune, predict
 from modspec.heads import gated
-from tests.models import HEADS, HIDDEN, KINDS, LAYERS, projection, random_encoder, random_examples
+from tests.helpers.models import HEADS, HIDDEN, KINDS, LAYERS, projection, random_encoder, random_examples
 
 GRID = (LAYERS, HEADS)
 SIZE = HIDDEN // HEADS

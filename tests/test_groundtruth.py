@@ -35,7 +35,7 @@ from modspec.influence import influence
 from modspec.parameters import CalibrationParameters
 from modspec.retraining import trained
 from modspec.study import Material
-from tests.models import random_examples
+from tests.helpers.models import random_examples
 
 LANGUAGES = ("de", "en", "fr")
 LABELS = ("a", "b", "c")

@@ -12,7 +12,7 @@ from modspec.errors import InputError
 from modspec.groundtruth import SCORERS
 from modspec.groundtruthplots import SCORERS as LOOKS
 from modspec.groundtruthplots import datamodeling, planted_heads, template_truth
-from tests.legible import assert_legible
+from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 WAYS = [("influence, cosine", "precision"), ("influence, cosine", "auc"), ("influence, dot", "precision")]

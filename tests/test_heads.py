@@ -16,7 +16,16 @@ from transformers import (
 from modspec.batches import collate
 from modspec.errors import InputError
 from modspec.heads import first_token_only, full_mask, gated, head_grid
-from tests.models import HEADS, HIDDEN, KINDS, LABELS, LAYERS, projection, random_encoder, random_examples
+from tests.helpers.models import (
+    HEADS,
+    HIDDEN,
+    KINDS,
+    LABELS,
+    LAYERS,
+    projection,
+    random_encoder,
+    random_examples,
+)
 
 GRID = (LAYERS, HEADS)
 SIZE = HIDDEN // HEADS

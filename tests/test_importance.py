@@ -11,7 +11,15 @@ from hypothesis.extra.numpy import arrays
 
 from modspec.importance import head_gradients, importance, inherited_importance
 from modspec.influence.gradients import tracing
-from tests.models import HEADS, KINDS, LAYERS, gated_parameters, loss_of_one, random_encoder, random_examples
+from tests.helpers.models import (
+    HEADS,
+    KINDS,
+    LAYERS,
+    gated_parameters,
+    loss_of_one,
+    random_encoder,
+    random_examples,
+)
 
 GRID = (LAYERS, HEADS)
 MASKS = [None, np.array([[True, False, True], [False, False, True]]), np.array([[False] * 3, [True] * 3])]

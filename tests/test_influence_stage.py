@@ -9,7 +9,7 @@ import torch
 from modspec.influence import influence
 from modspec.influence_stage import _remembering, part_statistics
 from modspec.specialization import example_statistics
-from tests.models import HEADS, LAYERS, random_encoder, random_examples
+from tests.helpers.models import HEADS, LAYERS, random_encoder, random_examples
 
 
 def test_part_statistics_against_plain_loops():

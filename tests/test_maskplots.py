@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from modspec.plotting import FIGURES
-from tests.frames import CODES, SMALL, cells, drawn, synthetic
-from tests.legible import assert_legible
+from tests.helpers.frames import CODES, SMALL, cells, drawn, synthetic
+from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 

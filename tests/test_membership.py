@@ -8,7 +8,7 @@ import pytest
 from modspec.cells import measure
 from modspec.errors import InputError
 from modspec.membership import Membership
-from tests.attribution import LANGUAGES, study, train_frame
+from tests.helpers.attribution import LANGUAGES, study, train_frame
 
 
 def test_cells_average_masks_of_one_kind_and_pair_examples(tmp_path):

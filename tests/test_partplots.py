@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from modspec.errors import InputError
 from modspec.plotstyle import MARKS
 from modspec.plotting import FIGURES
-from tests.frames import SMALL, drawn, synthetic
+from tests.helpers.frames import SMALL, drawn, synthetic
 
 pytestmark = pytest.mark.filterwarnings("error")
 LANGUAGES = ["de", "en", "es", "fr", "ru"]

@@ -11,7 +11,7 @@ from scipy.stats import binom, spearmanr
 
 from modspec import parttables
 from modspec.inference import interval
-from tests.parts import EVALUATION, HEADS, LAYERS, PLANTED, TOP_K, TRAINING, simulated, table
+from tests.helpers.parts import EVALUATION, HEADS, LAYERS, PLANTED, TOP_K, TRAINING, simulated, table
 
 SIMULATION = simulated()
 PARTS = table(SIMULATION)

@@ -20,7 +20,7 @@ from modspec.planted import (
     planted_heads,
     recovery,
 )
-from tests.models import HEADS, LAYERS, projection, random_encoder, random_examples
+from tests.helpers.models import HEADS, LAYERS, projection, random_encoder, random_examples
 from tests.test_groundtruth import count_trainings, tiny_material
 
 

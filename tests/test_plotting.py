@@ -17,8 +17,8 @@ from modspec.errors import InputError
 from modspec.layout import CODE
 from modspec.plotstyle import LANGUAGES, language_colour
 from modspec.plotting import FIGURES
-from tests.frames import SMALL, STUDIES, drawn, synthetic
-from tests.legible import assert_legible
+from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
+from tests.helpers.legible import assert_legible
 
 REPOSITORY = Path(__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("error")

@@ -10,7 +10,7 @@ import torch
 
 from modspec.errors import InputError
 from modspec.finetuning import predict
-from tests.models import KINDS, random_encoder, random_examples
+from tests.helpers.models import KINDS, random_encoder, random_examples
 from tests.test_finetuning import MASKS, moving_elements
 
 

@@ -18,8 +18,8 @@ from modspec.parameters import FigureParameters
 from modspec.plotting import FIGURES
 from modspec.specialization import example_statistics
 from modspec.translations import by_example
-from tests.frames import SMALL
-from tests.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, table
+from tests.helpers.frames import SMALL
+from tests.helpers.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, table
 
 CONDITIONS = ("full", "sft")
 

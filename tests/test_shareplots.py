@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modspec.plotting import FIGURES
-from tests.frames import SMALL, arrowheads, cells, drawn, synthetic
+from tests.helpers.frames import SMALL, arrowheads, cells, drawn, synthetic
 
 pytestmark = pytest.mark.filterwarnings("error")
 

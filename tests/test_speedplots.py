@@ -10,7 +10,7 @@ from modspec.errors import InputError
 from modspec.plotting import FIGURES
 from modspec.speedplots import LOOKS
 from modspec.tidy import LEVELS
-from tests.legible import assert_legible
+from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 SIZES = {"train": [16, 32, 64, 128, 256, 512], "evaluation": [5, 10, 20, 50]}

@@ -16,8 +16,8 @@ from modspec.claims import overall
 from modspec.errors import InputError
 from modspec.parameters import ResultsParameters
 from modspec.plotstyle import FIGURES
-from tests.claimframes import claim_frames
-from tests.legible import assert_legible
+from tests.helpers.claimframes import claim_frames
+from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
 NAMES = ("reviews", "xnli", "pawsx")

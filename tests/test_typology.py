@@ -15,7 +15,7 @@ from scipy.stats import binom, spearmanr
 
 from modspec.errors import InputError
 from modspec.typology import DISTANCES, described, language_pairs, mantel, mantel_tests, typological_distances
-from tests.frames import synthetic
+from tests.helpers.frames import synthetic
 
 CODES = ["de", "en", "es", "fr", "ru"]
 PRESETS = "en de fr es ru zh ko ja it pl nl pt".split()

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from modspec.batches import Examples, collate
 from modspec.influence import Checkpoint, influence
-from tests.influence.references import FLOAT32
-from tests.models import KINDS, random_encoder, random_examples
+from tests.helpers.models import KINDS, random_encoder, random_examples
+from tests.helpers.references import FLOAT32
 
 
 class Rows(Dataset):

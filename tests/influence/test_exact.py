@@ -12,8 +12,7 @@ import torch
 from modspec.influence import Checkpoint, fused, influence
 from modspec.influence.factors import Matrix
 from modspec.influence.paths import Paths
-from tests.influence.references import FLOAT32, GRID, MASK, OTHER, check, reference
-from tests.models import (
+from tests.helpers.models import (
     HEADS,
     KINDS,
     loss_of_one,
@@ -22,6 +21,7 @@ from tests.models import (
     random_examples,
     reference_gradients,
 )
+from tests.helpers.references import FLOAT32, GRID, MASK, OTHER, check, reference
 
 PER_EXAMPLE = [np.random.default_rng(seed).random((n, *GRID)) < 0.6 for seed, n in ((0, 9), (1, 6))]
 MASKS = {

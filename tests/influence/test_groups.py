@@ -12,8 +12,8 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from modspec.errors import InputError
 from modspec.influence import Group, influence
-from tests.influence.references import FLOAT32, MASK, OTHER
-from tests.models import HEADS, KINDS, LAYERS, random_encoder, random_examples, reference_gradients
+from tests.helpers.models import HEADS, KINDS, LAYERS, random_encoder, random_examples, reference_gradients
+from tests.helpers.references import FLOAT32, MASK, OTHER
 
 
 def group_of(name: str, shape: torch.Size) -> np.ndarray:

@@ -13,8 +13,8 @@ from torch import nn
 from modspec.errors import InputError
 from modspec.influence import influence, merge
 from modspec.influence.gradients import trainable_modules
-from tests.influence.references import FLOAT32, GRID, MASK, check, reference
-from tests.models import random_encoder, random_examples
+from tests.helpers.models import random_encoder, random_examples
+from tests.helpers.references import FLOAT32, GRID, MASK, check, reference
 
 SCORES = ("cosine", "dot", "cosine_by_group", "dot_by_group")
 

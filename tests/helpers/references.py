@@ -7,7 +7,7 @@ import copy
 import numpy as np
 
 from modspec.influence import Scores
-from tests.models import HEADS, LAYERS, reference_gradients
+from tests.helpers.models import HEADS, LAYERS, reference_gradients
 
 GRID = (LAYERS, HEADS)
 MASK = np.array([[True, False, True], [False, False, True]])

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 
 from modspec.plotting import FIGURES
-from tests.claimframes import claim_frames
+from tests.helpers.claimframes import claim_frames
 
 CODES = "de en es fr ru ko zh ja pl it".split()
 STUDIES = [(2, 1), (5, 2), (10, 5)]  # languages, seeds
