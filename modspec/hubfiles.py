@@ -10,7 +10,7 @@ import datasets
 import huggingface_hub
 import pandas as pd
 
-from modspec import hub
+from modspec import downloads
 from modspec.errors import InputError
 from modspec.localfiles import Layout
 
@@ -44,7 +44,7 @@ def load(
                 rows = load_dataset(source, language, hub_split)
             except Exception as error:  # whatever went wrong, the way out is the same
                 reason = " ".join(str(error).split())[:200]
-                if not hub.reachable():
+                if not downloads.hub_is_reachable():
                     reason = "it cannot be reached, nor is the data set in its local cache"
                 raise InputError(f"could not load {where} from the hub: {reason}") from error
             pools[language, split] = _pool(rows, layout, labels, where)
@@ -53,7 +53,7 @@ def load(
 
 def load_dataset(source: HubSource, language: str, split: str) -> datasets.Dataset:
     """One language and split; from the cache at once where the hub cannot be reached."""
-    with nullcontext() if hub.reachable() else _offline():
+    with nullcontext() if downloads.hub_is_reachable() else _offline():
         if source.jsonl:
             file = huggingface_hub.hf_hub_download(
                 source.path, f"{language}/{split}.jsonl", repo_type="dataset"

@@ -22,7 +22,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from modspec import encoders, hub
+from modspec import downloads, encoders
 from modspec.encoders import encoder_fingerprint, fetch, load_classifier, load_tokenizer
 from modspec.errors import InputError
 from modspec.tiny import TINY
@@ -238,7 +238,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_without_the_hub_the_error_is_quick_and_names_an_alternative(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    monkeypatch.setattr(hub, "reachable", lambda: False)
+    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
     monkeypatch.chdir(tmp_path)
     start = time.perf_counter()
     for load in (load_tokenizer, lambda name: load_classifier(name, num_labels=2, seed=0)):
@@ -280,7 +280,7 @@ def test_fetch_from_the_command_line(
     monkeypatch.setattr(sys, "argv", ["encoders", "fetch", str(directory)])
     encoders.main()
     assert encoder_fingerprint(str(directory)) in capsys.readouterr().out
-    monkeypatch.setattr(hub, "reachable", lambda: False)
+    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
     monkeypatch.setattr(sys, "argv", ["encoders", "fetch", "no/such"])
     with pytest.raises(SystemExit, match="'no/such' cannot be loaded"):
         encoders.main()

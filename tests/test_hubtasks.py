@@ -13,7 +13,7 @@ import huggingface_hub
 import pytest
 from datasets.arrow_writer import ArrowWriter
 
-from modspec import hub, hubfiles
+from modspec import downloads, hubfiles
 from modspec.errors import InputError
 from modspec.tasks import TASKS
 from tests.test_tasks import check, groups, load
@@ -111,7 +111,7 @@ def test_hub_shapes_that_are_not_as_expected(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(hub, "reachable", lambda: False)
+    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path

