@@ -60,7 +60,7 @@ results: $(INSTALLED)  ## gather the published studies (ARGUMENTS="-y 'studies: 
 	@mkdir -p runs/results notebooks/executed/results
 	$(RUN) papermill --kernel python3 --no-progress-bar --log-level WARNING $(ARGUMENTS) \
 		notebooks/05_results.ipynb runs/results/05_results.ipynb
-	$(RUN) modspec.executed runs/results/05_results.ipynb notebooks/executed/results/05_results.ipynb
+	$(RUN) modspec.workflow.executed_notebooks runs/results/05_results.ipynb notebooks/executed/results/05_results.ipynb
 
 publish:  ## keep the executed notebooks and the tables of preset PRESET in the repository
 	@mkdir -p notebooks/executed/$(PRESET) figures/$(PRESET)/artefacts

@@ -2,9 +2,9 @@
 #
 #   snakemake [calibration] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
 #
-# Presets and overrides: modspec/presets.py. A stage is done when its executed notebook is in place, which
+# Presets and overrides: modspec/workflow/presets.py. A stage is done when its executed notebook is in place, which
 # is after its artefact. Artefacts are no outputs here, because Snakemake deletes the outputs of failed jobs:
-# modspec.artifacts itself knows which are current, and a killed stage resumes from its finished parts.
+# modspec.workflow.artifacts itself knows which are current, and a killed stage resumes from its finished parts.
 
 import math
 import sys
@@ -13,10 +13,10 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from modspec.costs import summary
+from modspec.workflow.costs import summary
 from modspec.errors import InputError
-from modspec.layout import CODE
-from modspec.presets import resolve
+from modspec.workflow.paths import CODE
+from modspec.workflow.presets import resolve
 from modspec.tasks import check_languages
 
 try:
@@ -63,7 +63,7 @@ RUN_NOTEBOOK = (
     "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
     f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
     "{input.notebook} $part --parameters_yaml {params.job:q} && "
-    f"{sys.executable} -m modspec.executed $part {{output.notebook}}"
+    f"{sys.executable} -m modspec.workflow.executed_notebooks $part {{output.notebook}}"
 )
 
 # An artefact that was deleted takes its notebook with it, so that it is made again; checkpoints, which are

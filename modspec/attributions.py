@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from modspec import artifacts
 from modspec.errors import InputError
+from modspec.workflow import artifacts
 
 
 def score_name(score: str, epoch: int) -> str:
@@ -59,7 +59,7 @@ class Attributions:
 
 
 def read_attributions(directory: Path) -> Attributions:
-    """One run, from the directory of its scores (``modspec.layout.scores_dir``); checks its files."""
+    """One run, from the directory of its scores (``modspec.workflow.paths.scores_dir``); checks its files."""
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
     tables = [pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")]
     rates = tables[2].set_index("epoch")["learning_rate"]

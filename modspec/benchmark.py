@@ -20,12 +20,13 @@ import numpy as np
 import psutil
 import torch
 
-from modspec import artifacts, plotting, workloads
+from modspec import plotting, workloads
 from modspec.benchtables import comparison, scaling
 from modspec.errors import InputError
 from modspec.peers import SYSTEMS
-from modspec.provenance import git_state
 from modspec.timing import ALLOCATOR, Run, timed
+from modspec.workflow import artifacts
+from modspec.workflow.provenance import git_state
 from modspec.workloads import WORKLOADS
 
 OURS = [name for name, system in SYSTEMS.items() if system.package is None]

@@ -25,12 +25,12 @@ from modspec.encoders import load_tokenizer
 from modspec.finetuning import predict
 from modspec.importance import head_gradients
 from modspec.influence import influence
-from modspec.layout import save_masks
-from modspec.parameters import CalibrationParameters, path
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, load_material, resumable
 from modspec.subnetworks import search
 from modspec.vocabulary import to_trimmed
+from modspec.workflow.parameters import CalibrationParameters, path
+from modspec.workflow.paths import save_masks
 
 # What decides models and scores, beside data, encoder and seeds.
 TRAINING = ("language", "epochs", "batch_size", "learning_rate", "weight_decay", "evaluation_per_language")

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modspec import artifacts
 from modspec.attributions import Attributions
 from modspec.measures import Measure, weights
+from modspec.workflow import artifacts
 
 ONE_MASK = ("sft_intersection", "sft_union")  # conditions with the same mask for every language
 STUDY = "study's own"  # choice

@@ -35,9 +35,9 @@ from modspec.groundtruth import (
     all_scores,
     judged,
 )
-from modspec.layout import parts_dir
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable
+from modspec.workflow.paths import parts_dir
 
 
 def datamodeling(material: Material, directory: Path) -> pd.DataFrame:

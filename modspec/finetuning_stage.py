@@ -11,15 +11,6 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from modspec.finetuning import Epoch, finetune, predict
-from modspec.layout import (
-    Masks,
-    checkpoint_file,
-    checkpoints_dir,
-    finetuning_dir,
-    save_masks,
-    search_dir,
-)
-from modspec.parameters import FinetuningParameters
 from modspec.start import started_classifier, training_options
 from modspec.study import (
     SHARED,
@@ -31,6 +22,15 @@ from modspec.study import (
     resumable,
     save_checkpoint,
     searched_masks,
+)
+from modspec.workflow.parameters import FinetuningParameters
+from modspec.workflow.paths import (
+    Masks,
+    checkpoint_file,
+    checkpoints_dir,
+    finetuning_dir,
+    save_masks,
+    search_dir,
 )
 
 

@@ -28,9 +28,9 @@ from modspec.errors import InputError
 from modspec.finetuning import Epoch
 from modspec.inference import estimate
 from modspec.influence import Checkpoint, influence
-from modspec.layout import checkpoint_file, parts_dir
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, load_checkpoint, resumable, save_checkpoint
+from modspec.workflow.paths import checkpoint_file, parts_dir
 
 HELD_OUT, TEST = "held out", "test"
 ENCODER, BM25, RANDOM = "encoder cosine", "BM25", "random"

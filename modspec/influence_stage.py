@@ -13,14 +13,19 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
-from modspec import artifacts
 from modspec.attributions import read_attributions, score_name
 from modspec.batches import Examples
 from modspec.cells import measure, write_measured
 from modspec.devices import choose_precision
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
-from modspec.layout import (
+from modspec.passes import Pass, plan_passes, scored_train
+from modspec.specialization import example_statistics
+from modspec.study import Material, check_origin, load_checkpoint, made_by, resumable
+from modspec.translations import by_example
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import InfluenceParameters
+from modspec.workflow.paths import (
     checkpoint_file,
     checkpoints_dir,
     influence_dir,
@@ -28,11 +33,6 @@ from modspec.layout import (
     scores_dir,
     search_dir,
 )
-from modspec.parameters import InfluenceParameters
-from modspec.passes import Pass, plan_passes, scored_train
-from modspec.specialization import example_statistics
-from modspec.study import Material, check_origin, load_checkpoint, made_by, resumable
-from modspec.translations import by_example
 
 
 def score_all(material: Material) -> Path:

@@ -9,9 +9,9 @@ import numpy as np
 
 from modspec.batches import Examples
 from modspec.errors import InputError
-from modspec.layout import Masks
-from modspec.parameters import InfluenceParameters
 from modspec.study import Material, masks_in_force, random_masks, searched_masks
+from modspec.workflow.parameters import InfluenceParameters
+from modspec.workflow.paths import Masks
 
 # Added to the seed for random masks that are not those that sft_random trains under.
 RANDOM_DRAW = 1000

@@ -33,12 +33,12 @@ from modspec.heads import head_grid
 from modspec.importance import head_gradients
 from modspec.importance import importance as exact_importance
 from modspec.influence import influence
-from modspec.layout import Masks, parts_dir
 from modspec.parttables import HEAD, own_above_others
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable
 from modspec.subnetworks import search
 from modspec.tidy import ALL_LANGUAGES
+from modspec.workflow.paths import Masks, parts_dir
 
 SEARCH = "search"
 CONDITIONS = ("sft_random", "full")

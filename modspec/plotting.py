@@ -30,8 +30,8 @@ from modspec import (  # noqa: F401
 )
 from modspec.errors import InputError
 from modspec.plotstyle import FIGURES, STYLE
-from modspec.provenance import redrawn
 from modspec.tidy import read
+from modspec.workflow.provenance import redrawn
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -10,20 +10,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from modspec import artifacts, plotting, provenance
+from modspec import plotting
 from modspec.cells import read_measured
 from modspec.claims import Level, claims, exchangeable
 from modspec.headrelations import head_relation
 from modspec.inference import mean_and_interval
-from modspec.layout import Masks, finetuning_dir, influence_dir, load_masks, search_dir
 from modspec.membership import Membership
-from modspec.parameters import FigureParameters, path
 from modspec.parttables import head_influence, head_share, layer_share
 from modspec.sensitivity import sensitivity, share_by_k
 from modspec.specialization import by_seed_and_example
 from modspec.subnetworks import chance_jaccard, jaccard
 from modspec.translations import translations
 from modspec.typology import language_pairs
+from modspec.workflow import artifacts, provenance
+from modspec.workflow.parameters import FigureParameters, path
+from modspec.workflow.paths import Masks, finetuning_dir, influence_dir, load_masks, search_dir
 
 PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
 PARTS += ["influence", "chance"]

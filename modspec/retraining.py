@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 
 from modspec.batches import Examples
 from modspec.finetuning import Epoch, finetune
-from modspec.layout import Masks
-from modspec.parameters import DataParameters
 from modspec.study import Material, made_by
+from modspec.workflow.parameters import DataParameters
+from modspec.workflow.paths import Masks
 
 
 def trained(

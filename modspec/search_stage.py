@@ -12,11 +12,11 @@ import pandas as pd
 
 from modspec.finetuning import finetune, predict
 from modspec.importance import head_gradients, importance, inherited_importance
-from modspec.layout import load_masks, parts_dir, save_masks, search_dir
-from modspec.parameters import SearchParameters
 from modspec.start import started_classifier, training_options
 from modspec.study import Material, made_by, resumable
 from modspec.subnetworks import Search, search
+from modspec.workflow.parameters import SearchParameters
+from modspec.workflow.paths import load_masks, parts_dir, save_masks, search_dir
 
 IMPORTANCES = {"exact": importance, "inherited": inherited_importance}
 

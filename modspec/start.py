@@ -13,11 +13,11 @@ import numpy as np
 from filelock import FileLock
 from transformers import PreTrainedModel
 
-from modspec import artifacts
 from modspec.finetuning import finetune
-from modspec.layout import start_dir
-from modspec.parameters import FinetuningParameters, SearchParameters
 from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import FinetuningParameters, SearchParameters
+from modspec.workflow.paths import start_dir
 
 WEIGHTS = "weights.safetensors"
 

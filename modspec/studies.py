@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from modspec import artifacts, claimtables, provenance, results, tidy
+from modspec import claimtables, results, tidy
 from modspec.errors import InputError
-from modspec.parameters import ResultsParameters, path
+from modspec.workflow import artifacts, provenance
+from modspec.workflow.parameters import ResultsParameters, path
 
 CLAIMS = ["claim", "comparison", "language", "value", "low", "high", "minimum_detectable", "verdict"]
 ACCURACY = ["seed", "condition", "mask_kind", "language", "split", "accuracy", "majority"]

@@ -28,8 +28,9 @@ import psutil
 import torch
 from safetensors.numpy import save_file
 
-from modspec import artifacts, roofline, workloads
+from modspec import roofline, workloads
 from modspec.peers import SYSTEMS
+from modspec.workflow import artifacts
 
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(2**27),

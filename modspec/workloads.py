@@ -30,12 +30,12 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from modspec import artifacts
 from modspec.batches import Examples
 from modspec.finetuning import finetune
-from modspec.layout import code_fingerprint
-from modspec.parameters import DataParameters, project_root
 from modspec.study import load_material
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import DataParameters, project_root
+from modspec.workflow.paths import code_fingerprint
 
 Made = tuple[PreTrainedModel, Examples, Examples]
 COVERS = ("all", "linear")

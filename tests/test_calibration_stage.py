@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from modspec import artifacts, retraining
+from modspec import retraining
 from modspec.calibration import BOTH, CIPHERED, PLAIN
 from modspec.calibration_stage import (
     calibration_dir,
@@ -19,9 +19,10 @@ from modspec.calibration_stage import (
     mapping_of,
 )
 from modspec.errors import InputError
-from modspec.parameters import CalibrationParameters
 from modspec.specialization import example_statistics
 from modspec.study import Material
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import CalibrationParameters
 
 SMALL = {
     "encoder": "tiny",

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec import artifacts
 from modspec.cells import STUDY, choices, measure, read_measured, write_measured
 from modspec.errors import InputError
+from modspec.workflow import artifacts
 from tests.helpers.attribution import study
 
 GAINS = {("full", "none"): 0.0, ("full", "own"): 1.0, ("full", "inherited"): 0.0, ("full", "random"): 0.5}

@@ -8,9 +8,9 @@ import torch
 
 from modspec import influence_stage
 from modspec.devices import choose_precision
-from modspec.parameters import InfluenceParameters
 from modspec.passes import Pass
 from modspec.study import load_material
+from modspec.workflow.parameters import InfluenceParameters
 
 CPU = torch.device("cpu")
 

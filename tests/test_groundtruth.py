@@ -32,9 +32,9 @@ from modspec.groundtruth import (
     tracin,
 )
 from modspec.influence import influence
-from modspec.parameters import CalibrationParameters
 from modspec.retraining import trained
 from modspec.study import Material
+from modspec.workflow.parameters import CalibrationParameters
 from tests.helpers.models import random_examples
 
 LANGUAGES = ("de", "en", "fr")

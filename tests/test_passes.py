@@ -9,10 +9,10 @@ import pytest
 
 from modspec import passes
 from modspec.batches import Examples
-from modspec.costs import pass_columns
 from modspec.errors import InputError
-from modspec.parameters import InfluenceParameters
 from modspec.passes import _columns, plan_passes, scored_train, translated_items
+from modspec.workflow.costs import pass_columns
+from modspec.workflow.parameters import InfluenceParameters
 
 LANGUAGES = ("de", "en")
 

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from modspec import artifacts, plotting, provenance, tidy
+from modspec import plotting, tidy
 from modspec.errors import InputError
-from modspec.layout import CODE
 from modspec.plotstyle import LANGUAGES, language_colour
 from modspec.plotting import FIGURES
+from modspec.workflow import artifacts, provenance
+from modspec.workflow.paths import CODE
 from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
 from tests.helpers.legible import assert_legible
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modspec.parameters import STAGES, DataParameters, Parameters, ResultsParameters
+from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from modspec import artifacts, parttables, results
+from modspec import parttables, results
 from modspec.attributions import read_attributions
 from modspec.cells import measure, write_measured
 from modspec.errors import InputError
-from modspec.layout import finetuning_dir, influence_dir, save_masks, scores_dir, search_dir
-from modspec.parameters import FigureParameters
 from modspec.plotting import FIGURES
 from modspec.specialization import example_statistics
 from modspec.translations import by_example
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import FigureParameters
+from modspec.workflow.paths import finetuning_dir, influence_dir, save_masks, scores_dir, search_dir
 from tests.helpers.frames import SMALL
 from tests.helpers.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, table
 

@@ -11,10 +11,10 @@ import torch
 
 from modspec import search_stage, start
 from modspec.finetuning import finetune, predict
-from modspec.layout import load_masks
-from modspec.parameters import SearchParameters
 from modspec.search_stage import search_all
 from modspec.study import Material, load_material
+from modspec.workflow.parameters import SearchParameters
+from modspec.workflow.paths import load_masks
 
 TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from modspec import artifacts, start
+from modspec import start
 from modspec.errors import InputError
 from modspec.finetuning import finetune
 from modspec.finetuning_stage import keep_checkpoints
-from modspec.layout import checkpoint_file, save_masks, search_dir
-from modspec.parameters import FinetuningParameters, SearchParameters
 from modspec.study import load_checkpoint, load_material
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import FinetuningParameters, SearchParameters
+from modspec.workflow.paths import checkpoint_file, save_masks, search_dir
 
 TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.01}
 

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from modspec import artifacts, plotting, provenance, studies
+from modspec import plotting, studies
 from modspec.claimplots import VERDICTS
 from modspec.claims import overall
 from modspec.errors import InputError
-from modspec.parameters import ResultsParameters
 from modspec.plotstyle import FIGURES
+from modspec.workflow import artifacts, provenance
+from modspec.workflow.parameters import ResultsParameters
 from tests.helpers.claimframes import claim_frames
 from tests.helpers.legible import assert_legible
 

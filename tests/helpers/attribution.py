@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from modspec import artifacts
 from modspec.attributions import Attributions, read_attributions, score_name
+from modspec.workflow import artifacts
 
 LANGUAGES = ("de", "en", "fr")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modspec import studies
-from modspec.parameters import ResultsParameters
+from modspec.workflow.parameters import ResultsParameters
 from tests.notebooks.conftest import ROOT, run
 
 RESULTS = ROOT / "figures" / "results"

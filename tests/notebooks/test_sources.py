@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from modspec.parameters import STAGES, ResultsParameters
+from modspec.workflow.parameters import STAGES, ResultsParameters
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

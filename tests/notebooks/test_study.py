@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from safetensors.numpy import load_file
 
-from modspec import artifacts
+from modspec.workflow import artifacts
 from tests.notebooks.conftest import ROOT, copy_project, run, snakemake
 
 RUNS = [f"{condition}-seed{seed}" for condition in ("full", "sft") for seed in (0, 1)]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from modspec import artifacts
 from modspec.errors import InputError
 from modspec.study import resumable
+from modspec.workflow import artifacts
 
 MADE_BY = {"stage": "test", "parameters": {"languages": ["en", "de"], "step": 0.1}}
 
@@ -73,7 +73,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_process_killed_while_writing_leaves_no_artefact(tmp_path: Path) -> None:
     code = f"""
         import os, signal
-        from modspec import artifacts
+        from modspec.workflow import artifacts
         with artifacts.writing({str(tmp_path / "a")!r}, {MADE_BY!r}) as building:
             (building / "masks.txt").write_text("half")
             os.kill(os.getpid(), signal.SIGKILL)

@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from modspec.executed import settled
-from modspec.parameters import project_root
+from modspec.workflow.executed_notebooks import settled
+from modspec.workflow.parameters import project_root
 
 
 def test_a_line_shows_what_follows_its_last_carriage_return() -> None:
@@ -31,7 +31,7 @@ def test_the_command_tidies_and_moves(tmp_path: Path) -> None:
     cells = [new_markdown_cell("text"), new_code_cell("1", outputs=outputs, execution_count=1)]
     raw, tidied = tmp_path / "raw.ipynb", tmp_path / "tidy.ipynb"
     nbformat.write(new_notebook(cells=cells), raw)
-    subprocess.run([sys.executable, "-m", "modspec.executed", raw, tidied], check=True)
+    subprocess.run([sys.executable, "-m", "modspec.workflow.executed_notebooks", raw, tidied], check=True)
     shown = nbformat.read(tidied, as_version=4).cells[1].outputs
     texts = [o.get("text") or o.data["text/plain"] for o in shown]
     assert texts == ["said\n", "100%\n", "said\n", "table", "said\n"]

@@ -3,7 +3,7 @@
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (what stages 1 to 3
 share), ``search``, ``finetuning``, ``influence``, ``figures``, ``influence_by_condition`` for what differs
 between conditions, and ``calibration``, which is run on request. Everything else keeps the defaults of
-``modspec.parameters``.
+``modspec.workflow.parameters``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, get_args
 import yaml
 
 from modspec.errors import InputError
-from modspec.parameters import STAGES, Condition, DataParameters, Parameters, project_root
+from modspec.workflow.parameters import STAGES, Condition, DataParameters, Parameters, project_root
 
 PRESETS = Path("notebooks/presets")
 SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures", "calibration")

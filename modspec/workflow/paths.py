@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from modspec.parameters import Parameters, path
+from modspec.workflow.parameters import Parameters, path
 
 Masks = dict[str, np.ndarray]
 
 _DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
 _ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
-_MODEL = ("heads", "finetuning", "study", "layout")
+_MODEL = ("heads", "finetuning", "study", "workflow/paths")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
 _CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
 _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
@@ -54,7 +54,7 @@ CODE: dict[str, tuple[str, ...]] = {
         "planted",
         "datamodeling",
     ),
-    "figures": ("layout", "subnetworks", "specialization", "results", *_CLAIMS, *_BEYOND, *_PLOTS),
+    "figures": ("workflow/paths", "subnetworks", "specialization", "results", *_CLAIMS, *_BEYOND, *_PLOTS),
 }
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -63,7 +63,7 @@ def code_fingerprint(stage: str) -> str:
     """sha256 over what those modules do: comments, docstrings and formatting have no part in it."""
     digest = hashlib.sha256()
     for module in CODE[stage]:
-        tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((Path(__file__).parents[1] / f"{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 del node.body[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modspec.provenance import as_table, git_state, provenance
+from modspec.workflow.provenance import as_table, git_state, provenance
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -12,10 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
-from modspec import costs
-from modspec.costs import ENCODERS, Encoder, encoder_shape, estimate, summary
-from modspec.parameters import FinetuningParameters, project_root
-from modspec.presets import PRESETS, resolve
+from modspec.workflow import costs
+from modspec.workflow.costs import ENCODERS, Encoder, encoder_shape, estimate, summary
+from modspec.workflow.parameters import FinetuningParameters, project_root
+from modspec.workflow.presets import PRESETS, resolve
 
 NAMES = sorted(path.stem for path in (project_root() / PRESETS).glob("*.yaml"))
 

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 
 from modspec.operations import layers, need
-from modspec.parameters import (
+from modspec.workflow.parameters import (
     DataParameters,
     FinetuningParameters,
     InfluenceParameters,
     SearchParameters,
     path,
 )
-from modspec.presets import Study
+from modspec.workflow.presets import Study
 
 # Operations a second on one core: of training, in bfloat16, and of scoring.
 TRAINING_RATE = 1e11
@@ -130,7 +130,7 @@ def summary(study: Study) -> str:
             "a job's memory up to, GiB": found["memory_gib"].map("{:.0f}".format),
         }
     )
-    title = f"Study {study.name}, all of it, by estimate (modspec/costs.py; nothing was measured on a GPU):"
+    title = f"Study {study.name}, all of it, by estimate (nothing was measured on a GPU):"
     return f"{title}\n{table.to_string(index=False)}"
 
 

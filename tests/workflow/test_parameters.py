@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from modspec.errors import InputError
-from modspec.parameters import STAGES, InfluenceParameters, SearchParameters, literal_names
-from modspec.presets import resolve
+from modspec.workflow.parameters import STAGES, InfluenceParameters, SearchParameters, literal_names
+from modspec.workflow.presets import resolve
 
 WRONG = [
     ("search", {"seedd": 3}, "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
@@ -81,7 +81,7 @@ def test_only_cells_of_literal_assignments_hold_parameters(cell: str, names: lis
 
 
 def test_validation_needs_no_torch() -> None:
-    code = "import sys, modspec.presets as p; p.resolve({}); print('torch' in sys.modules)"
+    code = "import sys, modspec.workflow.presets as p; p.resolve({}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -148,7 +148,7 @@ def test_an_unknown_key_in_a_preset_file_is_named(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "preset", sorted(path.stem for path in (Path(__file__).parents[1] / "notebooks/presets").glob("*.yaml"))
+    "preset", sorted(path.stem for path in (Path(__file__).parents[2] / "notebooks/presets").glob("*.yaml"))
 )
 def test_every_preset_resolves(preset: str) -> None:
     study = resolve({"preset": preset})

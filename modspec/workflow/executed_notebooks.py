@@ -1,8 +1,8 @@
 """Executed notebooks as a reader wants them: progress bars at their last state, no paths of a machine.
 
 papermill stores every refresh of a bar, and warnings name files by where they lie.
-``python -m modspec.executed RAW TIDY`` is how the workflow puts an executed notebook in its place, whole or
-not at all.
+``python -m modspec.workflow.executed_notebooks RAW TIDY`` is how the workflow puts an executed notebook
+in its place, whole or not at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from modspec.parameters import project_root
+from modspec.workflow.parameters import project_root
 
 # tqdm's advice to install widgets, which a stored notebook could not show; and the line that it quotes.
 NO_WIDGETS = re.compile(r"^.*TqdmWarning: IProgress not found.*\n(?:  .*\n)?", re.MULTILINE)
