@@ -17,7 +17,7 @@ from modspec.workflow.costs import summary
 from modspec.errors import InputError
 from modspec.workflow.paths import CODE
 from modspec.workflow.presets import resolve
-from modspec.tasks import check_languages
+from modspec.data.tasks import check_languages
 
 try:
     study = resolve(config)

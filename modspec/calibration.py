@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import kendalltau, page_trend_test
 
 from modspec import measures
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.inference import bootstrap_interval, interval, rejection_rate
 from modspec.permutation import label_permutation

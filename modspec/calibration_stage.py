@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from modspec.batches import Examples
 from modspec.calibration import (
     BOTH,
     CIPHERED,
@@ -21,6 +20,8 @@ from modspec.calibration import (
     dose_response,
     encipher,
 )
+from modspec.data.examples import Examples
+from modspec.data.vocabulary import to_trimmed
 from modspec.encoders import load_tokenizer
 from modspec.finetuning import predict
 from modspec.importance import head_gradients
@@ -28,7 +29,6 @@ from modspec.influence import influence
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, load_material, resumable
 from modspec.subnetworks import search
-from modspec.vocabulary import to_trimmed
 from modspec.workflow.parameters import CalibrationParameters, path
 from modspec.workflow.paths import save_masks
 

@@ -23,7 +23,7 @@ from scipy.stats import bootstrap, permutation_test, rankdata
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.batches import Examples, collate, sorted_batches
+from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.devices import autocast
 from modspec.errors import InputError
 from modspec.groundtruth import (

@@ -35,10 +35,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from modspec import downloads, e5
+from modspec.data.vocabulary import check_kept, trim, trim_config
 from modspec.errors import InputError
 from modspec.heads import GATED_MODEL_TYPES
 from modspec.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
-from modspec.vocabulary import check_kept, trim, trim_config
 
 ATTENTIONS = ("eager", "sdpa")
 

@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from modspec.batches import Examples, collate, shuffled_batches, sorted_batches
+from modspec.data.examples import Examples, collate, shuffled_batches, sorted_batches
 from modspec.devices import autocast
 from modspec.errors import InputError
 from modspec.heads import attention_layers, gated

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
-from modspec.batches import Examples, collate, sorted_batches
+from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.devices import autocast
 from modspec.errors import InputError
 from modspec.finetuning import Epoch

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from modspec.batches import Examples, collate, sorted_batches
+from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.devices import autocast
 from modspec.heads import first_token_only, full_mask, gated
 

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from modspec.attributions import read_attributions, score_name
-from modspec.batches import Examples
 from modspec.cells import measure, write_measured
+from modspec.data.examples import Examples
 from modspec.devices import choose_precision
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence

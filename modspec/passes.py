@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.study import Material, masks_in_force, random_masks, searched_masks
 from modspec.workflow.parameters import InfluenceParameters

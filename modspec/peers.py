@@ -40,7 +40,7 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel
 
-from modspec.batches import Examples, collate, sorted_batches
+from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.influence import influence
 
 Batch = tuple[Tensor, Tensor, Tensor]  # input_ids, attention mask, labels

@@ -25,7 +25,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from transformers import PreTrainedModel
 
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.finetuning import predict
 from modspec.groundtruth import TRAINING

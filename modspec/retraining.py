@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.finetuning import Epoch, finetune
 from modspec.study import Material, made_by
 from modspec.workflow.parameters import DataParameters

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_model, save_model
 from transformers import PreTrainedModel
 
-from modspec.batches import Examples, encode, trimmed
+from modspec.data.examples import Examples, encode, trimmed
+from modspec.data.tasks import Task, load_task
+from modspec.data.vocabulary import used_pieces
 from modspec.devices import choose_attention, choose_device, choose_precision
 from modspec.encoders import encoder_fingerprint, load_classifier, load_tokenizer
 from modspec.errors import InputError
 from modspec.subnetworks import random_mask
-from modspec.tasks import Task, load_task
-from modspec.vocabulary import used_pieces
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import DataParameters, path
 from modspec.workflow.paths import Masks, code_fingerprint, load_masks, search_dir

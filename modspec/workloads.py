@@ -30,7 +30,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.finetuning import finetune
 from modspec.study import load_material
 from modspec.workflow import artifacts

@@ -11,7 +11,7 @@ from scipy.stats import binomtest, spearmanr
 
 from modspec import datamodeling as module
 from modspec import groundtruth
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.datamodeling import ceiling, datamodeling, draw_subsets, judge, margins
 from modspec.errors import InputError
 from modspec.groundtruth import SCORERS, judged

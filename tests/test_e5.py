@@ -15,9 +15,9 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from modspec import e5
+from modspec.data.vocabulary import to_trimmed, used_pieces
 from modspec.encoders import load_classifier, load_tokenizer
 from modspec.errors import InputError
-from modspec.vocabulary import to_trimmed, used_pieces
 
 HIDDEN, FEED_FORWARD, POSITIONS = 32, 64, 10
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁a", "▁b", "é", "<mask>"]

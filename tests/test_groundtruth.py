@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modspec import groundtruth
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.groundtruth import (
     HELD_OUT,

@@ -13,7 +13,7 @@ from transformers import (
     GPT2ForSequenceClassification,
 )
 
-from modspec.batches import collate
+from modspec.data.examples import collate
 from modspec.errors import InputError
 from modspec.heads import first_token_only, full_mask, gated, head_grid
 from tests.helpers.models import (

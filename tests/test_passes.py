@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modspec import passes
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.passes import _columns, plan_passes, scored_train, translated_items
 from modspec.workflow.costs import pass_columns

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modspec.batches import Examples, collate
+from modspec.data.examples import Examples, collate
 from modspec.devices import autocast
 from modspec.errors import InputError
 from modspec.heads import first_token_only, gated

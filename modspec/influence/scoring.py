@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from modspec.batches import Examples, sorted_batches
+from modspec.data.examples import Examples, sorted_batches
 from modspec.errors import InputError
 from modspec.influence.factors import Gradients, factored
 from modspec.influence.gradients import TraceFunction, tracing

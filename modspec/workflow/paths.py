@@ -13,8 +13,8 @@ from modspec.workflow.parameters import Parameters, path
 
 Masks = dict[str, np.ndarray]
 
-_DATA = ("tasks", "intents", "localfiles", "hubfiles", "batches")
-_ENCODER = ("encoders", "e5", "charsmap", "tiny", "vocabulary", "devices")
+_DATA = ("data/tasks", "data/intents", "data/local_files", "data/hub_datasets", "data/examples")
+_ENCODER = ("encoders", "e5", "charsmap", "tiny", "data/vocabulary", "devices")
 _MODEL = ("heads", "finetuning", "study", "workflow/paths")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
 _CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")

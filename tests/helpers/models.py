@@ -17,7 +17,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from modspec.batches import Examples
+from modspec.data.examples import Examples
 
 KINDS = {
     "bert": (BertConfig, BertForSequenceClassification, 0),

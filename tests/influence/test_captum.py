@@ -12,7 +12,7 @@ from captum.influence import TracInCP
 from torch import nn
 from torch.utils.data import Dataset
 
-from modspec.batches import Examples, collate
+from modspec.data.examples import Examples, collate
 from modspec.influence import Checkpoint, influence
 from tests.helpers.models import KINDS, random_encoder, random_examples
 from tests.helpers.references import FLOAT32

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modspec.data.local_files import Layout, divide, find, load, plan_splits, read
 from modspec.errors import InputError
-from modspec.localfiles import Layout, divide, find, load, plan_splits, read
 
 PAIRS = Layout(
     text="premise",

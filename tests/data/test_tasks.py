@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modspec.data.tasks import SPLITS, TASKS, Task, available_languages, load_task, stratified
 from modspec.errors import InputError
-from modspec.tasks import SPLITS, TASKS, Task, available_languages, load_task, stratified
 
 SHARED = Path(
-    os.environ.get("MODSPEC_SHARED_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
+    os.environ.get("MODSPEC_SHARED_DATA", Path(__file__).resolve().parents[2] / ".." / "shared" / "data")
 )
 needs_shared_data = pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
 

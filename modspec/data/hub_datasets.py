@@ -11,8 +11,8 @@ import huggingface_hub
 import pandas as pd
 
 from modspec import downloads
+from modspec.data.local_files import Layout
 from modspec.errors import InputError
-from modspec.localfiles import Layout
 
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 # What PAWS-X has where a sentence was not translated.

@@ -16,7 +16,7 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from modspec.vocabulary import to_trimmed
+from modspec.data.vocabulary import to_trimmed
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Examples:
 
 
 def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Examples:
-    """Tokenise the rows of one split (see ``modspec.tasks``), truncated to ``max_length`` pieces."""
+    """Tokenise the rows of one split (see ``modspec.data.tasks``), truncated to ``max_length`` pieces."""
     pairs = rows["text_pair"]
     encoded = tokenizer(
         list(rows["text"]),
@@ -81,7 +81,7 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -
 
 
 def trimmed(examples: Examples, kept_pieces: np.ndarray) -> Examples:
-    """The same examples in the ids of a trimmed vocabulary (``modspec.vocabulary``)."""
+    """The same examples in the ids of a trimmed vocabulary (``modspec.data.vocabulary``)."""
     return Examples(
         tuple(to_trimmed(examples.input_ids, kept_pieces)),
         examples.token_types,

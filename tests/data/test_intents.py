@@ -14,7 +14,7 @@ from hassil.intents import Intents, TextSlotList
 from hassil.recognize import recognize_all
 from hassil.sample import sample_sentence
 
-from modspec import intents
+from modspec.data import intents
 from modspec.errors import InputError
 
 LANGUAGES = ("en", "de", "fr", "es", "ru")

@@ -1,10 +1,10 @@
 """Classification tasks as ``datasets.DatasetDict``: from the hub, from local files, or embedded.
 
 ``load_task`` draws a sample of the same size for every language. Which examples a split may draw
-from never depends on seed or sizes, except for ``intents`` (see ``modspec.intents``):
+from never depends on seed or sizes, except for ``intents`` (see ``modspec.data.intents``):
 
 - Hub: the data set's own train, validation and test splits.
-- Local files: their own splits, or divided as ``modspec.localfiles`` says.
+- Local files: their own splits, or divided as ``modspec.data.local_files`` says.
 
 Within a language labels are equally frequent as far as the data go: when one runs out, the others
 share the rest equally.
@@ -24,10 +24,10 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from modspec import hubfiles, intents, localfiles
+from modspec.data import hub_datasets, intents, local_files
+from modspec.data.hub_datasets import HubSource
+from modspec.data.local_files import SPLITS, Layout
 from modspec.errors import InputError
-from modspec.hubfiles import HubSource
-from modspec.localfiles import SPLITS, Layout
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def available_languages(name: str, data_dir: str | Path | None = None) -> tuple[
             )
         return intents.available_languages()
     if data_dir is not None:
-        return tuple(sorted({language for language, _ in localfiles.find(data_dir)}))
+        return tuple(sorted({language for language, _ in local_files.find(data_dir)}))
     if spec.hub is None:
         raise InputError(f"data_dir: None, but task {name!r} needs {_expected(spec)}")
     return spec.hub.languages
@@ -150,7 +150,7 @@ def load_task(
 ) -> Task:
     """A sample of ``name`` with the same number of examples in each of ``languages``.
 
-    ``data_dir`` holds local files (see ``modspec.localfiles``); without it the task comes from the
+    ``data_dir`` holds local files (see ``modspec.data.local_files``); without it the task comes from the
     hub or, if that cannot be reached, from its cache. ``parallel`` takes the same pairs in every
     language where translations are known (xnli, pawsx, multiemo, local files with ids);
     otherwise each language draws its own. Pairs never cross splits in either case.
@@ -170,10 +170,10 @@ def load_task(
         )
         return _task(name, languages, labels, frames, source)
     if data_dir is not None:
-        pools, aligned, source = localfiles.load(data_dir, languages, spec.layout, spec.labels, spec.aligned)
+        pools, aligned, source = local_files.load(data_dir, languages, spec.layout, spec.labels, spec.aligned)
     else:
         try:
-            pools = hubfiles.load(spec.hub, languages, spec.layout, spec.labels)
+            pools = hub_datasets.load(spec.hub, languages, spec.layout, spec.labels)
         except InputError as error:
             raise InputError(f"task: {name}: {error}; set data_dir to {_expected(spec)}") from error
         aligned = spec.aligned
@@ -234,7 +234,7 @@ def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | 
 
 def _expected(spec: TaskSpec) -> str:
     columns = spec.layout.columns or spec.layout.needed
-    extensions = "|".join(localfiles.EXTENSIONS)
+    extensions = "|".join(local_files.EXTENSIONS)
     return (
         f"a directory of files <train|dev|test>.<language>.<{extensions}> or "
         f"<language>.<{extensions}> with columns {', '.join(columns)}"

@@ -11,7 +11,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modspec.batches import collate, encode, shuffled_batches, sorted_batches
+from modspec.data.examples import collate, encode, shuffled_batches, sorted_batches
 from modspec.tiny import tiny_tokenizer
 from tests.helpers.models import random_examples
 
