@@ -22,7 +22,7 @@ help:  ## list what can be made
 	echo "Variables: PRESET=$(PRESET) CORES=$(CORES) PYTHON=$(PYTHON) VENV=$(VENV)"
 
 study: $(INSTALLED)  ## run the whole study of preset PRESET
-	@$(RUN) modspec.encoders fetch e5-small
+	@$(RUN) modspec.models.encoders fetch e5-small
 	$(RUN) snakemake --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Study $(PRESET) is complete."
@@ -30,13 +30,13 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 	echo "Figures:            figures/$(PRESET)/"
 
 calibration: $(INSTALLED)  ## ask whether the instrument reads right where the answer is known (half an hour)
-	@$(RUN) modspec.encoders fetch e5-small
+	@$(RUN) modspec.models.encoders fetch e5-small
 	$(RUN) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
 
 test: $(INSTALLED)  ## run all tests
-	@$(RUN) modspec.encoders fetch e5-small --tokenizer-reference
+	@$(RUN) modspec.models.encoders fetch e5-small --tokenizer-reference
 	$(RUN) pytest
 
 lint: $(INSTALLED)  ## check style and formatting
@@ -44,7 +44,7 @@ lint: $(INSTALLED)  ## check style and formatting
 	$(RUN) ruff format --check
 
 benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUMENTS="--budget 60 --rounds 1": less)
-	@$(RUN) modspec.encoders fetch e5-small
+	@$(RUN) modspec.models.encoders fetch e5-small
 	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	# kronfluence asks for torchvision and never imports it, but transformers does: it must fit torch's build.
 	$(RUN) pip uninstall --yes torchvision

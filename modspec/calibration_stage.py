@@ -22,10 +22,10 @@ from modspec.calibration import (
 )
 from modspec.data.examples import Examples
 from modspec.data.vocabulary import to_trimmed
-from modspec.encoders import load_tokenizer
-from modspec.finetuning import predict
 from modspec.importance import head_gradients
 from modspec.influence import influence
+from modspec.models.encoders import load_tokenizer
+from modspec.models.finetuning import predict
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, load_material, resumable
 from modspec.subnetworks import search

@@ -24,7 +24,6 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from modspec.data.examples import Examples, collate, sorted_batches
-from modspec.devices import autocast
 from modspec.errors import InputError
 from modspec.groundtruth import (
     HELD_OUT,
@@ -35,6 +34,7 @@ from modspec.groundtruth import (
     all_scores,
     judged,
 )
+from modspec.models.device_and_precision import autocast
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable
 from modspec.workflow.paths import parts_dir

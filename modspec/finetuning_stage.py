@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.finetuning import Epoch, finetune, predict
+from modspec.models.finetuning import Epoch, finetune, predict
 from modspec.start import started_classifier, training_options
 from modspec.study import (
     SHARED,

@@ -23,11 +23,11 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from modspec.data.examples import Examples, collate, sorted_batches
-from modspec.devices import autocast
 from modspec.errors import InputError
-from modspec.finetuning import Epoch
 from modspec.inference import estimate
 from modspec.influence import Checkpoint, influence
+from modspec.models.device_and_precision import autocast
+from modspec.models.finetuning import Epoch
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, load_checkpoint, resumable, save_checkpoint
 from modspec.workflow.paths import checkpoint_file, parts_dir

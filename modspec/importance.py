@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from modspec.data.examples import Examples, collate, sorted_batches
-from modspec.devices import autocast
-from modspec.heads import first_token_only, full_mask, gated
+from modspec.models.device_and_precision import autocast
+from modspec.models.head_masking import first_token_only, full_mask, gated
 
 
 def head_gradients(

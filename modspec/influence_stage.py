@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 from modspec.attributions import read_attributions, score_name
 from modspec.cells import measure, write_measured
 from modspec.data.examples import Examples
-from modspec.devices import choose_precision
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
+from modspec.models.device_and_precision import choose_precision
 from modspec.passes import Pass, plan_passes, scored_train
 from modspec.specialization import example_statistics
 from modspec.study import Material, check_origin, load_checkpoint, made_by, resumable

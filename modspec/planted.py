@@ -27,12 +27,12 @@ from transformers import PreTrainedModel
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.finetuning import predict
 from modspec.groundtruth import TRAINING
-from modspec.heads import head_grid
 from modspec.importance import head_gradients
 from modspec.importance import importance as exact_importance
 from modspec.influence import influence
+from modspec.models.finetuning import predict
+from modspec.models.head_masking import head_grid
 from modspec.parttables import HEAD, own_above_others
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from modspec.data.examples import Examples
-from modspec.finetuning import Epoch, finetune
+from modspec.models.finetuning import Epoch, finetune
 from modspec.study import Material, made_by
 from modspec.workflow.parameters import DataParameters
 from modspec.workflow.paths import Masks

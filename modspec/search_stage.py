@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modspec.finetuning import finetune, predict
 from modspec.importance import head_gradients, importance, inherited_importance
+from modspec.models.finetuning import finetune, predict
 from modspec.start import started_classifier, training_options
 from modspec.study import Material, made_by, resumable
 from modspec.subnetworks import Search, search

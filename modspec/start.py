@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 from transformers import PreTrainedModel
 
-from modspec.finetuning import finetune
+from modspec.models.finetuning import finetune
 from modspec.study import Material, load_checkpoint, made_by, resumable, save_checkpoint
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FinetuningParameters, SearchParameters
@@ -23,7 +23,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def training_options(material: Material) -> dict[str, Any]:
-    """What all training of stages 1 and 2 has in common: arguments of :func:`modspec.finetuning.finetune`."""
+    """What all training of stages 1 and 2 has in common: arguments of :func:`modspec.models.finetuning.finetune`."""
     p = material.parameters
     assert isinstance(p, SearchParameters | FinetuningParameters)
     return {

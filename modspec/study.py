@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 from modspec.data.examples import Examples, encode, trimmed
 from modspec.data.tasks import Task, load_task
 from modspec.data.vocabulary import used_pieces
-from modspec.devices import choose_attention, choose_device, choose_precision
-from modspec.encoders import encoder_fingerprint, load_classifier, load_tokenizer
 from modspec.errors import InputError
+from modspec.models.device_and_precision import choose_attention, choose_device, choose_precision
+from modspec.models.encoders import encoder_fingerprint, load_classifier, load_tokenizer
 from modspec.subnetworks import random_mask
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import DataParameters, path

@@ -31,7 +31,7 @@ from transformers import (
 )
 
 from modspec.data.examples import Examples
-from modspec.finetuning import finetune
+from modspec.models.finetuning import finetune
 from modspec.study import load_material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import DataParameters, project_root

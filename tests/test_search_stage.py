@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modspec import search_stage, start
-from modspec.finetuning import finetune, predict
+from modspec.models.finetuning import finetune, predict
 from modspec.search_stage import search_all
 from modspec.study import Material, load_material
 from modspec.workflow.parameters import SearchParameters

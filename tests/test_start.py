@@ -8,8 +8,8 @@ import torch
 
 from modspec import start
 from modspec.errors import InputError
-from modspec.finetuning import finetune
 from modspec.finetuning_stage import keep_checkpoints
+from modspec.models.finetuning import finetune
 from modspec.study import load_checkpoint, load_material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FinetuningParameters, SearchParameters

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modspec.data.examples import Examples, collate
-from modspec.devices import autocast
 from modspec.errors import InputError
-from modspec.heads import first_token_only, gated
+from modspec.models.device_and_precision import autocast
+from modspec.models.head_masking import first_token_only, gated
 
 KNOWN_MODULES = (nn.Linear, nn.Embedding, nn.LayerNorm)
 

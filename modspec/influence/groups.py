@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from modspec.errors import InputError
-from modspec.heads import GATED_MODEL_TYPES, attention_layers
+from modspec.models.head_masking import GATED_MODEL_TYPES, attention_layers
 
 
 @dataclass(frozen=True)

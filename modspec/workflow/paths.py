@@ -14,8 +14,15 @@ from modspec.workflow.parameters import Parameters, path
 Masks = dict[str, np.ndarray]
 
 _DATA = ("data/tasks", "data/intents", "data/local_files", "data/hub_datasets", "data/examples")
-_ENCODER = ("encoders", "e5", "charsmap", "tiny", "data/vocabulary", "devices")
-_MODEL = ("heads", "finetuning", "study", "workflow/paths")
+_ENCODER = (
+    "models/encoders",
+    "models/e5_small",
+    "models/charsmap",
+    "models/tiny",
+    "data/vocabulary",
+    "models/device_and_precision",
+)
+_MODEL = ("models/head_masking", "models/finetuning", "study", "workflow/paths")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
 _CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
 _BEYOND = ("headrelations", "typology", "translations", "beyondplots")

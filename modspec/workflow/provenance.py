@@ -29,7 +29,10 @@ def provenance() -> dict[str, Any]:
     record |= {name: version(name) for name in PACKAGES}
     record["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     if torch := sys.modules.get("torch"):
-        from modspec.devices import choose_device, choose_precision  # imports torch, which figures do without
+        from modspec.models.device_and_precision import (  # imports torch, which figures do without
+            choose_device,
+            choose_precision,
+        )
 
         cuda = torch.cuda.is_available()
         record["device"] = torch.cuda.get_device_name() if cuda else "CPU"

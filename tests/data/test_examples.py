@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modspec.data.examples import collate, encode, shuffled_batches, sorted_batches
-from modspec.tiny import tiny_tokenizer
+from modspec.models.tiny import tiny_tokenizer
 from tests.helpers.models import random_examples
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=120).map(lambda x: np.array(x, dtype=np.int64))

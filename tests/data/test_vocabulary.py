@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec import encoders
 from modspec.data.vocabulary import to_trimmed, trim, used_pieces
-from modspec.encoders import load_classifier
 from modspec.errors import InputError
+from modspec.models import encoders
+from modspec.models.encoders import load_classifier
 
 load_tokenizer = cache(encoders.load_tokenizer)
 FIRST = ["Where is the station?", "今日は", "Не знаю", ""]

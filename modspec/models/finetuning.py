@@ -20,9 +20,9 @@ from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from modspec.data.examples import Examples, collate, shuffled_batches, sorted_batches
-from modspec.devices import autocast
 from modspec.errors import InputError
-from modspec.heads import attention_layers, gated
+from modspec.models.device_and_precision import autocast
+from modspec.models.head_masking import attention_layers, gated
 
 
 @dataclass(frozen=True)

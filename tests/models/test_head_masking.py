@@ -15,7 +15,7 @@ from transformers import (
 
 from modspec.data.examples import collate
 from modspec.errors import InputError
-from modspec.heads import first_token_only, full_mask, gated, head_grid
+from modspec.models.head_masking import first_token_only, full_mask, gated, head_grid
 from tests.helpers.models import (
     HEADS,
     HIDDEN,

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.finetuning import Epoch, finetune, predict
-from modspec.heads import gated
+from modspec.models.finetuning import Epoch, finetune, predict
+from modspec.models.head_masking import gated
 from tests.helpers.models import HEADS, HIDDEN, KINDS, LAYERS, projection, random_encoder, random_examples
 
 GRID = (LAYERS, HEADS)
@@ -168,7 +168,7 @@ def test_sft_holds_a_head_that_has_momentum():
 
 
 def test_the_invariant_would_not_hold_without_the_restoring(monkeypatch):
-    monkeypatch.setattr("modspec.finetuning._restore_dropped", lambda *arguments: None)
+    monkeypatch.setattr("modspec.models.finetuning._restore_dropped", lambda *arguments: None)
     model = random_encoder(dtype=torch.float32)
     watch, _ = watched(model, examples_of(), masks=MASKS, **USUAL)
     outside = [cell for cell in np.ndindex(GRID) if not np.any(list(MASKS.values()), axis=0)[cell]]

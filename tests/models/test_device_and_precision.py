@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from modspec import influence_stage
-from modspec.devices import choose_precision
+from modspec.models.device_and_precision import choose_precision
 from modspec.passes import Pass
 from modspec.study import load_material
 from modspec.workflow.parameters import InfluenceParameters

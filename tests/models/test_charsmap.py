@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
-from modspec.charsmap import compile_rules, compositions
+from modspec.models.charsmap import compile_rules, compositions
 
 # Letters that never join a neighbour into one grapheme: each is looked up by itself.
 letters = st.characters(categories=["Ll", "Lo"], max_codepoint=0xA7FF).filter(

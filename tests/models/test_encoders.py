@@ -22,10 +22,11 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from modspec import downloads, encoders
-from modspec.encoders import encoder_fingerprint, fetch, load_classifier, load_tokenizer
+from modspec import downloads
 from modspec.errors import InputError
-from modspec.tiny import TINY
+from modspec.models import encoders
+from modspec.models.encoders import encoder_fingerprint, fetch, load_classifier, load_tokenizer
+from modspec.models.tiny import TINY
 
 TEXTS = ["Wo ist der Bahnhof?", "駅", "", "Я не знаю, когда он придёт"]
 FAMILIES = {
