@@ -22,13 +22,13 @@ from modspec.calibration import (
 )
 from modspec.data.examples import Examples
 from modspec.data.vocabulary import to_trimmed
-from modspec.importance import head_gradients
 from modspec.influence import influence
 from modspec.models.encoders import load_tokenizer
 from modspec.models.finetuning import predict
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, load_material, resumable
-from modspec.subnetworks import search
+from modspec.subnetworks.head_importance import head_gradients
+from modspec.subnetworks.search import search
 from modspec.workflow.parameters import CalibrationParameters, path
 from modspec.workflow.paths import save_masks
 

@@ -28,15 +28,15 @@ from transformers import PreTrainedModel
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.groundtruth import TRAINING
-from modspec.importance import head_gradients
-from modspec.importance import importance as exact_importance
 from modspec.influence import influence
 from modspec.models.finetuning import predict
 from modspec.models.head_masking import head_grid
 from modspec.parttables import HEAD, own_above_others
 from modspec.retraining import origin_of, trained
 from modspec.study import Material, resumable
-from modspec.subnetworks import search
+from modspec.subnetworks.head_importance import head_gradients
+from modspec.subnetworks.head_importance import importance as exact_importance
+from modspec.subnetworks.search import search
 from modspec.tidy import ALL_LANGUAGES
 from modspec.workflow.paths import Masks, parts_dir
 

@@ -19,7 +19,7 @@ from modspec.membership import Membership
 from modspec.parttables import head_influence, head_share, layer_share
 from modspec.sensitivity import sensitivity, share_by_k
 from modspec.specialization import by_seed_and_example
-from modspec.subnetworks import chance_jaccard, jaccard
+from modspec.subnetworks.search import chance_jaccard, jaccard
 from modspec.translations import translations
 from modspec.typology import language_pairs
 from modspec.workflow import artifacts, provenance

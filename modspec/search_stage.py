@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modspec.importance import head_gradients, importance, inherited_importance
 from modspec.models.finetuning import finetune, predict
 from modspec.start import started_classifier, training_options
 from modspec.study import Material, made_by, resumable
-from modspec.subnetworks import Search, search
+from modspec.subnetworks.head_importance import head_gradients, importance, inherited_importance
+from modspec.subnetworks.search import Search, search
 from modspec.workflow.parameters import SearchParameters
 from modspec.workflow.paths import load_masks, parts_dir, save_masks, search_dir
 

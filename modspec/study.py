@@ -19,7 +19,7 @@ from modspec.data.vocabulary import used_pieces
 from modspec.errors import InputError
 from modspec.models.device_and_precision import choose_attention, choose_device, choose_precision
 from modspec.models.encoders import encoder_fingerprint, load_classifier, load_tokenizer
-from modspec.subnetworks import random_mask
+from modspec.subnetworks.search import random_mask
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import DataParameters, path
 from modspec.workflow.paths import Masks, code_fingerprint, load_masks, search_dir

@@ -30,13 +30,21 @@ _INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths",
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE: dict[str, tuple[str, ...]] = {
     "start": (*_DATA, *_ENCODER, *_MODEL, "start"),
-    "search": (*_DATA, *_ENCODER, *_MODEL, "start", "importance", "subnetworks", "search_stage"),
-    "finetuning": (*_DATA, *_ENCODER, *_MODEL, "start", "subnetworks", "finetuning_stage"),
+    "search": (
+        *_DATA,
+        *_ENCODER,
+        *_MODEL,
+        "start",
+        "subnetworks/head_importance",
+        "subnetworks/search",
+        "search_stage",
+    ),
+    "finetuning": (*_DATA, *_ENCODER, *_MODEL, "start", "subnetworks/search", "finetuning_stage"),
     "scores": (
         *_DATA,
         *_ENCODER,
         *_MODEL,
-        "subnetworks",
+        "subnetworks/search",
         *(f"influence/{module}" for module in _INFLUENCE),
         "specialization",
         "passes",
@@ -47,8 +55,8 @@ CODE: dict[str, tuple[str, ...]] = {
         *_DATA,
         *_ENCODER,
         *_MODEL,
-        "importance",
-        "subnetworks",
+        "subnetworks/head_importance",
+        "subnetworks/search",
         *(f"influence/{module}" for module in _INFLUENCE),
         "inference",
         "permutation",
@@ -61,7 +69,15 @@ CODE: dict[str, tuple[str, ...]] = {
         "planted",
         "datamodeling",
     ),
-    "figures": ("workflow/paths", "subnetworks", "specialization", "results", *_CLAIMS, *_BEYOND, *_PLOTS),
+    "figures": (
+        "workflow/paths",
+        "subnetworks/search",
+        "specialization",
+        "results",
+        *_CLAIMS,
+        *_BEYOND,
+        *_PLOTS,
+    ),
 }
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modspec.importance import head_gradients, importance, inherited_importance
 from modspec.influence.gradients import tracing
+from modspec.subnetworks.head_importance import head_gradients, importance, inherited_importance
 from tests.helpers.models import (
     HEADS,
     KINDS,

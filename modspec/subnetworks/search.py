@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from modspec.errors import InputError
-from modspec.importance import importance as exact_importance
+from modspec.subnetworks.head_importance import importance as exact_importance
 
 
 @dataclass(frozen=True)
