@@ -12,7 +12,7 @@ examples' gradients is ever stored: memory holds one batch's factors and a block
 gradients (``scoring``).
 """
 
-from modspec.influence.groups import Group
-from modspec.influence.scoring import Arrays, Checkpoint, Remember, Report, Scores, influence, merge
+from modspec.influence.encoder_parts import Group
+from modspec.influence.tracin import Arrays, Checkpoint, Remember, Report, Scores, influence, merge
 
 __all__ = ["Arrays", "Checkpoint", "Group", "Remember", "Report", "Scores", "influence", "merge"]

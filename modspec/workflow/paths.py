@@ -26,7 +26,16 @@ _MODEL = ("models/head_masking", "models/finetuning", "study", "workflow/paths")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
 _CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
 _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
-_INFLUENCE = ("__init__", "gradients", "groups", "factors", "products", "paths", "fused", "scoring")
+_INFLUENCE = (
+    "__init__",
+    "gradients",
+    "encoder_parts",
+    "gradient_factors",
+    "inner_products",
+    "contraction",
+    "triton_kernel",
+    "tracin",
+)
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE: dict[str, tuple[str, ...]] = {
     "start": (*_DATA, *_ENCODER, *_MODEL, "start"),

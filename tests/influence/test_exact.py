@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from modspec.influence import Checkpoint, fused, influence
-from modspec.influence.factors import Matrix
-from modspec.influence.paths import Paths
+from modspec.influence.contraction import Paths
+from modspec.influence.gradient_factors import Matrix
 from tests.helpers.models import (
     HEADS,
     KINDS,
@@ -63,7 +63,7 @@ def test_equals_one_example_at_a_time_autograd(kind, masks):
 @pytest.mark.parametrize("lengths", [(1, 1), (1, 2), (5, 5), (2, 40)], ids=str)
 def test_any_length_in_both_forms(kind, attention, lengths, form, monkeypatch):
     """With padding and without. The dense form of everything, then the ghost form of everything."""
-    monkeypatch.setattr("modspec.influence.products.cheaper_form", lambda *_: form)
+    monkeypatch.setattr("modspec.influence.inner_products.cheaper_form", lambda *_: form)
     model = random_encoder(kind, attention=attention)
     train, evaluation = (random_examples(5, seed=s, lengths=lengths) for s in (3, 4))
     scores = influence(model, train, evaluation, batch_size=3)
@@ -222,7 +222,7 @@ def test_bfloat16_keeps_the_scores(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gpu_kernel_gives_the_same_scores(kind, monkeypatch):
     """Dense work of a whole encoder through Triton's interpreter, masks included."""
-    monkeypatch.setattr("modspec.influence.products.cheaper_form", lambda *_: "dense")
+    monkeypatch.setattr("modspec.influence.inner_products.cheaper_form", lambda *_: "dense")
     model = random_encoder(kind, dtype=torch.float32)
     train, evaluation = random_examples(4, seed=1), random_examples(3, seed=2)
     expected = reference(model, train, evaluation, MASK, OTHER)

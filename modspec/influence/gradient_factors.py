@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modspec.influence.encoder_parts import WHOLE, Placement
 from modspec.influence.gradients import Trace
-from modspec.influence.groups import WHOLE, Placement
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modspec.influence.factors import Gradients, Matrix, Table
-from modspec.influence.paths import Paths
-from modspec.influence.products import _matrix_squares, _table_squares, cheaper_form, inner_products, target
+from modspec.influence.contraction import Paths
+from modspec.influence.gradient_factors import Gradients, Matrix, Table
+from modspec.influence.inner_products import (
+    _matrix_squares,
+    _table_squares,
+    cheaper_form,
+    inner_products,
+    target,
+)
 
 CPU = torch.device("cpu")
 GROUPS = 3
@@ -63,7 +69,7 @@ def test_dense_ghost_and_explicit_matrices_agree(shape, cut, seed):
     for form in ("dense", "ghost"):
         paths = Paths(CPU)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("modspec.influence.products.cheaper_form", lambda *_, form=form: form)
+            patch.setattr("modspec.influence.inner_products.cheaper_form", lambda *_, form=form: form)
             other = target([gradients(b) for b in passes], [(n, t)], paths)
         assert set(paths.counts) == {form}
         (products,), squares = inner_products(gradients(a), [other], GROUPS, paths)

@@ -2,7 +2,7 @@
 
 In PyTorch the tile is multiplied out into a buffer that every tile reuses (a fresh allocation would cost more
 page faults than arithmetic) and contracted by one matrix product per evaluation batch. On a GPU the Triton
-kernel of ``modspec.influence.fused`` never writes the tile to memory: it is used for tiles of those shapes of
+kernel of ``modspec.influence.triton_kernel`` never writes the tile to memory: it is used for tiles of those shapes of
 which the first was contracted faster by it. The two round differently, in the last digits, and so do runs on
 a GPU that decide differently; a CPU knows one path only, and repeats bitwise.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from modspec.influence import fused
-from modspec.influence.factors import Matrix
+from modspec.influence.gradient_factors import Matrix
 
 
 class Paths:

@@ -42,7 +42,7 @@ def group_of(name: str, shape: torch.Size) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_group_equals_autograd(kind, masks, form, monkeypatch):
     if form != "cheaper":
-        monkeypatch.setattr("modspec.influence.products.cheaper_form", lambda *_: form)
+        monkeypatch.setattr("modspec.influence.inner_products.cheaper_form", lambda *_: form)
     model, train, evaluation = random_encoder(kind), random_examples(7, seed=1), random_examples(5, seed=2)
     scores = influence(
         model, train, evaluation, groups=True, train_mask=masks[0], evaluation_mask=masks[1], batch_size=3

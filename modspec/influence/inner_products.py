@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modspec.influence.factors import Gradients, Matrix, Table
-from modspec.influence.paths import Paths
+from modspec.influence.contraction import Paths
+from modspec.influence.gradient_factors import Gradients, Matrix, Table
 
 GRAM_OVERHEAD = 16
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from modspec.errors import InputError
 from modspec.influence import fused
-from modspec.influence.fused import FLOAT32, HALF_LARGE, HALF_SMALL, Blocks, available, fused_products
+from modspec.influence.triton_kernel import FLOAT32, HALF_LARGE, HALF_SMALL, Blocks, available, fused_products
 
 CPU = torch.device("cpu")
 TINY = Blocks(

@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from modspec.data.examples import Examples, sorted_batches
 from modspec.errors import InputError
-from modspec.influence.factors import Gradients, factored
+from modspec.influence.contraction import Paths
+from modspec.influence.encoder_parts import Group, Placement, placements
+from modspec.influence.gradient_factors import Gradients, factored
 from modspec.influence.gradients import TraceFunction, tracing
-from modspec.influence.groups import Group, Placement, placements
-from modspec.influence.paths import Paths
-from modspec.influence.products import Target, inner_products, target
+from modspec.influence.inner_products import Target, inner_products, target
 
 UNIT_BATCHES = 4
 NOTHING = np.array([], dtype=np.int64)
@@ -107,7 +107,7 @@ def influence(
 
     ``checkpoints``: None scores the model as it is, with eta = 1. Masks: None, (layers, heads), or
     (n, layers, heads): one for each example. ``groups``: also the scores by part of the parameters, see
-    ``modspec.influence.groups``. ``precision``: bfloat16 for forward, backward and contraction with sums in
+    ``modspec.influence.encoder_parts``. ``precision``: bfloat16 for forward, backward and contraction with sums in
     float32; otherwise that of the model. ``batch_size``: examples of one pass at most. ``memory``: bytes for
     evaluation gradients, by default half of what is free; where they need more, they are scored in blocks,
     each with a training pass of its own. ``shard``: (i, n) scores only the i-th of n parts of the training
