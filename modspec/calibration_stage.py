@@ -26,7 +26,7 @@ from modspec.influence import influence
 from modspec.models.encoders import load_tokenizer
 from modspec.models.finetuning import predict
 from modspec.retraining import origin_of, trained
-from modspec.study import Material, load_material, resumable
+from modspec.stages.material import Material, load_material, resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.search import search
 from modspec.workflow.parameters import CalibrationParameters, path

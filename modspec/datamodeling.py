@@ -36,7 +36,7 @@ from modspec.groundtruth import (
 )
 from modspec.models.device_and_precision import autocast
 from modspec.retraining import origin_of, trained
-from modspec.study import Material, resumable
+from modspec.stages.material import Material, resumable
 from modspec.workflow.paths import parts_dir
 
 

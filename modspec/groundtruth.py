@@ -29,7 +29,7 @@ from modspec.influence import Checkpoint, influence
 from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch
 from modspec.retraining import origin_of, trained
-from modspec.study import Material, load_checkpoint, resumable, save_checkpoint
+from modspec.stages.material import Material, load_checkpoint, resumable, save_checkpoint
 from modspec.workflow.paths import checkpoint_file, parts_dir
 
 HELD_OUT, TEST = "held out", "test"

@@ -33,7 +33,7 @@ from modspec.models.finetuning import predict
 from modspec.models.head_masking import head_grid
 from modspec.parttables import HEAD, own_above_others
 from modspec.retraining import origin_of, trained
-from modspec.study import Material, resumable
+from modspec.stages.material import Material, resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.head_importance import importance as exact_importance
 from modspec.subnetworks.search import search

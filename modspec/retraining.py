@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from modspec.data.examples import Examples
 from modspec.models.finetuning import Epoch, finetune
-from modspec.study import Material, made_by
+from modspec.stages.material import Material, made_by
 from modspec.workflow.parameters import DataParameters
 from modspec.workflow.paths import Masks
 
@@ -47,7 +47,7 @@ def trained(
 def origin_of(
     material: Material, names: Sequence[str], inputs: Mapping[str, Path], **part: str
 ) -> dict[str, Any]:
-    """:func:`modspec.study.made_by` with the parameters that matter: a further seed leaves others valid."""
+    """:func:`modspec.stages.material.made_by` with the parameters that matter: a further seed leaves others valid."""
     identity = material.parameters.identity()
     kept = {name: identity[name] for name in (*DataParameters.model_fields, *names) if name in identity}
     return made_by("calibration", material, inputs, **part) | {"parameters": kept}

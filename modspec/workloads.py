@@ -32,7 +32,7 @@ from transformers import (
 
 from modspec.data.examples import Examples
 from modspec.models.finetuning import finetune
-from modspec.study import load_material
+from modspec.stages.material import load_material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import DataParameters, project_root
 from modspec.workflow.paths import code_fingerprint

@@ -20,7 +20,7 @@ from modspec.calibration_stage import (
 )
 from modspec.errors import InputError
 from modspec.specialization import example_statistics
-from modspec.study import Material
+from modspec.stages.material import Material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import CalibrationParameters
 

@@ -33,7 +33,7 @@ from modspec.groundtruth import (
 )
 from modspec.influence import influence
 from modspec.retraining import trained
-from modspec.study import Material
+from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from tests.helpers.models import random_examples
 

@@ -135,7 +135,7 @@ def summary(study: Study) -> str:
 
 
 def pass_columns(p: InfluenceParameters) -> list[int]:
-    """Evaluation examples of each pass of :func:`modspec.passes.plan_passes`, which needs the data."""
+    """Evaluation examples of each pass of :func:`modspec.stages.scoring_plan.plan_passes`, which needs the data."""
     languages, each = len(p.languages), p.evaluation_per_language
     found = [languages * each]
     if p.train_items:

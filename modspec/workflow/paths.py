@@ -22,7 +22,7 @@ _ENCODER = (
     "data/vocabulary",
     "models/device_and_precision",
 )
-_MODEL = ("models/head_masking", "models/finetuning", "study", "workflow/paths")
+_MODEL = ("models/head_masking", "models/finetuning", "stages/material", "workflow/paths")
 _PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
 _CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
 _BEYOND = ("headrelations", "typology", "translations", "beyondplots")
@@ -38,17 +38,24 @@ _INFLUENCE = (
 )
 # The modules that decide a stage's results: a change in one of them makes the stage run again.
 CODE: dict[str, tuple[str, ...]] = {
-    "start": (*_DATA, *_ENCODER, *_MODEL, "start"),
+    "start": (*_DATA, *_ENCODER, *_MODEL, "stages/warm_start"),
     "search": (
         *_DATA,
         *_ENCODER,
         *_MODEL,
-        "start",
+        "stages/warm_start",
         "subnetworks/head_importance",
         "subnetworks/search",
-        "search_stage",
+        "stages/search",
     ),
-    "finetuning": (*_DATA, *_ENCODER, *_MODEL, "start", "subnetworks/search", "finetuning_stage"),
+    "finetuning": (
+        *_DATA,
+        *_ENCODER,
+        *_MODEL,
+        "stages/warm_start",
+        "subnetworks/search",
+        "stages/finetuning",
+    ),
     "scores": (
         *_DATA,
         *_ENCODER,
@@ -56,10 +63,10 @@ CODE: dict[str, tuple[str, ...]] = {
         "subnetworks/search",
         *(f"influence/{module}" for module in _INFLUENCE),
         "specialization",
-        "passes",
-        "influence_stage",
+        "stages/scoring_plan",
+        "stages/scoring",
     ),
-    "influence": ("attributions", "measures", "cells", "translations", "specialization", "influence_stage"),
+    "influence": ("attributions", "measures", "cells", "translations", "specialization", "stages/scoring"),
     "calibration": (
         *_DATA,
         *_ENCODER,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from modspec import influence_stage
 from modspec.models.device_and_precision import choose_precision
-from modspec.passes import Pass
-from modspec.study import load_material
+from modspec.stages import scoring
+from modspec.stages.material import load_material
+from modspec.stages.scoring_plan import Pass
 from modspec.workflow.parameters import InfluenceParameters
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
         asked.append(precision)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(influence_stage, "influence", influence)
+    monkeypatch.setattr(scoring, "influence", influence)
     p = InfluenceParameters(
         study_dir=str(tmp_path),
         encoder="tiny",
@@ -52,7 +52,7 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
     )
     material = load_material(p)
     plan = Pass("none", ("none",), ("",), np.array([0]))
-    scored = influence_stage.Scored(1, 1.0, tmp_path / "never read")
+    scored = scoring.Scored(1, 1.0, tmp_path / "never read")
     with pytest.raises(KeyboardInterrupt):
-        influence_stage.score_pass(material, plan, material.new_classifier(), [scored], {})
+        scoring.score_pass(material, plan, material.new_classifier(), [scored], {})
     assert asked == [choose_precision(name, material.device)]

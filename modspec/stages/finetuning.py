@@ -11,8 +11,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from modspec.models.finetuning import Epoch, finetune, predict
-from modspec.start import started_classifier, training_options
-from modspec.study import (
+from modspec.stages.material import (
     SHARED,
     Material,
     load_checkpoint,
@@ -23,6 +22,7 @@ from modspec.study import (
     save_checkpoint,
     searched_masks,
 )
+from modspec.stages.warm_start import started_classifier, training_options
 from modspec.workflow.parameters import FinetuningParameters
 from modspec.workflow.paths import (
     Masks,

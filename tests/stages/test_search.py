@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from modspec import search_stage, start
 from modspec.models.finetuning import finetune, predict
-from modspec.search_stage import search_all
-from modspec.study import Material, load_material
+from modspec.stages import search
+from modspec.stages.material import Material, load_material
+from modspec.stages.search import search_all
 from modspec.workflow.parameters import SearchParameters
 from modspec.workflow.paths import load_masks
 
@@ -46,7 +46,7 @@ def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, star
         ends.setdefault(str(sample.languages[0]), {k: v.clone() for k, v in model.state_dict().items()})
         return np.ones((len(sample), *mask.shape))
 
-    monkeypatch.setattr(search_stage, "head_gradients", gradients)
+    monkeypatch.setattr(search, "head_gradients", gradients)
     trajectory = pd.read_parquet(search_all(of) / "trajectory.parquet")
     train, dev = of.examples["train"], of.examples["dev"]
     for language in ("en", "de"):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modspec.influence import influence
-from modspec.influence_stage import _remembering, part_statistics
 from modspec.specialization import example_statistics
+from modspec.stages.scoring import _remembering, part_statistics
 from tests.helpers.models import HEADS, LAYERS, random_encoder, random_examples
 
 

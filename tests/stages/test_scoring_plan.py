@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from modspec import passes
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.passes import _columns, plan_passes, scored_train, translated_items
+from modspec.stages import scoring_plan
+from modspec.stages.scoring_plan import _columns, plan_passes, scored_train, translated_items
 from modspec.workflow.costs import pass_columns
 from modspec.workflow.parameters import InfluenceParameters
 
@@ -36,9 +36,11 @@ def planned(monkeypatch):
     grid = np.ones((2, 3), dtype=bool)
     masks = {t: grid for t in LANGUAGES}
     asked = []
-    monkeypatch.setattr(passes, "masks_in_force", lambda m, c, s: asked.append((c, s)) or masks)
-    monkeypatch.setattr(passes, "searched_masks", lambda m, s, importance: asked.append(importance) or masks)
-    monkeypatch.setattr(passes, "random_masks", lambda m, s: asked.append(("random", s)) or masks)
+    monkeypatch.setattr(scoring_plan, "masks_in_force", lambda m, c, s: asked.append((c, s)) or masks)
+    monkeypatch.setattr(
+        scoring_plan, "searched_masks", lambda m, s, importance: asked.append(importance) or masks
+    )
+    monkeypatch.setattr(scoring_plan, "random_masks", lambda m, s: asked.append(("random", s)) or masks)
 
     def plan(**values):
         asked.clear()

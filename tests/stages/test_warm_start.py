@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from modspec import start
 from modspec.errors import InputError
-from modspec.finetuning_stage import keep_checkpoints
 from modspec.models.finetuning import finetune
-from modspec.study import load_checkpoint, load_material
+from modspec.stages import warm_start
+from modspec.stages.finetuning import keep_checkpoints
+from modspec.stages.material import load_checkpoint, load_material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FinetuningParameters, SearchParameters
 from modspec.workflow.paths import checkpoint_file, save_masks, search_dir
@@ -59,18 +59,22 @@ def test_what_starts_alike_shares_a_start(tmp_path, monkeypatch):
         made.append(options)
         return finetune(*arguments, **options)
 
-    monkeypatch.setattr(start, "finetune", counted)
+    monkeypatch.setattr(warm_start, "finetune", counted)
     data = {"study_dir": str(tmp_path), "encoder": "tiny", "languages": ("en", "de"), "precision": "float32"}
     data |= {"train_per_language": 24, "dev_per_language": 20, "test_per_language": 20}
     alike = data | TRAINING | {"start_languages": ("en",), "start_epochs": 1}
     search = SearchParameters(**alike, epochs=2, importance_examples=10)
-    first = start.started_classifier(load_material(search)).state_dict()
+    first = warm_start.started_classifier(load_material(search)).state_dict()
     for condition in ("full", "sft"):
-        again = start.started_classifier(load_material(FinetuningParameters(**alike, condition=condition)))
+        again = warm_start.started_classifier(
+            load_material(FinetuningParameters(**alike, condition=condition))
+        )
         assert all(torch.equal(weights, first[name]) for name, weights in again.state_dict().items())
     assert len(made) == 1
     for other in ({"seed": 1}, {"learning_rate": 2e-2}, {"start_epochs": 2}, {"start_languages": ("de",)}):
-        weights = start.started_classifier(load_material(FinetuningParameters(**alike | other))).state_dict()
+        weights = warm_start.started_classifier(
+            load_material(FinetuningParameters(**alike | other))
+        ).state_dict()
         assert not all(torch.equal(weights[name], first[name]) for name in first)
     assert len(made) == 5
 

@@ -19,9 +19,9 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
 from modspec.models.device_and_precision import choose_precision
-from modspec.passes import Pass, plan_passes, scored_train
 from modspec.specialization import example_statistics
-from modspec.study import Material, check_origin, load_checkpoint, made_by, resumable
+from modspec.stages.material import Material, check_origin, load_checkpoint, made_by, resumable
+from modspec.stages.scoring_plan import Pass, plan_passes, scored_train
 from modspec.translations import by_example
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import InfluenceParameters

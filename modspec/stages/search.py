@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from modspec.models.finetuning import finetune, predict
-from modspec.start import started_classifier, training_options
-from modspec.study import Material, made_by, resumable
+from modspec.stages.material import Material, made_by, resumable
+from modspec.stages.warm_start import started_classifier, training_options
 from modspec.subnetworks.head_importance import head_gradients, importance, inherited_importance
 from modspec.subnetworks.search import Search, search
 from modspec.workflow.parameters import SearchParameters

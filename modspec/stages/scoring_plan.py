@@ -9,7 +9,7 @@ import numpy as np
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.study import Material, masks_in_force, random_masks, searched_masks
+from modspec.stages.material import Material, masks_in_force, random_masks, searched_masks
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import Masks
 
