@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from modspec.influence import fused
+from modspec.influence import triton_kernel
 from modspec.influence.gradient_factors import Matrix
 
 
@@ -24,7 +24,7 @@ class Paths:
     """Contracts tiles; counts which path did, and which form evaluation gradients took, in weights."""
 
     def __init__(self, device: torch.device) -> None:
-        self._fused = device.type == "cuda" and fused.available(device)
+        self._fused = device.type == "cuda" and triton_kernel.available(device)
         self._buffer = torch.empty(0, device=device)
         self._chosen: dict[tuple, Callable] = {}
         self.counts: Counter[str] = Counter()

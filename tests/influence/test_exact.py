@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from modspec.influence import Checkpoint, fused, influence
+from modspec.influence import Checkpoint, influence, triton_kernel
 from modspec.influence.contraction import Paths
 from modspec.influence.gradient_factors import Matrix
 from tests.helpers.models import (
@@ -218,7 +218,7 @@ def test_bfloat16_keeps_the_scores(kind):
         assert np.corrcoef(form.cosine.ravel(), exact.ravel())[0, 1] > 0.9995
 
 
-@pytest.mark.skipif(fused.triton is None, reason="triton is not installed")
+@pytest.mark.skipif(triton_kernel.triton is None, reason="triton is not installed")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gpu_kernel_gives_the_same_scores(kind, monkeypatch):
     """Dense work of a whole encoder through Triton's interpreter, masks included."""
@@ -234,7 +234,7 @@ def test_the_gpu_kernel_gives_the_same_scores(kind, monkeypatch):
 
     monkeypatch.setattr(Paths, "contract", through_triton)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    if not fused.available(torch.device("cpu")):
+    if not triton_kernel.available(torch.device("cpu")):
         pytest.skip("this version of Triton has no interpreter that runs here")
     scores = influence(model, train, evaluation, train_mask=MASK, evaluation_mask=OTHER)
     assert used

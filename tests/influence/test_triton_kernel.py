@@ -18,7 +18,7 @@ from packaging.version import Version
 from torch import Tensor
 
 from modspec.errors import InputError
-from modspec.influence import fused
+from modspec.influence import triton_kernel
 from modspec.influence.triton_kernel import FLOAT32, HALF_LARGE, HALF_SMALL, Blocks, available, fused_products
 
 CPU = torch.device("cpu")
@@ -26,9 +26,9 @@ TINY = Blocks(
     batch=2, out=4, in_=2, tokens=2, examples=2, warps=1, stages=1
 )  # a GPU needs larger ones, loops do not
 
-needs_triton = pytest.mark.skipif(fused.triton is None, reason="triton is not installed")
+needs_triton = pytest.mark.skipif(triton_kernel.triton is None, reason="triton is not installed")
 needs_interpreter = pytest.mark.skipif(
-    fused.triton is None or Version(fused.triton.__version__) < Version("3.9"),
+    triton_kernel.triton is None or Version(triton_kernel.triton.__version__) < Version("3.9"),
     reason="no triton of 3.9 or newer: interpreters of older ones do not run with today's NumPy",
 )
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -100,8 +100,8 @@ def test_agrees_with_float64_in_the_blocks_of_a_gpu(blocks, dtype):
 
 @needs_triton
 def test_blocks_follow_the_dtype():
-    assert fused._blocks(torch.zeros(1)) == FLOAT32
-    assert fused._blocks(torch.zeros(1, dtype=torch.bfloat16)) == HALF_SMALL
+    assert triton_kernel._blocks(torch.zeros(1)) == FLOAT32
+    assert triton_kernel._blocks(torch.zeros(1, dtype=torch.bfloat16)) == HALF_SMALL
 
 
 @needs_interpreter
@@ -215,7 +215,7 @@ def test_the_cpu_is_refused_outside_the_interpreter(monkeypatch):
 def test_without_triton_the_module_imports_and_nothing_is_available(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setitem(sys.modules, "triton", None)
-    spec = importlib.util.spec_from_file_location("without_triton", fused.__file__)
+    spec = importlib.util.spec_from_file_location("without_triton", triton_kernel.__file__)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "without_triton", module)
     spec.loader.exec_module(module)
@@ -240,11 +240,11 @@ def test_compiles_for_gpus(monkeypatch, tmp_path, blocks, dtype, capability, sha
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    if not isinstance(fused._add, triton.JITFunction):
+    if not isinstance(triton_kernel._add, triton.JITFunction):
         pytest.skip("triton was imported with its interpreter on")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kernel = fused._kernel(False)
+    kernel = triton_kernel._kernel(False)
     constants = {
         "BATCH": blocks.batch,
         "OUT": blocks.out,

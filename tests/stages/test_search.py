@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modspec.models.finetuning import finetune, predict
-from modspec.stages import search
+from modspec.stages import search, warm_start
 from modspec.stages.material import Material, load_material
 from modspec.stages.search import search_all
 from modspec.workflow.parameters import SearchParameters
@@ -72,7 +72,7 @@ def test_a_killed_search_makes_its_start_once(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return finetune(model, train, **options)
 
-    for module in (search_stage, start):
+    for module in (search, warm_start):
         monkeypatch.setattr(module, "finetune", killed)
     of = material(tmp_path / "killed", start_languages=("en", "de"), start_epochs=1, epochs=1)
     with pytest.raises(KeyboardInterrupt):
