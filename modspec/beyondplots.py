@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, ScaledTranslation
 
+from modspec.analysis.typology import DISTANCES, mantel_tests
 from modspec.plotstyle import DOUBLE, GREY, LIGHT, MARKS, figure, grid, legend, sample
 from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
-from modspec.typology import DISTANCES, mantel_tests
 
 SOURCES = {
     "own": "own language",

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, page_trend_test
 
-from modspec import measures
+from modspec.analysis import measures
+from modspec.analysis.intervals import bootstrap_interval, interval, rejection_rate
+from modspec.analysis.permutation import label_permutation
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.inference import bootstrap_interval, interval, rejection_rate
-from modspec.permutation import label_permutation
 
 INTERVAL, BOOTSTRAP, PERMUTATION = "interval", "bootstrap", "permutation"
 # Which evaluation examples a number averages over; by symmetry the two halves of a clone err alike.
@@ -114,7 +114,7 @@ def half_weights(
     train_labels: np.ndarray,
     evaluation_labels: np.ndarray,
 ) -> np.ndarray:
-    """:func:`modspec.measures.weights` (train, evaluation), float64, where half of the examples are own.
+    """:func:`modspec.analysis.measures.weights` (train, evaluation), float64, where half of the examples are own.
 
     The sum over a half is its measure beyond chance, for the AUCs as for the share.
     """

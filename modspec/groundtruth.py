@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
+from modspec.analysis.intervals import estimate
 from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.errors import InputError
-from modspec.inference import estimate
 from modspec.influence import Checkpoint, influence
 from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch

@@ -11,8 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from modspec.analysis.by_part import above_others, head_maps
 from modspec.errors import InputError
-from modspec.parttables import above_others, head_maps
 from modspec.plotstyle import (
     DOUBLE,
     GREY,

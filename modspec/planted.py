@@ -25,13 +25,13 @@ import pandas as pd
 from scipy.stats import rankdata
 from transformers import PreTrainedModel
 
+from modspec.analysis.by_part import HEAD, own_above_others
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.groundtruth import TRAINING
 from modspec.influence import influence
 from modspec.models.finetuning import predict
 from modspec.models.head_masking import head_grid
-from modspec.parttables import HEAD, own_above_others
 from modspec.retraining import origin_of, trained
 from modspec.stages.material import Material, resumable
 from modspec.subnetworks.head_importance import head_gradients

@@ -12,10 +12,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from modspec import beyondplots  # noqa: F401 - registers its figures
+from modspec.analysis.head_relation import head_relation
+from modspec.analysis.typology import language_pairs, mantel_tests
 from modspec.errors import InputError
-from modspec.headrelations import head_relation
 from modspec.plotstyle import FIGURES, MARKS
-from modspec.typology import language_pairs, mantel_tests
 from tests.helpers.frames import CODES, STUDIES, synthetic
 from tests.helpers.legible import assert_legible
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from modspec.analysis.shares import example_statistics
 from modspec.calibration import (
     BOOTSTRAP,
     BOTH,
@@ -34,7 +35,6 @@ from modspec.calibration import (
     trend,
 )
 from modspec.errors import InputError
-from modspec.specialization import example_statistics
 from tests.helpers.models import VOCABULARY, random_examples
 
 SPECIAL = [0, 1, 2, 3]

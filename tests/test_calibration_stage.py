@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from modspec import retraining
+from modspec.analysis.shares import example_statistics
 from modspec.calibration import BOTH, CIPHERED, PLAIN
 from modspec.calibration_stage import (
     calibration_dir,
@@ -19,7 +20,6 @@ from modspec.calibration_stage import (
     mapping_of,
 )
 from modspec.errors import InputError
-from modspec.specialization import example_statistics
 from modspec.stages.material import Material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import CalibrationParameters

@@ -39,7 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_again() -> None:
     modules = {f"modspec.{name}" for name in CODE["figures"]}
     beyond = {"head_relation", "typology", "translations"}  # in tests/test_beyondplots.py
-    over_studies = {"claims_by_study"}  # in tests/test_studies.py
+    over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
     found = {name for name, draw in FIGURES.items() if draw.__module__ in modules}
     assert found == {*SMALL, *beyond, *over_studies}
 

@@ -13,16 +13,16 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
-from modspec.attributions import read_attributions, score_name
-from modspec.cells import measure, write_measured
+from modspec.analysis.measurements import measure, write_measured
+from modspec.analysis.scores import read_attributions, score_name
+from modspec.analysis.shares import example_statistics
+from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
 from modspec.models.device_and_precision import choose_precision
-from modspec.specialization import example_statistics
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by, resumable
 from modspec.stages.scoring_plan import Pass, plan_passes, scored_train
-from modspec.translations import by_example
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import (
@@ -38,10 +38,10 @@ from modspec.workflow.paths import (
 def score_all(material: Material) -> Path:
     """Run every pass that the parameters ask for; returns stage 3's directory.
 
-    Files: ``statistics.parquet`` (of TracIn scores, see :func:`modspec.specialization.example_statistics`),
+    Files: ``statistics.parquet`` (of TracIn scores, see :func:`modspec.analysis.shares.example_statistics`),
     ``parts.parquet`` (the same for every part of the encoder alone, no mask; only with ``by_part``),
-    ``translations.parquet`` (:func:`modspec.translations.by_example`), and what
-    :func:`modspec.cells.write_measured` writes. The scores lie apart, see :func:`keep_scores`.
+    ``translations.parquet`` (:func:`modspec.analysis.translations.by_example`), and what
+    :func:`modspec.analysis.measurements.write_measured` writes. The scores lie apart, see :func:`keep_scores`.
     """
     p = material.parameters
     scored = keep_scores(material)
@@ -59,7 +59,7 @@ def score_all(material: Material) -> Path:
 
 
 def keep_scores(material: Material) -> Path:
-    """Every pass's scores; returns their directory, read through ``modspec.attributions``.
+    """Every pass's scores; returns their directory, read through ``modspec.analysis.scores``.
 
     Files: ``scores.safetensors`` {pass/score/epochNN}, cosine and dot product at each checkpoint, float32 of
     shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (what a
@@ -217,7 +217,7 @@ def part_statistics(
     ``by_group``: TracIn scores by part, (groups, train, evaluation). One row for each part, evaluation
     example and training language: part, layer and head (see :class:`modspec.influence.Group`; a layer's
     heads also together, as part "attention"), and the columns of
-    :func:`modspec.specialization.example_statistics` but the AUC.
+    :func:`modspec.analysis.shares.example_statistics` but the AUC.
     """
     parts = dict(zip(groups, by_group, strict=True))
     for layer in sorted({group.layer for group in groups if group.part == "head"}):

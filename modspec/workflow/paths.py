@@ -23,9 +23,26 @@ _ENCODER = (
     "models/device_and_precision",
 )
 _MODEL = ("models/head_masking", "models/finetuning", "stages/material", "workflow/paths")
-_PLOTS = ("plotting", "maskplots", "shareplots", "partplots", "claimplots", "parttables", "plotstyle", "tidy")
-_CLAIMS = ("cells", "membership", "inference", "permutation", "claims", "claimtables", "sensitivity")
-_BEYOND = ("headrelations", "typology", "translations", "beyondplots")
+_PLOTS = (
+    "plotting",
+    "maskplots",
+    "shareplots",
+    "partplots",
+    "claimplots",
+    "analysis/by_part",
+    "plotstyle",
+    "tidy",
+)
+_CLAIMS = (
+    "analysis/measurements",
+    "analysis/membership",
+    "analysis/intervals",
+    "analysis/permutation",
+    "analysis/claims",
+    "analysis/claim_tables",
+    "analysis/robustness",
+)
+_BEYOND = ("analysis/head_relation", "analysis/typology", "analysis/translations", "beyondplots")
 _INFLUENCE = (
     "__init__",
     "gradients",
@@ -62,11 +79,18 @@ CODE: dict[str, tuple[str, ...]] = {
         *_MODEL,
         "subnetworks/search",
         *(f"influence/{module}" for module in _INFLUENCE),
-        "specialization",
+        "analysis/shares",
         "stages/scoring_plan",
         "stages/scoring",
     ),
-    "influence": ("attributions", "measures", "cells", "translations", "specialization", "stages/scoring"),
+    "influence": (
+        "analysis/scores",
+        "analysis/measures",
+        "analysis/measurements",
+        "analysis/translations",
+        "analysis/shares",
+        "stages/scoring",
+    ),
     "calibration": (
         *_DATA,
         *_ENCODER,
@@ -74,10 +98,10 @@ CODE: dict[str, tuple[str, ...]] = {
         "subnetworks/head_importance",
         "subnetworks/search",
         *(f"influence/{module}" for module in _INFLUENCE),
-        "inference",
-        "permutation",
-        "parttables",
-        "measures",
+        "analysis/intervals",
+        "analysis/permutation",
+        "analysis/by_part",
+        "analysis/measures",
         "calibration",
         "retraining",
         "calibration_stage",
@@ -88,8 +112,8 @@ CODE: dict[str, tuple[str, ...]] = {
     "figures": (
         "workflow/paths",
         "subnetworks/search",
-        "specialization",
-        "results",
+        "analysis/shares",
+        "analysis/study_tables",
         *_CLAIMS,
         *_BEYOND,
         *_PLOTS,

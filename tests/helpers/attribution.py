@@ -1,4 +1,4 @@
-"""Stage 3's artefacts with planted scores, as ``modspec.attributions`` reads them."""
+"""Stage 3's artefacts with planted scores, as ``modspec.analysis.scores`` reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from modspec.attributions import Attributions, read_attributions, score_name
+from modspec.analysis.scores import Attributions, read_attributions, score_name
 from modspec.workflow import artifacts
 
 LANGUAGES = ("de", "en", "fr")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from modspec.sensitivity import SHARE_CLAIMS
+from modspec.analysis.robustness import SHARE_CLAIMS
 
 COMPARISONS = {
     "C0": ["no mask - chance"],

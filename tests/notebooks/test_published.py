@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modspec import studies
+from modspec.analysis import side_by_side
 from modspec.workflow.parameters import ResultsParameters
 from tests.notebooks.conftest import ROOT, run
 
@@ -39,5 +39,5 @@ def test_the_notebook_gives_the_published_tables_and_figures(p: ResultsParameter
 
 
 def test_readme_shows_the_published_numbers(p: ResultsParameters) -> None:
-    for table in (studies.scale(p), studies.side_by_side(studies.claims(p))):
-        assert studies.markdown(table) in README
+    for table in (side_by_side.scale(p), side_by_side.side_by_side(side_by_side.claims(p))):
+        assert side_by_side.markdown(table) in README

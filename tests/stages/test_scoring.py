@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from modspec.analysis.shares import example_statistics
 from modspec.influence import influence
-from modspec.specialization import example_statistics
 from modspec.stages.scoring import _remembering, part_statistics
 from tests.helpers.models import HEADS, LAYERS, random_encoder, random_examples
 

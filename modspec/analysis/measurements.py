@@ -1,7 +1,7 @@
 """What stage 4 needs of a run's scores: each measure under each choice, with scores left behind.
 
 A cell is one language's evaluation examples under one kind of mask. Its measure is a sum over training
-examples (:mod:`modspec.measures`), so differences of measures are sums of differences of weights, and
+examples (:mod:`modspec.analysis.measures`), so differences of measures are sums of differences of weights, and
 shuffling language labels of the mean weights gives a measure's distribution where language does not matter.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modspec.attributions import Attributions
-from modspec.measures import Measure, weights
+from modspec.analysis.measures import Measure, weights
+from modspec.analysis.scores import Attributions
 from modspec.workflow import artifacts
 
 ONE_MASK = ("sft_intersection", "sft_union")  # conditions with the same mask for every language

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from modspec import parttables, results
-from modspec.attributions import read_attributions
-from modspec.cells import measure, write_measured
+from modspec.analysis import by_part, study_tables
+from modspec.analysis.measurements import measure, write_measured
+from modspec.analysis.scores import read_attributions
+from modspec.analysis.shares import example_statistics
+from modspec.analysis.translations import by_example
 from modspec.errors import InputError
 from modspec.plotting import FIGURES
-from modspec.specialization import example_statistics
-from modspec.translations import by_example
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FigureParameters
 from modspec.workflow.paths import finetuning_dir, influence_dir, save_masks, scores_dir, search_dir
@@ -86,14 +86,14 @@ def study(tmp_path: Path) -> FigureParameters:
 
 
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
-    found = results.tables(study)
+    found = study_tables.tables(study)
     assert set(found) == {*SMALL, "head_relation", "typology", "translations"} <= set(FIGURES)
     assert found.pop("translations").empty  # the task is not parallel
     for name in found:
-        assert results.draw(found, name, tmp_path / "figures") is not None
+        assert study_tables.draw(found, name, tmp_path / "figures") is not None
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found)
     parts = table(simulated(len(study.seeds), CONDITIONS))
-    expected = parttables.head_influence(parts, sum(TRAINING.values()))
+    expected = by_part.head_influence(parts, sum(TRAINING.values()))
     pd.testing.assert_frame_equal(found["head_influence"], expected)
     assert set(found["layer_share"]["condition"]) == set(CONDITIONS)
 
@@ -101,11 +101,11 @@ def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParame
 def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
     study: FigureParameters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = results.tables(study.model_copy(update={"conditions": ("sft",)}))
+    found = study_tables.tables(study.model_copy(update={"conditions": ("sft",)}))
     lacking = [name for name, frame in found.items() if frame.empty]
     expected = ["share_change", "head_share", "head_influence", "claims", "sensitivity", "share_by_k"]
     assert lacking == [*expected, "head_relation", "translations"]
-    assert [results.draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 8
+    assert [study_tables.draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 8
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": not in this study")[0] for line in lines] == lacking
 
@@ -114,7 +114,7 @@ def test_a_damaged_artefact_is_named(study: FigureParameters) -> None:
     file = influence_dir(study, "sft", 1) / "parts.parquet"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(InputError, match=f"{file}: truncated or altered"):
-        results.tables(study)
+        study_tables.tables(study)
 
 
 def test_accuracy_stands_beside_the_commonest_label() -> None:
@@ -139,14 +139,14 @@ def test_accuracy_stands_beside_the_commonest_label() -> None:
         ],
         columns="seed condition mask_kind mask_language language split accuracy".split(),
     )
-    found = results.with_majority(accuracy, predictions)
+    found = study_tables.with_majority(accuracy, predictions)
     assert set(found.loc[found["split"] == "test", "majority"]) == {0.75}
     assert set(found.loc[found["split"] == "dev", "majority"]) == {0.5}
-    summary = results.accuracy_summary(found)
+    summary = study_tables.accuracy_summary(found)
     assert list(summary.index) == ["full", "sft", "majority class"]
     assert list(summary.columns) == ["de", "en", "mean"]
     assert summary["mean"].to_list() == pytest.approx([0.55, 0.75, 0.75])
-    assert results.accuracy_summary(found, "dev").loc["majority class"].to_list() == [0.5] * 3
+    assert study_tables.accuracy_summary(found, "dev").loc["majority class"].to_list() == [0.5] * 3
 
 
 def test_stages_are_described_by_what_their_runs_share(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_stages_are_described_by_what_their_runs_share(tmp_path: Path) -> None:
         write(finetuning_dir(p, "full", seed), 1, 1.0, seed=seed, epochs=4)
         only_one = {"scored_per_language": 5} if seed else {}
         write(influence_dir(p, "full", seed), 2, 1.0 + seed, seed=seed, top_k=7, **only_one)
-    found = results.stages(p)
+    found = study_tables.stages(p)
     common = {"runs": 2, "threads": 1}
     assert found == {
         "search": common | {"wall_seconds": 21, "peak_memory_gib": 2, "parameters": {"epochs": 3}},

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom, rankdata
 
-from modspec.attributions import Attributions
+from modspec.analysis.intervals import estimate
+from modspec.analysis.scores import Attributions
+from modspec.analysis.shares import by_seed_and_example
 from modspec.errors import InputError
-from modspec.inference import estimate
-from modspec.specialization import by_seed_and_example
 from modspec.tidy import ALL_LANGUAGES
 
 COLUMNS = ["condition", "measure", "language_a", "language_b", "seeds", "examples", "observed", "chance"]
@@ -31,7 +31,7 @@ def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
 
     ``examples``: :func:`by_example` of all runs.
     ``observed``, ``chance``, ``control``: means over seeds and examples. ``value``, ``low``, ``high``, ``p``,
-    ``minimum_detectable``: :func:`modspec.inference.estimate` of observed - control; an example is a group,
+    ``minimum_detectable``: :func:`modspec.analysis.intervals.estimate` of observed - control; an example is a group,
     whose translations are averaged. Measures:
 
     - ``translated_proponents``: share of the top-k proponents of a test example of ``language_a`` that have a

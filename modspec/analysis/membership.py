@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from modspec.cells import GRADIENTS, STUDY, Cell, Cells, Measured
+from modspec.analysis.measurements import GRADIENTS, STUDY, Cell, Cells, Measured
 
 
 class Membership:

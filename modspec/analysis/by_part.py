@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test, rankdata, zscore
 
-from modspec.inference import mean_and_interval
-from modspec.specialization import by_seed_and_example
+from modspec.analysis.intervals import mean_and_interval
+from modspec.analysis.shares import by_seed_and_example
 from modspec.tidy import ALL_LANGUAGES
 
 HEAD = ["layer", "head"]
@@ -26,7 +26,7 @@ def layer_share(parts: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """S_t by the contributions of one part of one layer alone: each language's, and all examples' pooled.
 
     For each seed, and over ``"all"``, which alone has an interval. ``confidence``: of
-    :func:`modspec.inference.interval`.
+    :func:`modspec.analysis.intervals.interval`.
     """
     own = parts[(parts["language"] == parts["train_language"]) & (parts["part"] != "head")]
     rows = []

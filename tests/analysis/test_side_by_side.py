@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from modspec import plotting, studies
+from modspec import plotting
+from modspec.analysis import side_by_side
+from modspec.analysis.claims import overall
 from modspec.claimplots import VERDICTS
-from modspec.claims import overall
 from modspec.errors import InputError
 from modspec.plotstyle import FIGURES
 from modspec.workflow import artifacts, provenance
@@ -38,7 +39,7 @@ def publish(directory: Path, name: str, number: int) -> pd.DataFrame:
         for language in ("de", "en", "es")
         for split in ("dev", "test")
     ]
-    pd.DataFrame(rows, columns=studies.ACCURACY).to_csv(folder / "accuracy.csv", index=False)
+    pd.DataFrame(rows, columns=side_by_side.ACCURACY).to_csv(folder / "accuracy.csv", index=False)
     shared = {"task": name, "languages": ["de", "en", "es"], "encoder": "tiny", "train_per_language": 2000}
     scored = {"scored_per_language": 500 if number else None, "evaluation_per_language": 40, "top_k": 100}
     starts = [{}, {"start_languages": [], "start_epochs": 3}, {"start_languages": ["en"], "start_epochs": 2}]
@@ -64,16 +65,18 @@ def published(tmp_path: Path) -> tuple[ResultsParameters, dict[str, pd.DataFrame
 
 def test_claims_of_all_studies_are_those_that_each_published(published) -> None:
     p, tables = published
-    found = studies.claims(p)
+    found = side_by_side.claims(p)
     assert list(dict.fromkeys(found["study"])) == list(NAMES)
     for name, table in tables.items():
         part = found[found["study"] == name].drop(columns="study").reset_index(drop=True)
-        pd.testing.assert_frame_equal(part, table[studies.CLAIMS].reset_index(drop=True), check_dtype=False)
+        pd.testing.assert_frame_equal(
+            part, table[side_by_side.CLAIMS].reset_index(drop=True), check_dtype=False
+        )
 
 
 def test_readers_see_each_effect_interval_and_verdict(published) -> None:
     p, tables = published
-    shown = studies.side_by_side(studies.claims(p))
+    shown = side_by_side.side_by_side(side_by_side.claims(p))
     assert list(shown.columns) == list(NAMES)
     for name, table in tables.items():
         verdicts = overall(table).set_index(["claim", "comparison"])["verdict"]
@@ -93,9 +96,9 @@ def test_readers_see_each_effect_interval_and_verdict(published) -> None:
 
 def test_what_a_study_lacks_is_said(published) -> None:
     p, tables = published
-    found = studies.claims(p)
+    found = side_by_side.claims(p)
     found = found[(found["study"] != "xnli") | (found["claim"] != "C2")]
-    shown = studies.side_by_side(found)
+    shown = side_by_side.side_by_side(found)
     assert set(shown.loc["C2", "xnli"]) == {"not in this study"}
     order = overall(tables["reviews"])[["claim", "comparison"]]
     assert list(shown.index) == list(order.itertuples(index=False, name=None))
@@ -103,7 +106,7 @@ def test_what_a_study_lacks_is_said(published) -> None:
 
 def test_scale_counts_and_averages(published) -> None:
     p, _ = published
-    scale = studies.scale(p)
+    scale = side_by_side.scale(p)
     trained = scale.loc["training examples a language; epochs"].to_list()
     assert trained == ["2,000; 3", "2,000; 3", "2,000; 3, after 2 of en alone"]
     assert scale.loc["of which influence is scored"].to_list() == ["2,000", "500", "500"]
@@ -115,8 +118,8 @@ def test_scale_counts_and_averages(published) -> None:
 
 def test_markdown_has_a_cell_for_everything(published) -> None:
     p, _ = published
-    shown = studies.side_by_side(studies.claims(p))
-    lines = studies.markdown(shown).splitlines()
+    shown = side_by_side.side_by_side(side_by_side.claims(p))
+    lines = side_by_side.markdown(shown).splitlines()
     assert lines[:2] == ["|  | reviews | xnli | pawsx |", "| --- | --- | --- | --- |"]
     assert lines[2].startswith("| C0: no mask - chance | ") and len(lines) == len(shown) + 2
     assert {line.count("|") for line in lines} == {5}
@@ -124,8 +127,8 @@ def test_markdown_has_a_cell_for_everything(published) -> None:
 
 def test_results_say_what_they_were_made_of(published, tmp_path: Path) -> None:
     p, _ = published
-    plotting.save("claims_by_study", studies.claims(p), studies.results_dir(p))
-    studies.write_provenance(p, {"commit": "abc"})
+    plotting.save("claims_by_study", side_by_side.claims(p), side_by_side.results_dir(p))
+    side_by_side.write_provenance(p, {"commit": "abc"})
     record = json.loads((tmp_path / "results" / "provenance.json").read_text())
     assert record["parameters"] == {"studies": list(NAMES)}
     assert set(record["files"]) == {f"claims_by_study.{suffix}" for suffix in ("csv", "pdf", "png")}
@@ -135,9 +138,9 @@ def test_results_say_what_they_were_made_of(published, tmp_path: Path) -> None:
 
 
 def inputs(p: ResultsParameters) -> dict[str, dict[str, str]]:
-    studies.results_dir(p).mkdir(exist_ok=True)
-    studies.write_provenance(p, {})
-    return json.loads((studies.results_dir(p) / "provenance.json").read_text())["inputs"]
+    side_by_side.results_dir(p).mkdir(exist_ok=True)
+    side_by_side.write_provenance(p, {})
+    return json.loads((side_by_side.results_dir(p) / "provenance.json").read_text())["inputs"]
 
 
 def test_a_redrawn_figure_leaves_results_as_they_are(published, tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_a_study_that_is_not_there_is_named(published) -> None:
     with pytest.raises(
         InputError, match="^studies: 'marc' has no claims.csv; allowed: pawsx, reviews, xnli$"
     ):
-        studies.claims(p.model_copy(update={"studies": ("marc",)}))
+        side_by_side.claims(p.model_copy(update={"studies": ("marc",)}))
     with pytest.raises(InputError, match="^studies: .*; allowed: each study once"):
         ResultsParameters(studies=("xnli", "xnli"))
 
@@ -185,7 +188,7 @@ def test_tables_that_the_study_did_not_write_are_refused(published, tmp_path: Pa
     file = tmp_path / "xnli" / "claims.csv"
     file.write_text(file.read_text().replace("undecided", "supported"))
     with pytest.raises(InputError, match="^studies: 'xnli': claims.csv is not what its provenance.json"):
-        studies.claims(p)
+        side_by_side.claims(p)
 
 
 def test_studies_published_before_scale_was_recorded_are_refused(published, tmp_path: Path) -> None:
@@ -194,12 +197,12 @@ def test_studies_published_before_scale_was_recorded_are_refused(published, tmp_
     del record["stages"]
     artifacts.write_json(tmp_path / "pawsx" / "provenance.json", record)
     with pytest.raises(InputError, match="^studies: 'pawsx': .* run its notebook 04 again"):
-        studies.scale(p)
+        side_by_side.scale(p)
 
 
 def test_the_figure_has_every_study_in_its_place(published) -> None:
     p, tables = published
-    fig: Figure = FIGURES["claims_by_study"](studies.claims(p))
+    fig: Figure = FIGURES["claims_by_study"](side_by_side.claims(p))
     assert_legible(fig)
     assert [ax.get_title().split()[0] for ax in fig.axes] == ["C0", "C1", "C2", "C3", "C5", "C6"]
     c1 = fig.axes[1]

@@ -3,7 +3,7 @@
 A measure is an array ``values`` of shape (seeds, examples), crossed: every seed saw the same evaluation
 examples, so seeds and examples are each a source of chance (two-way random-effects layout). Intervals over
 them do not know that a few *training* examples can be strong proponents of everything;
-``modspec.permutation`` does.
+``modspec.analysis.permutation`` does.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from modspec.claims import overall
+from modspec.analysis.claims import overall
 from modspec.tidy import ALL_LANGUAGES
 
 # What a row's value is about, and its unit: percentage points, but for mean scores.
@@ -28,7 +28,7 @@ ENDINGS = {
 
 
 def sentence(row: pd.Series) -> str:
-    """What a row of :func:`modspec.claims.claims` says, in words."""
+    """What a row of :func:`modspec.analysis.claims.claims` says, in words."""
     left, _, right = row["comparison"].removesuffix(", accuracy").partition(" - ")
     condition = right if row["claim"] == "C5" else left
     condition = "full fine-tuning" if condition == "full" else condition

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.cells import STUDY, choices, measure, read_measured, write_measured
+from modspec.analysis.measurements import STUDY, choices, measure, read_measured, write_measured
 from modspec.errors import InputError
 from modspec.workflow import artifacts
 from tests.helpers.attribution import study

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
+from modspec.analysis.shares import example_statistics
 from modspec.errors import InputError
-from modspec.specialization import example_statistics
 
 LANGUAGES = np.array(["en", "de", "ko"])
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from modspec.cells import OTHER_K, STUDY, Measured
-from modspec.claims import Level, claims, overall
-from modspec.inference import estimate
-from modspec.membership import Membership
+from modspec.analysis.claims import Level, claims, overall
+from modspec.analysis.intervals import estimate
+from modspec.analysis.measurements import OTHER_K, STUDY, Measured
+from modspec.analysis.membership import Membership
 from modspec.tidy import ALL_LANGUAGES
 
 NO_PREDICTIONS = pd.DataFrame(columns=["condition", "seed", "id", "language", "split", "label"])

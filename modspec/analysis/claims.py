@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from modspec.cells import Cell
-from modspec.inference import Estimate, adjusted, bootstrap_interval, estimate
-from modspec.membership import Membership
-from modspec.permutation import language_permutation
+from modspec.analysis.intervals import Estimate, adjusted, bootstrap_interval, estimate
+from modspec.analysis.measurements import Cell
+from modspec.analysis.membership import Membership
+from modspec.analysis.permutation import language_permutation
 from modspec.tidy import ALL_LANGUAGES
 
 UPWARD = ("C0", "C1", "C2", "C4")  # claims that something is above zero

@@ -20,8 +20,8 @@ import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
+from modspec.analysis.intervals import adjusted
 from modspec.errors import InputError
-from modspec.inference import adjusted
 
 # Distance -> lang2vec's file and the prefix of its features. "predictions": gaps filled from nearest
 # neighbours (lang2vec's "knn" sets). Geography: distances to fixed points on the globe.
@@ -106,7 +106,7 @@ def typological_distances(languages: Sequence[str]) -> pd.DataFrame:
 def language_pairs(overlap: pd.DataFrame, matrix: pd.DataFrame, training_examples: int) -> pd.DataFrame:
     """How similar every two languages are, beside how far apart: by seed, and the mean as seed ``"all"``.
 
-    ``overlap``, ``matrix``: see :func:`modspec.results.mask_overlap` and ``influence_matrix``;
+    ``overlap``, ``matrix``: see :func:`modspec.analysis.study_tables.mask_overlap` and ``influence_matrix``;
     ``training_examples``: their number in all languages. Measures, the last two for full fine-tuning without
     mask by cosine, mean of both directions: ``overlap``, Jaccard overlap of the masks of a seed, above what
     random masks of their sizes have (masks that keep every head are left out: theirs is always zero);

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, spearmanr
 
-from modspec.headrelations import head_relation, own_against_other_languages
+from modspec.analysis.head_relation import head_relation, own_against_other_languages
 
 LAYERS, HEADS = 4, 6
 GRID = list(itertools.product(range(1, LAYERS + 1), range(1, HEADS + 1)))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modspec.analysis.intervals import Alternative, check_alternative, check_count
 from modspec.errors import InputError
-from modspec.inference import Alternative, check_alternative, check_count
 
 # Permuted labels drawn at a time: about 100 MB of keys, order and labels.
 BLOCK = 2**22
@@ -50,7 +50,7 @@ def label_permutation(
     examples are. p = (1 + permutations at least as extreme) / (1 + resamples) (Phipson and Smyth 2010);
     two-sided, twice the smaller tail's, since hubs make the null distribution skewed and a distance from
     its mean would test one direction only. The same permutations serve all tests, so the tests of one
-    call are dependent: correct them with :func:`modspec.inference.adjusted`. null_mean and null_sd follow
+    call are dependent: correct them with :func:`modspec.analysis.intervals.adjusted`. null_mean and null_sd follow
     from sampling without replacement within strata (Cochran 1977, ch. 5).
 
     Raises InputError where shapes disagree, a weight is not finite, or no or every example is own.

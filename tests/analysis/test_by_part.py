@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, spearmanr
 
-from modspec import parttables
-from modspec.inference import interval
+from modspec.analysis import by_part
+from modspec.analysis.intervals import interval
 from tests.helpers.parts import EVALUATION, HEADS, LAYERS, PLANTED, TOP_K, TRAINING, simulated, table
 
 SIMULATION = simulated()
@@ -46,7 +46,7 @@ def own_less_others(language: str, seed: int, layer: int, head: int) -> float:
 
 
 def test_layer_share_is_the_mean_share_by_one_part_alone() -> None:
-    found = parttables.layer_share(PARTS, confidence=0.95)
+    found = by_part.layer_share(PARTS, confidence=0.95)
     parts = [part for part in SIMULATION.parts if part[0] != "head"]
     found = found.set_index(["seed", "condition", "part", "layer", "language"])
     assert len(found) == 3 * 2 * len(parts) * 4 and found.index.is_unique
@@ -70,7 +70,7 @@ def test_layer_share_is_the_mean_share_by_one_part_alone() -> None:
 
 
 def test_head_share_is_the_mean_share_by_one_head_alone() -> None:
-    found = parttables.head_share(PARTS).set_index(["seed", "language", "layer", "head"])
+    found = by_part.head_share(PARTS).set_index(["seed", "language", "layer", "head"])
     assert len(found) == 2 * 3 * LAYERS * HEADS and found.index.is_unique
     for (seed, language, layer, head), row in found.iterrows():
         expected = np.mean(shares("full", seed, language, ("head", layer, head)))
@@ -79,7 +79,7 @@ def test_head_share_is_the_mean_share_by_one_head_alone() -> None:
 
 
 def test_head_influence_is_the_mean_over_pairs_of_examples() -> None:
-    found = parttables.head_influence(PARTS, COUNT)
+    found = by_part.head_influence(PARTS, COUNT)
     assert len(found) == 2 * 3 * 3 * LAYERS * HEADS
     for row in found.itertuples():
         column = SIMULATION.parts.index(("head", row.layer, row.head))
@@ -92,7 +92,7 @@ def test_head_influence_is_the_mean_over_pairs_of_examples() -> None:
 
 
 def test_own_above_others_is_in_language_influence_by_head() -> None:
-    found = parttables.own_above_others(parttables.head_influence(PARTS, COUNT))
+    found = by_part.own_above_others(by_part.head_influence(PARTS, COUNT))
     assert list(found.index) == [(language, seed) for language in TRAINING for seed in range(2)]
     for (language, seed), heads in found.iterrows():
         for (layer, head), value in heads.items():
@@ -100,15 +100,15 @@ def test_own_above_others_is_in_language_influence_by_head() -> None:
 
 
 def test_the_planted_head_is_found_in_both_seeds() -> None:
-    contributions = parttables.own_above_others(parttables.head_influence(PARTS, COUNT))
-    found = parttables.top_heads(contributions, "own - others", count=2)
+    contributions = by_part.own_above_others(by_part.head_influence(PARTS, COUNT))
+    found = by_part.top_heads(contributions, "own - others", count=2)
     assert list(found.index) == list(itertools.product(TRAINING, [1, 2]))
     first = found.xs(1, level="rank")
     assert (first[["layer", "head"]].to_numpy() == PLANTED).all()
     assert (first["rank in each seed"] == "1, 1").all()
     assert first["own - others"].to_numpy() == pytest.approx(2e-6, rel=0.1)
-    share = parttables.head_maps(parttables.head_share(PARTS), ["language", "seed"], "share")
-    first = parttables.top_heads(share, "share", count=1)
+    share = by_part.head_maps(by_part.head_share(PARTS), ["language", "seed"], "share")
+    first = by_part.top_heads(share, "share", count=1)
     assert (first[["layer", "head"]].to_numpy() == PLANTED).all() and (first["share"] == 1).all()
 
 
@@ -126,7 +126,7 @@ def random_maps(languages: int, seeds: int, common: float = 0.0) -> pd.DataFrame
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_agreement_is_the_mean_spearman_over_pairs_of_seeds(seeds: int) -> None:
     maps = random_maps(3, seeds, common=1.0).round(1)  # rounded: with ties
-    found = parttables.head_agreement(maps, resamples=50)
+    found = by_part.head_agreement(maps, resamples=50)
     for language in found.index:
         same, others = [], []
         for (a, i), (b, j) in itertools.permutations(maps.index, 2):
@@ -139,7 +139,7 @@ def test_agreement_is_the_mean_spearman_over_pairs_of_seeds(seeds: int) -> None:
 
 
 def test_noise_agrees_as_chance_says() -> None:
-    found = parttables.head_agreement(random_maps(120, 2), resamples=400)
+    found = by_part.head_agreement(random_maps(120, 2), resamples=400)
     inside = found["same language"].between(found["chance, from"], found["chance, to"]).sum()
     assert inside >= binom.ppf(0.0005, 120, 0.95)
     # Spearman of two independent maps of n heads has standard deviation 1 / sqrt(n - 1).
@@ -150,17 +150,17 @@ def test_noise_agrees_as_chance_says() -> None:
 def test_agreement_is_deterministic_and_complete_for_the_same_maps() -> None:
     maps = random_maps(1, 1)
     twice = pd.concat([maps, maps.rename(index={0: 1})])
-    found = parttables.head_agreement(twice)
+    found = by_part.head_agreement(twice)
     assert found["same language"].item() == pytest.approx(1)
     assert np.isnan(found["other languages"].item())  # there is no other language
-    pd.testing.assert_frame_equal(found, parttables.head_agreement(twice))
+    pd.testing.assert_frame_equal(found, by_part.head_agreement(twice))
 
 
 def test_one_seed_has_ranks_but_no_agreement() -> None:
     parts = PARTS[PARTS["seed"] == 0]
-    maps = parttables.own_above_others(parttables.head_influence(parts, COUNT))
-    assert parttables.head_agreement(maps).empty
-    assert (parttables.top_heads(maps, "value", count=1)["rank in each seed"] == "1").all()
+    maps = by_part.own_above_others(by_part.head_influence(parts, COUNT))
+    assert by_part.head_agreement(maps).empty
+    assert (by_part.top_heads(maps, "value", count=1)["rank in each seed"] == "1").all()
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_one_seed_has_ranks_but_no_agreement() -> None:
     ids=["no full fine-tuning", "one language"],
 )
 def test_nothing_to_compare_gives_empty_tables(parts: pd.DataFrame) -> None:
-    influence, share = parttables.head_influence(parts, COUNT), parttables.head_share(parts)
-    assert influence.empty and share.empty and not parttables.layer_share(parts, confidence=0.95).empty
-    maps = parttables.head_maps(share, ["language", "seed"], "share")
-    for empty in (parttables.own_above_others(influence), maps):
-        assert parttables.head_agreement(empty).empty and parttables.top_heads(empty, "value").empty
+    influence, share = by_part.head_influence(parts, COUNT), by_part.head_share(parts)
+    assert influence.empty and share.empty and not by_part.layer_share(parts, confidence=0.95).empty
+    maps = by_part.head_maps(share, ["language", "seed"], "share")
+    for empty in (by_part.own_above_others(influence), maps):
+        assert by_part.head_agreement(empty).empty and by_part.top_heads(empty, "value").empty

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from modspec import claimtables, results, tidy
+from modspec import tidy
+from modspec.analysis import claim_tables, study_tables
 from modspec.errors import InputError
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters, path
@@ -35,7 +36,7 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
     """
     columns = {}
     for study, table in found.groupby("study", sort=False):
-        rows = claimtables.summary(table)
+        rows = claim_tables.summary(table)
         effects = rows["all languages"].where(rows["all languages"] != "", rows["by language"])
         named = rows["decided languages"].map(lambda text: f" ({text})" if text else "")
         columns[study] = effects + ", " + rows["verdict"] + named
@@ -89,7 +90,7 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
     stages, seeds = record["stages"], record["parameters"]["seeds"]
     trained, scored = stages["finetuning"]["parameters"], stages["influence"]["parameters"]
     accuracy = _table(p, study, "accuracy.csv", ACCURACY)
-    dev, test = (100 * results.accuracy_summary(accuracy, split)["mean"] for split in ("dev", "test"))
+    dev, test = (100 * study_tables.accuracy_summary(accuracy, split)["mean"] for split in ("dev", "test"))
     train = trained["train_per_language"]
     hours = sum(stage["wall_seconds"] for stage in stages.values()) / 3600
     most = {name: max(stage[name] for stage in stages.values()) for name in ("threads", "peak_memory_gib")}

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom, false_discovery_control, permutation_test, ttest_1samp
 from statsmodels.stats.power import TTestPower
 
-from modspec.errors import InputError
-from modspec.inference import (
+from modspec.analysis.intervals import (
     adjusted,
     bootstrap_interval,
     estimate,
     interval,
     rejection_rate,
 )
-from modspec.permutation import label_permutation, language_permutation
+from modspec.analysis.permutation import label_permutation, language_permutation
+from modspec.errors import InputError
 
 
 def gaussian(rng, seeds, examples, seed_sd):
@@ -272,7 +272,7 @@ def test_permutations_do_not_depend_on_blocks(monkeypatch):
     whole = label_permutation(*arguments, resamples=200)
     assert (label_permutation(*arguments, resamples=200).p == whole.p).all()
     assert (label_permutation(*arguments, resamples=200, seed=1).p != whole.p).any()
-    monkeypatch.setattr("modspec.permutation.BLOCK", 100)
+    monkeypatch.setattr("modspec.analysis.permutation.BLOCK", 100)
     assert (label_permutation(*arguments, resamples=200).p == whole.p).all()
 
 

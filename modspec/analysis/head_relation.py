@@ -1,6 +1,6 @@
 """Are the heads through which a language influences itself those that matter for it, and those of its mask?
 
-Head by head, in-language influence of the fully fine-tuned model (:mod:`modspec.parttables`) against what
+Head by head, in-language influence of the fully fine-tuned model (:mod:`modspec.analysis.by_part`) against what
 stage 1 found in models that were fine-tuned on one language: head importance and masks. Both the importance
 and the in-language influence of a head vary with its layer, so chance permutes heads within layers only; and
 heads that matter for one language matter for all, so beside a language's own importance and mask stand other
@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, zscore
 
-from modspec.parttables import head_maps, own_above_others
+from modspec.analysis.by_part import head_maps, own_above_others
+from modspec.analysis.typology import orders
 from modspec.tidy import ALL_LANGUAGES
-from modspec.typology import orders
 
 ROWS = ["language", "seed"]
 # Whose importance or mask -> from the same language, from the same seed.
@@ -35,8 +35,8 @@ def head_relation(
 ) -> pd.DataFrame:
     """A row a seed, or ``"all"`` for their mean, language, measure and ``mask_kind``.
 
-    ``contributions``, ``shares``: see :func:`modspec.parttables.head_influence` and ``head_share``;
-    ``importance``: stage 1's ``importance.parquet``; ``masks``: see :func:`modspec.results.head_masks`.
+    ``contributions``, ``shares``: see :func:`modspec.analysis.by_part.head_influence` and ``head_share``;
+    ``importance``: stage 1's ``importance.parquet``; ``masks``: see :func:`modspec.analysis.study_tables.head_masks`.
     ``mask_kind``: whose importance or mask, the language's ``own``, or the mean over those of an
     ``other_language`` (same seed) or ``other_seed`` (same language). Measures: ``contribution_importance``
     and ``share_importance``, Spearman correlation over heads of in-language contribution (a head's score for
@@ -46,7 +46,7 @@ def head_relation(
 
     ``chance``, ``chance_low``, ``chance_high``, ``p``: mean and middle 95 % of the value, and two-sided p,
     with the heads of each layer permuted; for masks these are random masks with as many heads in each layer.
-    No rows where :func:`modspec.parttables.head_influence` has none; none of a mask that keeps all or no
+    No rows where :func:`modspec.analysis.by_part.head_influence` has none; none of a mask that keeps all or no
     heads in every layer, or of an importance that is the same for all heads.
     """
     rng = np.random.default_rng(seed)

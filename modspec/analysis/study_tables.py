@@ -11,17 +11,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec import plotting
-from modspec.cells import read_measured
-from modspec.claims import Level, claims, exchangeable
-from modspec.headrelations import head_relation
-from modspec.inference import mean_and_interval
-from modspec.membership import Membership
-from modspec.parttables import head_influence, head_share, layer_share
-from modspec.sensitivity import sensitivity, share_by_k
-from modspec.specialization import by_seed_and_example
+from modspec.analysis.by_part import head_influence, head_share, layer_share
+from modspec.analysis.claims import Level, claims, exchangeable
+from modspec.analysis.head_relation import head_relation
+from modspec.analysis.intervals import mean_and_interval
+from modspec.analysis.measurements import read_measured
+from modspec.analysis.membership import Membership
+from modspec.analysis.robustness import sensitivity, share_by_k
+from modspec.analysis.shares import by_seed_and_example
+from modspec.analysis.translations import translations
+from modspec.analysis.typology import language_pairs
 from modspec.subnetworks.search import chance_jaccard, jaccard
-from modspec.translations import translations
-from modspec.typology import language_pairs
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters, path
 from modspec.workflow.paths import Masks, finetuning_dir, influence_dir, load_masks, search_dir
@@ -133,7 +133,7 @@ def mask_overlap(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
 def in_language_share(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """S_t(m), opponents' share and AUC by language and setting: for each seed, and over ``"all"``.
 
-    ``confidence``: of :func:`modspec.inference.interval`.
+    ``confidence``: of :func:`modspec.analysis.intervals.interval`.
     """
     own = statistics[statistics["language"] == statistics["train_language"]]
     rows = []

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modspec.analysis.measures import weights
+from modspec.analysis.shares import example_statistics
 from modspec.errors import InputError
-from modspec.measures import weights
-from modspec.specialization import example_statistics
 
 
 @given(st.integers(4, 30), st.integers(1, 5), st.integers(0, 999), st.booleans())

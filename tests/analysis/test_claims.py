@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.attributions import Attributions
-from modspec.cells import choices, measure
-from modspec.claims import COLUMNS, Level, claims, exchangeable, overall
-from modspec.claimtables import readable, sentence, summary, write_latex
-from modspec.inference import estimate
-from modspec.membership import Membership
-from modspec.sensitivity import sensitivity, share_by_k
+from modspec.analysis.claim_tables import readable, sentence, summary, write_latex
+from modspec.analysis.claims import COLUMNS, Level, claims, exchangeable, overall
+from modspec.analysis.intervals import estimate
+from modspec.analysis.measurements import choices, measure
+from modspec.analysis.membership import Membership
+from modspec.analysis.robustness import sensitivity, share_by_k
+from modspec.analysis.scores import Attributions
 from modspec.tidy import ALL_LANGUAGES
 from tests.helpers.attribution import LANGUAGES, study, train_frame
 

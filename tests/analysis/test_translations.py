@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, ttest_1samp
 
-from modspec.attributions import Attributions
+from modspec.analysis.scores import Attributions
+from modspec.analysis.translations import COLUMNS, by_example, parallel, translations
 from modspec.errors import InputError
-from modspec.translations import COLUMNS, by_example, parallel, translations
 
 ALL = "all languages"
 KEYS = ["condition", "measure", "language_a", "language_b"]

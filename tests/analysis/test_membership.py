@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modspec.cells import measure
+from modspec.analysis.measurements import measure
+from modspec.analysis.membership import Membership
 from modspec.errors import InputError
-from modspec.membership import Membership
 from tests.helpers.attribution import LANGUAGES, study, train_frame
 
 

@@ -13,8 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, spearmanr
 
+from modspec.analysis.typology import (
+    DISTANCES,
+    described,
+    language_pairs,
+    mantel,
+    mantel_tests,
+    typological_distances,
+)
 from modspec.errors import InputError
-from modspec.typology import DISTANCES, described, language_pairs, mantel, mantel_tests, typological_distances
 from tests.helpers.frames import synthetic
 
 CODES = ["de", "en", "es", "fr", "ru"]
