@@ -54,7 +54,7 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab --notebook-dir=notebooks
 
 figures: $(INSTALLED)  ## redraw every figure from its CSV
-	@$(RUN) modspec.plotting figures
+	@$(RUN) modspec.figures.save figures
 
 results: $(INSTALLED)  ## gather the published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
 	@mkdir -p runs/results notebooks/executed/results

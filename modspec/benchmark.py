@@ -20,9 +20,10 @@ import numpy as np
 import psutil
 import torch
 
-from modspec import plotting, workloads
+from modspec import workloads
 from modspec.benchtables import comparison, scaling
 from modspec.errors import InputError
+from modspec.figures import save
 from modspec.peers import SYSTEMS
 from modspec.timing import ALLOCATOR, Run, timed
 from modspec.workflow import artifacts
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table.to_csv(given.figures / "influence_benchmark.csv", index=False, float_format="%.6g")
     artifacts.write_json(given.figures / "machine.json", machine(given.threads))
     if scaled:
-        plotting.save("influence_scaling", scaling(scaled), given.figures)
+        save.save("influence_scaling", scaling(scaled), given.figures)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
 
 

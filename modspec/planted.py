@@ -28,6 +28,7 @@ from transformers import PreTrainedModel
 from modspec.analysis.by_part import HEAD, own_above_others
 from modspec.data.examples import Examples
 from modspec.errors import InputError
+from modspec.figures.frames import ALL_LANGUAGES
 from modspec.groundtruth import TRAINING
 from modspec.influence import influence
 from modspec.models.finetuning import predict
@@ -37,7 +38,6 @@ from modspec.stages.material import Material, resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.head_importance import importance as exact_importance
 from modspec.subnetworks.search import search
-from modspec.tidy import ALL_LANGUAGES
 from modspec.workflow.paths import Masks, parts_dir
 
 SEARCH = "search"

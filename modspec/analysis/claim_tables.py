@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from modspec.analysis.claims import overall
-from modspec.tidy import ALL_LANGUAGES
+from modspec.figures.frames import ALL_LANGUAGES
 
 # What a row's value is about, and its unit: percentage points, but for mean scores.
 SUBJECTS = {

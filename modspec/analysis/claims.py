@@ -28,7 +28,7 @@ from modspec.analysis.intervals import Estimate, adjusted, bootstrap_interval, e
 from modspec.analysis.measurements import Cell
 from modspec.analysis.membership import Membership
 from modspec.analysis.permutation import language_permutation
-from modspec.tidy import ALL_LANGUAGES
+from modspec.figures.frames import ALL_LANGUAGES
 
 UPWARD = ("C0", "C1", "C2", "C4")  # claims that something is above zero
 CONTROLS = ("random", "other_language", "other_seed")

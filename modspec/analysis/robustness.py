@@ -11,7 +11,7 @@ from modspec.analysis.claims import Level, claims, overall
 from modspec.analysis.intervals import estimate
 from modspec.analysis.measurements import OTHER_K, STUDY, Measured
 from modspec.analysis.membership import Membership
-from modspec.tidy import ALL_LANGUAGES
+from modspec.figures.frames import ALL_LANGUAGES
 
 NO_PREDICTIONS = pd.DataFrame(columns=["condition", "seed", "id", "language", "split", "label"])
 SHARE_CLAIMS = ("C0", "C1", "C2", "C3", "C6")

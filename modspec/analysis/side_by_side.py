@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from modspec import tidy
 from modspec.analysis import claim_tables, study_tables
 from modspec.errors import InputError
+from modspec.figures import frames
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters, path
 
@@ -134,7 +134,7 @@ def _table(p: ResultsParameters, study: str, name: str, columns: Sequence[str]) 
         raise InputError(
             f"studies: {study!r}: {name} is not what its provenance.json describes; run its notebook 04 again"
         )
-    return tidy.typed(tidy.read(file.read_bytes(), str(file)), columns, str(file))
+    return frames.typed(frames.read(file.read_bytes(), str(file)), columns, str(file))
 
 
 def _file(p: ResultsParameters, study: str, name: str) -> Path:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from modspec import plotting
 from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.claims import Level, claims, exchangeable
 from modspec.analysis.head_relation import head_relation
@@ -21,6 +20,7 @@ from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
 from modspec.analysis.typology import language_pairs
+from modspec.figures import save
 from modspec.subnetworks.search import chance_jaccard, jaccard
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters, path
@@ -34,7 +34,7 @@ SETTING = ["condition", "mask_kind", "train_gradient", "score"]
 
 
 def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
-    """All tables of a study by figure name; see ``modspec.plotting`` for what is drawn from each.
+    """All tables of a study by figure name; see ``modspec.figures.save`` for what is drawn from each.
 
     Checks every artefact on the way. Raises InputError naming the first that is missing or damaged.
     """
@@ -204,7 +204,7 @@ def draw(found: dict[str, pd.DataFrame], name: str, directory: Path) -> Figure |
     if found[name].empty:
         print(f"{name}: not in this study, which has too few languages, seeds, conditions or masks for it")
         return None
-    return plotting.save(name, found[name], directory)
+    return save.save(name, found[name], directory)
 
 
 def inherited_overlap(exact: Masks, inherited: Masks) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from modspec.analysis.intervals import estimate
 from modspec.analysis.scores import Attributions
 from modspec.analysis.shares import by_seed_and_example
 from modspec.errors import InputError
-from modspec.tidy import ALL_LANGUAGES
+from modspec.figures.frames import ALL_LANGUAGES
 
 COLUMNS = ["condition", "measure", "language_a", "language_b", "seeds", "examples", "observed", "chance"]
 COLUMNS += ["control", "value", "low", "high", "p", "minimum_detectable"]

@@ -24,14 +24,14 @@ _ENCODER = (
 )
 _MODEL = ("models/head_masking", "models/finetuning", "stages/material", "workflow/paths")
 _PLOTS = (
-    "plotting",
-    "maskplots",
-    "shareplots",
-    "partplots",
-    "claimplots",
+    "figures/save",
+    "figures/masks",
+    "figures/shares",
+    "figures/encoder_parts",
+    "figures/claims",
     "analysis/by_part",
-    "plotstyle",
-    "tidy",
+    "figures/style",
+    "figures/frames",
 )
 _CLAIMS = (
     "analysis/measurements",
@@ -42,7 +42,7 @@ _CLAIMS = (
     "analysis/claim_tables",
     "analysis/robustness",
 )
-_BEYOND = ("analysis/head_relation", "analysis/typology", "analysis/translations", "beyondplots")
+_BEYOND = ("analysis/head_relation", "analysis/typology", "analysis/translations", "figures/relations")
 _INFLUENCE = (
     "__init__",
     "gradients",

@@ -15,7 +15,7 @@ from modspec.analysis.measurements import choices, measure
 from modspec.analysis.membership import Membership
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.scores import Attributions
-from modspec.tidy import ALL_LANGUAGES
+from modspec.figures.frames import ALL_LANGUAGES
 from tests.helpers.attribution import LANGUAGES, study, train_frame
 
 LEVEL = Level(permutations=499, resamples=199)

@@ -15,7 +15,7 @@ from modspec.analysis.scores import read_attributions
 from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.errors import InputError
-from modspec.plotting import FIGURES
+from modspec.figures.save import FIGURES
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FigureParameters
 from modspec.workflow.paths import finetuning_dir, influence_dir, save_masks, scores_dir, search_dir

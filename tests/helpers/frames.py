@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 
-from modspec.plotting import FIGURES
+from modspec.figures.save import FIGURES
 from tests.helpers.claimframes import claim_frames
 
 CODES = "de en es fr ru ko zh ja pl it".split()

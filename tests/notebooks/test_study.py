@@ -87,7 +87,7 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
 def test_redrawing_from_the_tables_gives_the_same_figures(project: Path) -> None:
     figures = project / "figures" / "test"
     before = {p.name: p.read_bytes() for p in figures.iterdir()}
-    run(project, "modspec.plotting", "figures")
+    run(project, "modspec.figures.save", "figures")
     assert {p.name: p.read_bytes() for p in figures.iterdir()} == before
 
 

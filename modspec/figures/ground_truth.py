@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from modspec.errors import InputError
-from modspec.plotstyle import DOUBLE, GREY, LIGHT, SINGLE, figure, grid, legend, sample
-from modspec.tidy import ALL_LANGUAGES
+from modspec.figures.frames import ALL_LANGUAGES
+from modspec.figures.style import DOUBLE, GREY, LIGHT, SINGLE, figure, grid, legend, sample
 
 # Okabe and Ito's colours; of our scores, one for each kind and a line for each choice of checkpoints.
 COSINE, DOT, BLACK = "#0072B2", "#D55E00", "#000000"

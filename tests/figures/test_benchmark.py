@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from modspec.errors import InputError
-from modspec.plotting import FIGURES
-from modspec.speedplots import LOOKS
-from modspec.tidy import LEVELS
+from modspec.figures.benchmark import LOOKS
+from modspec.figures.frames import LEVELS
+from modspec.figures.save import FIGURES
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.plotting import FIGURES
+from modspec.figures.save import FIGURES
 from tests.helpers.frames import CODES, SMALL, cells, drawn, synthetic
 from tests.helpers.legible import assert_legible
 

@@ -9,7 +9,8 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from modspec.errors import InputError
-from modspec.plotstyle import (
+from modspec.figures.frames import LEVELS, levels, only
+from modspec.figures.style import (
     DOUBLE,
     GREY,
     LIGHT,
@@ -26,7 +27,6 @@ from modspec.plotstyle import (
     sample,
     wrapped,
 )
-from modspec.tidy import LEVELS, levels, only
 
 
 @figure("seed language layer head kept")

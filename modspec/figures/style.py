@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 from seaborn.utils import relative_luminance
 
-from modspec.tidy import typed
+from modspec.figures.frames import typed
 
 Draw = Callable[[pd.DataFrame], Figure]
 FIGURES: dict[str, Draw] = {}  # by name, which is also the name of the CSV that each is drawn from
@@ -77,7 +77,7 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
 
     ``columns``: what its frame must have, spaces between; ``optional``: what is drawn where the frame has
     it, for tables published before a column was thought of. The frame is checked by
-    :func:`modspec.tidy.typed` (InputError), and drawn in our style whichever is in force.
+    :func:`modspec.figures.frames.typed` (InputError), and drawn in our style whichever is in force.
     """
 
     def register(draw: Draw) -> Draw:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.calibrationplots import HALVES, MEASURES, TESTS
 from modspec.errors import InputError
-from modspec.plotting import FIGURES
+from modspec.figures.calibration import HALVES, MEASURES, TESTS
+from modspec.figures.save import FIGURES
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")

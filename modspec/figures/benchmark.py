@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from modspec.errors import InputError
-from modspec.plotstyle import DOUBLE, figure, grid, legend, sample
-from modspec.tidy import LEVELS, levels
+from modspec.figures.frames import LEVELS, levels
+from modspec.figures.style import DOUBLE, figure, grid, legend, sample
 
 # Colour, marker, line; dashed: a part of the parameters only.
 LOOKS = {

@@ -1,8 +1,8 @@
 """Every figure and the CSV beside it.
 
-A figure function (in ``modspec.maskplots`` and the other modules named ``…plots``) draws its frame's
+A figure function (in ``modspec.figures.masks`` and the other modules named ``…plots``) draws its frame's
 rows and touches no file. :func:`save` writes the frame as CSV and draws what a reader of that CSV gets, so
-that ``python -m modspec.plotting figures`` (seconds, no torch) draws the same bytes again.
+that ``python -m modspec.figures.save figures`` (seconds, no torch) draws the same bytes again.
 """
 
 from __future__ import annotations
@@ -17,20 +17,11 @@ import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
-# Importing these registers their figures.
-from modspec import (  # noqa: F401
-    beyondplots,
-    calibrationplots,
-    claimplots,
-    groundtruthplots,
-    maskplots,
-    partplots,
-    shareplots,
-    speedplots,
-)
 from modspec.errors import InputError
-from modspec.plotstyle import FIGURES, STYLE
-from modspec.tidy import read
+
+# Importing these registers their figures.
+from modspec.figures.frames import read
+from modspec.figures.style import FIGURES, STYLE
 from modspec.workflow.provenance import redrawn
 
 
@@ -90,7 +81,7 @@ def redraw(directory: str | Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m modspec.plotting", description=redraw.__doc__.splitlines()[0]
+        prog="python -m modspec.figures.save", description=redraw.__doc__.splitlines()[0]
     )
     parser.add_argument("directory", type=Path, help="for example: figures")
     try:

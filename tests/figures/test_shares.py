@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modspec.plotting import FIGURES
+from modspec.figures.save import FIGURES
 from tests.helpers.frames import SMALL, arrowheads, cells, drawn, synthetic
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from modspec.errors import InputError
-from modspec.plotstyle import MARKS
-from modspec.plotting import FIGURES
+from modspec.figures.save import FIGURES
+from modspec.figures.style import MARKS
 from tests.helpers.frames import SMALL, drawn, synthetic
 
 pytestmark = pytest.mark.filterwarnings("error")

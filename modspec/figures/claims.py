@@ -10,8 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from modspec.plotstyle import DOUBLE, GREY, MARKS, SINGLE, figure, goes_on, grid, intervals, legend, sample
-from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
+from modspec.figures.frames import ALL_LANGUAGES, LEVELS, levels, only
+from modspec.figures.style import (
+    DOUBLE,
+    GREY,
+    MARKS,
+    SINGLE,
+    figure,
+    goes_on,
+    grid,
+    intervals,
+    legend,
+    sample,
+)
 
 # Okabe and Ito's; an undecided effect stays hollow and grey.
 VERDICTS = {

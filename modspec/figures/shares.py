@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec.errors import InputError
-from modspec.plotstyle import (
+from modspec.figures.frames import LEVELS, levels, only
+from modspec.figures.style import (
     DOUBLE,
     GREY,
     MARKS,
@@ -22,7 +23,6 @@ from modspec.plotstyle import (
     sample,
     wrapped,
 )
-from modspec.tidy import LEVELS, levels, only
 
 MARKER = 0.03  # of a panel's height: half a marker
 FLATTENED = 2  # times as far as another row: then each has a scale of its own

@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from modspec import plotting, tidy
 from modspec.errors import InputError
-from modspec.plotstyle import LANGUAGES, language_colour
-from modspec.plotting import FIGURES
+from modspec.figures import frames, save
+from modspec.figures.save import FIGURES
+from modspec.figures.style import LANGUAGES, language_colour
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.paths import CODE
 from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
 from tests.helpers.legible import assert_legible
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("error")
 
 
@@ -32,13 +32,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, frame in SMALL.items():
         if "condition" in frame:
             frame = frame[frame["condition"] == "sft"]
-        plotting.save(name, frame, directory / "tiny" / "seed0")
+        save.save(name, frame, directory / "tiny" / "seed0")
     return directory
 
 
 def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_again() -> None:
     modules = {f"modspec.{name}" for name in CODE["figures"]}
-    beyond = {"head_relation", "typology", "translations"}  # in tests/test_beyondplots.py
+    beyond = {"head_relation", "typology", "translations"}  # in tests/figures/test_relations.py
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
     found = {name for name, draw in FIGURES.items() if draw.__module__ in modules}
     assert found == {*SMALL, *beyond, *over_studies}
@@ -55,7 +55,7 @@ PUBLISHED = [path for name in FIGURES for path in sorted((REPOSITORY / "figures"
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: "/".join(path.parts[-2:]))
 def test_what_is_published_is_legible(path: Path) -> None:
-    assert_legible(FIGURES[path.stem](tidy.read(path.read_bytes(), str(path))))
+    assert_legible(FIGURES[path.stem](frames.read(path.read_bytes(), str(path))))
 
 
 def test_saved_files_are_complete_and_leave_no_temporary_ones(saved: Path) -> None:
@@ -78,7 +78,7 @@ def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
         "        if name.split('.')[0] in ('torch', 'transformers', 'datasets'):\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Absent)\n"
-        "from modspec.plotting import main\n"
+        "from modspec.figures.save import main\n"
         f"main([{str(saved)!r}])\n"
     )
     command = [sys.executable, "-W", "error", "-c", script]
@@ -98,16 +98,16 @@ def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
 
 def test_figures_that_look_otherwise_are_said_to_be_redrawn(tmp_path: Path) -> None:
     """Their tables are not: nothing but a run makes these what a record says."""
-    plotting.save("share_change", SMALL["share_change"], tmp_path)
+    save.save("share_change", SMALL["share_change"], tmp_path)
     provenance.write(tmp_path, {"parameters": {}})
     record = json.loads((tmp_path / "provenance.json").read_text())
     before = (tmp_path / "provenance.json").read_bytes()
-    plotting.redraw(tmp_path)
+    save.redraw(tmp_path)
     assert (tmp_path / "provenance.json").read_bytes() == before
 
     csv = tmp_path / "share_change.csv"
     csv.write_text(csv.read_text().replace("sft_random", "sft_union"))
-    plotting.redraw(tmp_path)
+    save.redraw(tmp_path)
     after = json.loads((tmp_path / "provenance.json").read_text())
     assert after.pop("redrawn") == provenance.git_state()
     for suffix in ("pdf", "png"):
@@ -121,7 +121,7 @@ def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:
     """Digits that the CSV does not keep are not drawn; a language may be called ``nan``."""
     frame = SMALL["share_change"].replace({"language": {"de": "nan"}})
     frame["value"] += 1 / 3e9
-    fig = plotting.save("share_change", frame, tmp_path)
+    fig = save.save("share_change", frame, tmp_path)
     kept = pd.read_csv(tmp_path / "share_change.csv", keep_default_na=False)
     first = kept[(kept["condition"] == "sft") & (kept["train_gradient"] == "evaluation")]
     first = first[first["baseline"] == "full, no mask"].set_index("language")
@@ -153,9 +153,9 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.csv"
     SMALL[name].drop(columns=column).to_csv(path, index=False)
     with pytest.raises(InputError, match=f"^{path}: column {column} is missing; needed: .*"):
-        plotting.redraw(tmp_path)
+        save.redraw(tmp_path)
     with pytest.raises(InputError, match=f"column {column} is missing"):
-        plotting.save(name, SMALL[name].drop(columns=column), tmp_path / "new")
+        save.save(name, SMALL[name].drop(columns=column), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -179,7 +179,7 @@ def test_bad_csv_is_one_line_with_file_and_place(content: bytes, message: str, t
     path = tmp_path / "share_change.csv"
     path.write_bytes(content.replace(b"HEADER", header).replace(b"BASE", b'"full, no mask"'))
     with pytest.raises(SystemExit) as stopped:
-        plotting.main([str(tmp_path)])
+        save.main([str(tmp_path)])
     text = str(stopped.value)
     assert text.startswith(f"error: {path}") and message in text and "\n" not in text
     assert [found.name for found in tmp_path.iterdir()] == ["share_change.csv"]
@@ -187,9 +187,9 @@ def test_bad_csv_is_one_line_with_file_and_place(content: bytes, message: str, t
 
 def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds none of .*head_masks, "):
-        plotting.redraw(tmp_path)
+        save.redraw(tmp_path)
     with pytest.raises(InputError, match="name: 'heads' is no figure; allowed: .*head_masks, "):
-        plotting.save("heads", SMALL["head_masks"], tmp_path)
+        save.save("heads", SMALL["head_masks"], tmp_path)
     dot = SMALL["specialization"].assign(score="dot")
     with pytest.raises(InputError, match="specialization.csv: column score has no 'cosine'"):
         FIGURES["specialization"](dot)

@@ -11,11 +11,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from modspec import beyondplots  # noqa: F401 - registers its figures
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.typology import language_pairs, mantel_tests
 from modspec.errors import InputError
-from modspec.plotstyle import FIGURES, MARKS
+from modspec.figures import relations  # noqa: F401 - registers its figures
+from modspec.figures.style import FIGURES, MARKS
 from tests.helpers.frames import CODES, STUDIES, synthetic
 from tests.helpers.legible import assert_legible
 
@@ -37,7 +37,7 @@ def frame(study: tuple[int, int], name: str) -> pd.DataFrame:
         of = frames["head_influence"], frames["head_share"], importance, masks
         return head_relation(*of, resamples=50)
     rows = []
-    for condition, measure in itertools.product(["full", "sft", "sft_random"], beyondplots.TRANSLATIONS):
+    for condition, measure in itertools.product(["full", "sft", "sft_random"], relations.TRANSLATIONS):
         for a, b in itertools.product([*languages, ALL], repeat=2):
             control = 0.2 + 0.1 * rng.random()
             value = 0.1 * rng.random()
@@ -127,8 +127,8 @@ def test_one_seed_has_no_masks_of_other_seeds_to_compare_with() -> None:
 def test_translations_draw_the_difference_on_the_control() -> None:
     data = frame((5, 2), "translations")
     axes = drawn((5, 2), "translations").axes
-    for measure, ax in zip(beyondplots.TRANSLATIONS, axes, strict=True):
-        assert ax.get_ylabel() == beyondplots.TRANSLATIONS[measure]
+    for measure, ax in zip(relations.TRANSLATIONS, axes, strict=True):
+        assert ax.get_ylabel() == relations.TRANSLATIONS[measure]
         rows = data[(data["measure"] == measure) & (data["language_b"] == ALL)]
         rows = rows[rows["condition"] == "sft"].set_index("language_a")
         (line,) = [line for line in ax.lines if line.get_color() == MARKS["sft"][0]]

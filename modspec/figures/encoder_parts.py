@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from modspec.analysis.by_part import above_others, head_maps
 from modspec.errors import InputError
-from modspec.plotstyle import (
+from modspec.figures.frames import ALL_LANGUAGES, LEVELS, levels, only
+from modspec.figures.style import (
     DOUBLE,
     GREY,
     LIGHT,
@@ -27,7 +28,6 @@ from modspec.plotstyle import (
     number_heads,
     sample,
 )
-from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
 
 
 @figure("seed condition part layer language value low high chance examples")

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec.errors import InputError
-from modspec.plotstyle import DOUBLE, GREY, SINGLE, figure, grid, legend, sample
-from modspec.tidy import LEVELS, levels
+from modspec.figures.frames import LEVELS, levels
+from modspec.figures.style import DOUBLE, GREY, SINGLE, figure, grid, legend, sample
 
 # Tests, and halves of the cipher; neither are conditions or masks, so they have other colours (Paul Tol's).
 TESTS = {"interval": ("#332288", "o"), "bootstrap": ("#88CCEE", "s"), "permutation": ("#AA4499", "D")}

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from modspec.errors import InputError
+from modspec.figures.ground_truth import SCORERS as LOOKS
+from modspec.figures.ground_truth import datamodeling, planted_heads, template_truth
 from modspec.groundtruth import SCORERS
-from modspec.groundtruthplots import SCORERS as LOOKS
-from modspec.groundtruthplots import datamodeling, planted_heads, template_truth
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")

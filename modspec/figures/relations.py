@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, ScaledTranslation
 
 from modspec.analysis.typology import DISTANCES, mantel_tests
-from modspec.plotstyle import DOUBLE, GREY, LIGHT, MARKS, figure, grid, legend, sample
-from modspec.tidy import ALL_LANGUAGES, LEVELS, levels, only
+from modspec.figures.frames import ALL_LANGUAGES, LEVELS, levels, only
+from modspec.figures.style import DOUBLE, GREY, LIGHT, MARKS, figure, grid, legend, sample
 
 SOURCES = {
     "own": "own language",
