@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modspec.calibration.templates import SCORERS
 from modspec.errors import InputError
 from modspec.figures.ground_truth import SCORERS as LOOKS
 from modspec.figures.ground_truth import datamodeling, planted_heads, template_truth
-from modspec.groundtruth import SCORERS
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")

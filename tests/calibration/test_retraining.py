@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, spearmanr
 
-from modspec import datamodeling as module
-from modspec import groundtruth
+from modspec.calibration.clones import retraining as module
+from modspec.calibration.clones import templates
+from modspec.calibration.models import trained
+from modspec.calibration.retraining import ceiling, datamodeling, draw_subsets, judge, margins
+from modspec.calibration.templates import SCORERS, judged
 from modspec.data.examples import Examples
-from modspec.datamodeling import ceiling, datamodeling, draw_subsets, judge, margins
 from modspec.errors import InputError
-from modspec.groundtruth import SCORERS, judged
-from modspec.retraining import trained
+from tests.calibration.test_templates import count_trainings, examples, tiny_material
 from tests.helpers.models import random_examples
-from tests.test_groundtruth import count_trainings, examples, tiny_material
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -156,10 +156,10 @@ def test_margins_are_log_odds_of_the_right_label() -> None:
 def test_every_retrained_model_is_kept_and_none_is_trained_twice(tmp_path, monkeypatch) -> None:
     material = tiny_material(subsets=4)
     seeds = count_trainings(monkeypatch, module)
-    groundtruth.trained.stop_at = 2 + 6  # two seeds' scores, then the sixth of eight subset trainings
+    templates.trained.stop_at = 2 + 6  # two seeds' scores, then the sixth of eight subset trainings
     with pytest.raises(KeyboardInterrupt):
         datamodeling(material, tmp_path)
-    groundtruth.trained.stop_at = 0
+    templates.trained.stop_at = 0
     table = datamodeling(material, tmp_path)
     assert len(seeds) == 2 + 8 + 1
     assert set(table["score"]) == set(SCORERS) and set(table["split"]) == {"held out", "test"}

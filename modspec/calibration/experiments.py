@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from modspec.calibration import (
+from modspec.calibration.clones import (
     BOTH,
     CIPHERED,
     PLAIN,
@@ -20,12 +20,12 @@ from modspec.calibration import (
     dose_response,
     encipher,
 )
+from modspec.calibration.models import origin_of, trained
 from modspec.data.examples import Examples
 from modspec.data.vocabulary import to_trimmed
 from modspec.influence import influence
 from modspec.models.encoders import load_tokenizer
 from modspec.models.finetuning import predict
-from modspec.retraining import origin_of, trained
 from modspec.stages.material import Material, load_material, resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.search import search
@@ -61,7 +61,7 @@ def evaluated(material: Material) -> Examples:
 
 
 def clone_experiment(material: Material, directory: Path) -> pd.DataFrame:
-    """:func:`modspec.calibration.clone_tests` of splits 0 to ``clone_splits`` of ``language``.
+    """:func:`modspec.calibration.clones.clone_tests` of splits 0 to ``clone_splits`` of ``language``.
 
     The models are trained without knowing of any split, so one a seed serves all. The two masks are
     searched on the halves of split 0; in all other splits they have nothing to do with the halves.
@@ -135,7 +135,7 @@ def _find_mask(material: Material, train: Examples, dev: Examples, seed: int, pr
 
 
 def cipher_experiment(material: Material, directory: Path) -> pd.DataFrame:
-    """:func:`modspec.calibration.dose_response` over ``cipher_shares``, and two more columns:
+    """:func:`modspec.calibration.clones.dose_response` over ``cipher_shares``, and two more columns:
     ``pieces``, the share of the ciphered half's pieces in running text that are re-encoded, and the model's
     ``accuracy`` on the evaluation examples of the row.
 
@@ -166,7 +166,7 @@ def cipher_experiment(material: Material, directory: Path) -> pd.DataFrame:
 
 
 def mapping_of(material: Material, share: float, seed: int) -> np.ndarray:
-    """The cipher of one model: see :func:`modspec.calibration.cipher`."""
+    """The cipher of one model: see :func:`modspec.calibration.clones.cipher`."""
     p = material.parameters
     tokenizer = load_tokenizer(p.encoder)
     special = sorted({*tokenizer.all_special_ids, *range(tokenizer.pad_token_id + 1)})

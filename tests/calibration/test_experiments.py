@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from modspec import retraining
 from modspec.analysis.shares import example_statistics
-from modspec.calibration import BOTH, CIPHERED, PLAIN
-from modspec.calibration_stage import (
+from modspec.calibration.clones import BOTH, CIPHERED, PLAIN, models
+from modspec.calibration.experiments import (
     calibration_dir,
     cipher_experiment,
     clone_experiment,
@@ -113,7 +112,7 @@ def test_models_at_one_dose_differ_in_their_ciphers_and_no_foreign_piece_is_the_
 
 def test_a_second_run_computes_nothing(done, monkeypatch, capsys) -> None:
     material, directory, tables = done
-    monkeypatch.setattr(retraining, "finetune", None)
+    monkeypatch.setattr(models, "finetune", None)
     pd.testing.assert_frame_equal(clone_experiment(material, directory), tables["clone"])
     pd.testing.assert_frame_equal(cipher_experiment(material, directory), tables["cipher"])
     assert capsys.readouterr().out.count("already done") == 8
@@ -121,7 +120,7 @@ def test_a_second_run_computes_nothing(done, monkeypatch, capsys) -> None:
 
 def test_a_killed_run_resumes_to_the_same_result(done, tmp_path, monkeypatch) -> None:
     material, directory, tables = done
-    trained, finetune = [], retraining.finetune
+    trained, finetune = [], models.finetune
 
     def killed(*arguments, seed: int, **options):
         if seed == 1:
@@ -132,11 +131,11 @@ def test_a_killed_run_resumes_to_the_same_result(done, tmp_path, monkeypatch) ->
         trained.append(seed)
         return finetune(*arguments, seed=seed, **options)
 
-    monkeypatch.setattr(retraining, "finetune", killed)
+    monkeypatch.setattr(models, "finetune", killed)
     with pytest.raises(KeyboardInterrupt):
         clone_experiment(material, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["clone-seed0"]
-    monkeypatch.setattr(retraining, "finetune", counted)
+    monkeypatch.setattr(models, "finetune", counted)
     pd.testing.assert_frame_equal(clone_experiment(material, tmp_path), tables["clone"])
     assert trained == [1, 1, 1]
     fingerprints = [artifacts.content_fingerprint(d / "clone-seed0") for d in (tmp_path, directory)]
@@ -146,7 +145,7 @@ def test_a_killed_run_resumes_to_the_same_result(done, tmp_path, monkeypatch) ->
 def test_new_seeds_and_splits_leave_finished_models_valid(done, monkeypatch, capsys) -> None:
     _, directory, _ = done
     p = parameters(directory.parent, seeds=[0], clone_splits=2, cipher_shares=[1.0], top_k=5)
-    monkeypatch.setattr(retraining, "finetune", None)
+    monkeypatch.setattr(models, "finetune", None)
     material = load_sentences(p)
     assert set(clone_experiment(material, directory)["split"]) == {0, 1, 2}
     assert set(cipher_experiment(material, directory)["dose"]) == {1.0}
@@ -154,7 +153,7 @@ def test_new_seeds_and_splits_leave_finished_models_valid(done, monkeypatch, cap
 
 
 def test_too_few_foreign_pieces_are_refused_before_any_training(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(retraining, "finetune", None)
+    monkeypatch.setattr(models, "finetune", None)
     material = load_sentences(parameters(tmp_path, languages=["en"]))
     with pytest.raises(InputError, match="share: 1.0 of the .* pieces of 'en' need"):
         cipher_experiment(material, tmp_path)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from modspec.analysis.shares import example_statistics
-from modspec.calibration import (
+from modspec.calibration.clones import (
     BOOTSTRAP,
     BOTH,
     CIPHERED,

@@ -26,14 +26,14 @@ from scipy.stats import rankdata
 from transformers import PreTrainedModel
 
 from modspec.analysis.by_part import HEAD, own_above_others
+from modspec.calibration.models import origin_of, trained
+from modspec.calibration.templates import TRAINING
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.figures.frames import ALL_LANGUAGES
-from modspec.groundtruth import TRAINING
 from modspec.influence import influence
 from modspec.models.finetuning import predict
 from modspec.models.head_masking import head_grid
-from modspec.retraining import origin_of, trained
 from modspec.stages.material import Material, resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.head_importance import importance as exact_importance

@@ -23,9 +23,8 @@ from scipy.stats import bootstrap, permutation_test, rankdata
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.data.examples import Examples, collate, sorted_batches
-from modspec.errors import InputError
-from modspec.groundtruth import (
+from modspec.calibration.models import origin_of, trained
+from modspec.calibration.templates import (
     HELD_OUT,
     SCORERS,
     SCORING,
@@ -34,8 +33,9 @@ from modspec.groundtruth import (
     all_scores,
     judged,
 )
+from modspec.data.examples import Examples, collate, sorted_batches
+from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
-from modspec.retraining import origin_of, trained
 from modspec.stages.material import Material, resumable
 from modspec.workflow.paths import parts_dir
 

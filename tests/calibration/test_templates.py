@@ -13,10 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec import groundtruth
-from modspec.data.examples import Examples
-from modspec.errors import InputError
-from modspec.groundtruth import (
+from modspec.calibration.clones import templates
+from modspec.calibration.models import trained
+from modspec.calibration.templates import (
     HELD_OUT,
     RANDOM,
     SCORERS,
@@ -31,8 +30,9 @@ from modspec.groundtruth import (
     templates,
     tracin,
 )
+from modspec.data.examples import Examples
+from modspec.errors import InputError
 from modspec.influence import influence
-from modspec.retraining import trained
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from tests.helpers.models import random_examples
@@ -229,7 +229,7 @@ def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
 
 
 def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
-    """The seeds of every training to come; the one numbered ``groundtruth.trained.stop_at`` is killed."""
+    """The seeds of every training to come; the one numbered ``templates.trained.stop_at`` is killed."""
     seeds: list[int] = []
 
     def counted(material, train, seed, *rest, **named):
@@ -247,11 +247,11 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
 def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:
     material = tiny_material()
     seeds = count_trainings(monkeypatch)
-    groundtruth.trained.stop_at = 2
+    templates.trained.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         all_scores(material, tmp_path)
     assert seeds == [0, 1]
-    groundtruth.trained.stop_at = 0
+    templates.trained.stop_at = 0
     scores = all_scores(material, tmp_path)
     assert seeds == [0, 1, 1] and set(scores) == set(SCORERS)
     for name, values in scores.items():

@@ -9,10 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec import groundtruth, planted
-from modspec.errors import InputError
-from modspec.influence import influence
-from modspec.planted import (
+from modspec.calibration.clones import planted_heads, templates
+from modspec.calibration.planted_heads import (
     by_influence,
     by_search,
     disjoint_masks,
@@ -20,8 +18,10 @@ from modspec.planted import (
     planted_heads,
     recovery,
 )
+from modspec.errors import InputError
+from modspec.influence import influence
+from tests.calibration.test_templates import count_trainings, tiny_material
 from tests.helpers.models import HEADS, LAYERS, projection, random_encoder, random_examples
-from tests.test_groundtruth import count_trainings, tiny_material
 
 
 @given(st.integers(1, 6), st.integers(1, 12), st.integers(1, 12), st.integers(0, 9))
@@ -164,10 +164,10 @@ def test_the_test_of_recovery_holds_its_level() -> None:
 def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
     material = tiny_material(planted_languages=(2, 3))
     seeds = count_trainings(monkeypatch, planted)
-    groundtruth.trained.stop_at = 4
+    templates.trained.stop_at = 4
     with pytest.raises(KeyboardInterrupt):
         planted_heads(material, tmp_path)
-    groundtruth.trained.stop_at = 0
+    templates.trained.stop_at = 0
     table = planted_heads(material, tmp_path)
     accuracy = planted_accuracy(material, tmp_path)
     assert len(seeds) == 2 * 2 * 2 + 1

@@ -1,7 +1,7 @@
 """Ground truth by template: do the strongest proponents share the evaluation sentence's template and intent?
 
 Here also are the examples and the scorers of training examples that this judges and, by retraining,
-``modspec.datamodeling``. Evaluation examples are of two kinds: *held out* from training, of templates
+``modspec.calibration.retraining``. Evaluation examples are of two kinds: *held out* from training, of templates
 (``group``) that training has too, and those of the *test* split, whose templates it never has.
 """
 
@@ -23,12 +23,12 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from modspec.analysis.intervals import estimate
+from modspec.calibration.models import origin_of, trained
 from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.errors import InputError
 from modspec.influence import Checkpoint, influence
 from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch
-from modspec.retraining import origin_of, trained
 from modspec.stages.material import Material, load_checkpoint, resumable, save_checkpoint
 from modspec.workflow.paths import checkpoint_file, parts_dir
 
