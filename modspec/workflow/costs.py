@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from modspec.operations import layers, need
+from modspec.benchmark.operation_counts import layers, need
 from modspec.workflow.parameters import (
     DataParameters,
     FinetuningParameters,
@@ -47,7 +47,7 @@ PRUNED = 0.5
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's shape; see :class:`modspec.operations.Shape`."""
+    """An encoder's shape; see :class:`modspec.benchmark.operation_counts.Shape`."""
 
     num_hidden_layers: int
     hidden_size: int

@@ -44,7 +44,7 @@ def test_every_line_is_a_system_over_the_examples_that_grow() -> None:
 
 
 def test_only_systems_that_cover_a_part_are_dashed() -> None:
-    from modspec.peers import SYSTEMS
+    from modspec.benchmark.systems import SYSTEMS
 
     assert set(LOOKS) == set(SYSTEMS) == set(LEVELS["system"])
     dashed = {name for name, (_, _, line) in LOOKS.items() if line == "--"}

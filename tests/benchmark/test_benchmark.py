@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from modspec import benchtables, workloads
-from modspec.benchmark import PROBES, Benchmark, machine, main, manageable
-from modspec.peers import SYSTEMS
-from modspec.timing import Run, timed
+from modspec.benchmark.__main__ import PROBES, Benchmark, machine, main, manageable, tables, workloads
+from modspec.benchmark.systems import SYSTEMS
+from modspec.benchmark.timed_run import Run, timed
 from tests.helpers.models import random_encoder, random_examples, reference_gradients
 
 MODULES = {"captum": "captum", "kronfluence": "kronfluence", "dattri": "dattri", "traker": "trak"}
@@ -159,7 +158,7 @@ def test_a_system_that_fails_is_run_at_the_size_where_it_failed() -> None:
 
 
 def test_ratios_compare_equal_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(benchtables, "least_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(tables, "least_seconds", lambda *_: 1.0)
 
     def result(system: str, train: int, seconds: float, repeat: int) -> dict:
         measured = {"seconds": seconds, "peak_gib": 1.0, "relative_error": 1e-6}
@@ -168,7 +167,7 @@ def test_ratios_compare_equal_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     rows = [result("modspec float32", 100, s, i) for i, s in enumerate((2.0, 4.0, 9.0))]
     rows += [result("modspec float32", 10, 1.0, 0), result("captum", 10, 8.0, 0)]
     rows += [asdict(Run("a", "dattri", 10, 2, 1, 0)) | {"error": "no memory"}]
-    table = benchtables.comparison(rows, tmp_path).set_index(["system", "train"])
+    table = tables.comparison(rows, tmp_path).set_index(["system", "train"])
     whole = table.loc[("modspec float32", 100)]
     assert (whole["seconds"], whole["seconds_min"], whole["seconds_max"]) == (4, 2, 9)
     assert whole["bound_share"] == 0.25 and whole["runs"] == 3
@@ -184,12 +183,12 @@ def test_agreement_compares_the_rankings_of_training_examples(tmp_path: Path) ->
     run = Run("a", "modspec bfloat16", 200, 2, 1, 1)
     for system, cosine in ((run.system, rounded), ("modspec float32", exact)):
         save_file({"cosine": cosine}, tmp_path / f"{replace(run, system=system).name}.safetensors")
-    agree = benchtables.agreement(run, tmp_path)
+    agree = tables.agreement(run, tmp_path)
     ranks = np.arange(200.0)
     moved = np.append(ranks[1:], ranks[0])  # of the ranks in rising order of the exact scores
     assert agree["top_100"] == pytest.approx((1 + 0.99) / 2)
     assert agree["spearman"] == pytest.approx((1 + np.corrcoef(ranks, np.argsort(moved))[0, 1]) / 2)
-    assert benchtables.agreement(replace(run, train=100), tmp_path) == {}
+    assert tables.agreement(replace(run, train=100), tmp_path) == {}
 
 
 def test_the_machine_is_described_without_naming_it() -> None:

@@ -1,6 +1,6 @@
 """``make benchmark``: our influence scores against other packages', on identical work.
 
-Every run is a process of its own (``modspec.timing``); systems alternate over several rounds, so that what
+Every run is a process of its own (``modspec.benchmark.timed_run``); systems alternate over several rounds, so that what
 else the machine does falls on all alike. A package that would need more than a budget of seconds for all
 training examples is compared at the largest number that fits, and ours is run at that size too. Results are
 kept as they come: an interrupted benchmark goes on where it stopped, and a changed system is measured anew
@@ -20,15 +20,15 @@ import numpy as np
 import psutil
 import torch
 
-from modspec import workloads
-from modspec.benchtables import comparison, scaling
+from modspec.benchmark.__main__ import workloads
+from modspec.benchmark.systems import SYSTEMS
+from modspec.benchmark.tables import comparison, scaling
+from modspec.benchmark.timed_run import ALLOCATOR, Run, timed
+from modspec.benchmark.workloads import WORKLOADS
 from modspec.errors import InputError
 from modspec.figures import save
-from modspec.peers import SYSTEMS
-from modspec.timing import ALLOCATOR, Run, timed
 from modspec.workflow import artifacts
 from modspec.workflow.provenance import git_state
-from modspec.workloads import WORKLOADS
 
 OURS = [name for name, system in SYSTEMS.items() if system.package is None]
 PROBES = (8, 32)  # training examples from whose times those for all are extrapolated
@@ -135,7 +135,9 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m modspec.benchmark", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m modspec.benchmark.__main__", description=__doc__.split("\n\n")[1]
+    )
     parser.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help="default: all")
     parser.add_argument("--systems", type=_names(SYSTEMS), default=list(SYSTEMS), help="default: all")
     parser.add_argument("--rounds", type=int, default=3, help="runs of every system (%(default)s)")

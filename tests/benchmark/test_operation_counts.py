@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
-from modspec.operations import need
+from modspec.benchmark.operation_counts import need
 
 
 def test_the_bound_counts_every_product_once() -> None:

@@ -14,9 +14,9 @@ from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 from transformers import AutoConfig
 
-from modspec import operations, workloads
-from modspec.peers import SYSTEMS
-from modspec.timing import Run
+from modspec.benchmark.__main__ import operation_counts, workloads
+from modspec.benchmark.systems import SYSTEMS
+from modspec.benchmark.timed_run import Run
 
 REFERENCES = {"over_float32": "modspec float32", "over_bfloat16": "modspec bfloat16"}
 TOP = 100
@@ -30,11 +30,11 @@ COLUMNS = [
 
 
 def comparison(results: list[dict[str, Any]], directory: Path) -> pd.DataFrame:
-    """One row a workload, size and system, from results of ``modspec.timing`` kept in ``directory``.
+    """One row a workload, size and system, from results of ``modspec.benchmark.timed_run`` kept in ``directory``.
 
     seconds, seconds_min, seconds_max: median and range of the runs. over_*: median over that of ours at the
     same size. peak_gib: largest of the runs. relative_error: of dot products, against float64, over what the
-    system covers. Of ours: bound_share, the machine's least seconds (``modspec.operations``) over the median;
+    system covers. Of ours: bound_share, the machine's least seconds (``modspec.benchmark.operation_counts``) over the median;
     of bfloat16: spearman and top_100, agreement of its cosines with float32's. error: why there are none.
     """
     order = list(SYSTEMS)
@@ -79,7 +79,7 @@ def least_seconds(
         for split, count in (("train", train), ("evaluation", evaluation))
     ]
     size = torch.empty(0, dtype=getattr(torch, precision)).element_size()
-    need = operations.need(AutoConfig.from_pretrained(workload), *examples, size)
+    need = operation_counts.need(AutoConfig.from_pretrained(workload), *examples, size)
     return need.seconds(rates[precision], rates["bandwidth"])
 
 

@@ -28,8 +28,8 @@ import psutil
 import torch
 from safetensors.numpy import save_file
 
-from modspec import roofline, workloads
-from modspec.peers import SYSTEMS
+from modspec.benchmark.__main__ import machine_rates, workloads
+from modspec.benchmark.systems import SYSTEMS
 from modspec.workflow import artifacts
 
 ALLOCATOR = {
@@ -68,7 +68,14 @@ def timed(run: Run, workload: Path, results: Path, limit: float | None) -> dict[
     file = results / f"{run.name}.json"
     if not file.exists():
         results.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "modspec.timing", str(workload), str(file), json.dumps(asdict(run))]
+        command = [
+            sys.executable,
+            "-m",
+            "modspec.benchmark.timed_run",
+            str(workload),
+            str(file),
+            json.dumps(asdict(run)),
+        ]
         threads = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], str(run.threads))
         with file.with_suffix(".log").open("w") as log:
             try:
@@ -117,9 +124,9 @@ def work(run: Run, workload: Path, file: Path) -> None:
         "relative_error": workloads.relative_error(scores["dot"], workload, system.covers),
     }
     if system.package is None:
-        result["bandwidth"] = roofline.bandwidth()
+        result["bandwidth"] = machine_rates.bandwidth()
         for dtype in (torch.float32, torch.bfloat16):
-            result[f"{dtype}".removeprefix("torch.")] = roofline.matrix_rate(dtype)
+            result[f"{dtype}".removeprefix("torch.")] = machine_rates.matrix_rate(dtype)
     save_file(dict(scores), file.with_suffix(".safetensors"))
     artifacts.write_json(file, result)
 
@@ -136,7 +143,7 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m modspec.timing", description=work.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m modspec.benchmark.timed_run", description=work.__doc__)
     parser.add_argument("workload", type=Path)
     parser.add_argument("file", type=Path)
     parser.add_argument("run", type=json.loads, help="the fields of Run as JSON")
