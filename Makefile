@@ -48,7 +48,7 @@ benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUME
 	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	# kronfluence asks for torchvision and never imports it, but transformers does: it must fit torch's build.
 	$(RUN) pip uninstall --yes torchvision
-	$(RUN) modspec.benchmark.__main__ $(ARGUMENTS)
+	$(RUN) modspec.benchmark $(ARGUMENTS)
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab --notebook-dir=notebooks

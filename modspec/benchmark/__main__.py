@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import torch
 
-from modspec.benchmark.__main__ import workloads
+from modspec.benchmark import workloads
 from modspec.benchmark.systems import SYSTEMS
 from modspec.benchmark.tables import comparison, scaling
 from modspec.benchmark.timed_run import ALLOCATOR, Run, timed
@@ -135,9 +135,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m modspec.benchmark.__main__", description=__doc__.split("\n\n")[1]
-    )
+    parser = argparse.ArgumentParser(prog="python -m modspec.benchmark", description=__doc__.split("\n\n")[1])
     parser.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help="default: all")
     parser.add_argument("--systems", type=_names(SYSTEMS), default=list(SYSTEMS), help="default: all")
     parser.add_argument("--rounds", type=int, default=3, help="runs of every system (%(default)s)")

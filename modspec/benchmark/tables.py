@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 from transformers import AutoConfig
 
-from modspec.benchmark.__main__ import operation_counts, workloads
+from modspec.benchmark import operation_counts, workloads
 from modspec.benchmark.systems import SYSTEMS
 from modspec.benchmark.timed_run import Run
 

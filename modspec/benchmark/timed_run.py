@@ -28,7 +28,7 @@ import psutil
 import torch
 from safetensors.numpy import save_file
 
-from modspec.benchmark.__main__ import machine_rates, workloads
+from modspec.benchmark import machine_rates, workloads
 from modspec.benchmark.systems import SYSTEMS
 from modspec.workflow import artifacts
 

@@ -61,7 +61,7 @@ class Paths:
     def _contract_fused(self, matrix: Matrix, tile: int, dense: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         inputs, grads = matrix.factors(tile)
         width, size = grads.shape[-1], inputs.shape[-1]
-        found = [fused.fused_products(inputs, grads, d.view(-1, width, size)) for d in dense]
+        found = [triton_kernel.fused_products(inputs, grads, d.view(-1, width, size)) for d in dense]
         return [products.T for products, _ in found], found[0][1].double()
 
 

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from modspec.benchmark.__main__ import PROBES, Benchmark, machine, main, manageable, tables, workloads
+from modspec.benchmark import tables, workloads
+from modspec.benchmark.__main__ import PROBES, Benchmark, machine, main, manageable
 from modspec.benchmark.systems import SYSTEMS
 from modspec.benchmark.timed_run import Run, timed
 from tests.helpers.models import random_encoder, random_examples, reference_gradients

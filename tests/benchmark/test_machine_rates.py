@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modspec.benchmark.__main__ import machine_rates
+from modspec.benchmark import machine_rates
 
 
 def test_short_runs_are_repeated_and_long_ones_are_not(monkeypatch):

@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from modspec.analysis.shares import example_statistics
-from modspec.calibration.clones import BOTH, CIPHERED, PLAIN, models
+from modspec.calibration import models
+from modspec.calibration.clones import BOTH, CIPHERED, PLAIN
 from modspec.calibration.experiments import (
     calibration_dir,
     cipher_experiment,

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.calibration.clones import planted_heads, templates
+from modspec.calibration import planted_heads as planted
+from modspec.calibration import templates
 from modspec.calibration.planted_heads import (
     by_influence,
     by_search,

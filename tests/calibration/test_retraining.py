@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, spearmanr
 
-from modspec.calibration.clones import retraining as module
-from modspec.calibration.clones import templates
+from modspec.calibration import retraining as module
+from modspec.calibration import templates
 from modspec.calibration.models import trained
 from modspec.calibration.retraining import ceiling, datamodeling, draw_subsets, judge, margins
 from modspec.calibration.templates import SCORERS, judged

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.calibration.clones import templates
+from modspec.calibration import templates as templates_module
 from modspec.calibration.models import trained
 from modspec.calibration.templates import (
     HELD_OUT,
@@ -229,7 +229,7 @@ def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
 
 
 def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
-    """The seeds of every training to come; the one numbered ``templates.trained.stop_at`` is killed."""
+    """The seeds of every training to come; the one numbered ``templates_module.trained.stop_at`` is killed."""
     seeds: list[int] = []
 
     def counted(material, train, seed, *rest, **named):
@@ -239,7 +239,7 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
         return trained(material, train, seed, *rest, **named)
 
     counted.stop_at = 0
-    for module in (groundtruth, *modules):
+    for module in (templates_module, *modules):
         monkeypatch.setattr(module, "trained", counted)
     return seeds
 
@@ -247,11 +247,11 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
 def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:
     material = tiny_material()
     seeds = count_trainings(monkeypatch)
-    templates.trained.stop_at = 2
+    templates_module.trained.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         all_scores(material, tmp_path)
     assert seeds == [0, 1]
-    templates.trained.stop_at = 0
+    templates_module.trained.stop_at = 0
     scores = all_scores(material, tmp_path)
     assert seeds == [0, 1, 1] and set(scores) == set(SCORERS)
     for name, values in scores.items():

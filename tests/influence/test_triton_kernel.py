@@ -43,7 +43,7 @@ SQUARES = 3e-6
 def interpreted(*tensors: Tensor, slices: int = 128, **options: object) -> tuple[Tensor, Tensor]:
     with (
         mock.patch.dict(os.environ, TRITON_INTERPRET="1"),
-        mock.patch.object(fused, "SLICES", slices),
+        mock.patch.object(triton_kernel, "SLICES", slices),
     ):
         return fused_products(*tensors, **options)
 
