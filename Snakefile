@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 from modspec.workflow.costs import summary
 from modspec.errors import InputError
-from modspec.workflow.paths import CODE
+from modspec.workflow.fingerprints import CODE
 from modspec.workflow.presets import resolve
 from modspec.data.tasks import check_languages
 

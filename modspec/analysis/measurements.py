@@ -29,7 +29,7 @@ SEPARATOR = "|"
 @dataclass(frozen=True)
 class Choice:
     """One way of reading the instrument. None: the study's own. own: the mask kind that counts as a
-    language's own. train_gradient: of sparse conditions under their own masks."""
+    language's own. train_gradient_mask: of sparse conditions under their own masks."""
 
     measure: Measure = "proponents"
     score: str = "cosine"
@@ -37,7 +37,7 @@ class Choice:
     checkpoints: str = "all"
     eta: str | None = None
     own: str = "own"
-    train_gradient: str | None = None
+    train_gradient_mask: str | None = None
 
 
 def choices(run: Attributions, top_ks: Sequence[int] = ()) -> dict[str, Choice]:
@@ -55,7 +55,7 @@ def choices(run: Attributions, top_ks: Sequence[int] = ()) -> dict[str, Choice]:
         found[f"eta = {other.replace('_', ' ')}"] = Choice(eta=other)
     if run.condition != "full":
         for gradient in _train_gradients(run)[1:]:
-            found[f"{GRADIENTS}{gradient}-mask gradients"] = Choice(train_gradient=gradient)
+            found[f"{GRADIENTS}{gradient}-mask gradients"] = Choice(train_gradient_mask=gradient)
     if (run.columns["mask_kind"] == "inherited").any():
         found["masks by inherited importance"] = Choice(own="inherited")
     return found
@@ -161,14 +161,14 @@ def _rows(run: Attributions, choice: Choice, columns: pd.DataFrame, kind: str) -
     own_sparse = kind == "own" and run.condition != "full"
     chosen = columns["mask_kind"] == (choice.own if kind == "own" else kind)
     if kind != "none" and run.condition not in ONE_MASK:
-        gradient = choice.train_gradient or _train_gradients(run)[0]
-        chosen &= columns["train_gradient"] == (gradient if own_sparse else "evaluation")
+        gradient = choice.train_gradient_mask or _train_gradients(run)[0]
+        chosen &= columns["train_gradient_mask"] == (gradient if own_sparse else "test_example")
     return columns[chosen]
 
 
 def _train_gradients(run: Attributions) -> Sequence[str]:
     """Of sparse conditions under their own masks; the first is the study's own."""
-    return run.parameters["train_gradients"]
+    return run.parameters["train_gradient_masks"]
 
 
 def _weighed(run: Attributions, choice: Choice, unit: str) -> tuple[np.ndarray, np.ndarray]:

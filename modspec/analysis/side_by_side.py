@@ -13,7 +13,8 @@ from modspec.analysis import claim_tables, study_tables
 from modspec.errors import InputError
 from modspec.figures import frames
 from modspec.workflow import artifacts, provenance
-from modspec.workflow.parameters import ResultsParameters, path
+from modspec.workflow.parameters import ResultsParameters
+from modspec.workflow.paths import path
 
 CLAIMS = ["claim", "comparison", "language", "value", "low", "high", "minimum_detectable", "verdict"]
 ACCURACY = ["seed", "condition", "mask_kind", "language", "split", "accuracy", "majority"]

@@ -21,16 +21,16 @@ from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
 from modspec.analysis.typology import language_pairs
 from modspec.figures import save
-from modspec.subnetworks.search import chance_jaccard, jaccard
+from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
 from modspec.workflow import artifacts, provenance
-from modspec.workflow.parameters import FigureParameters, path
-from modspec.workflow.paths import Masks, finetuning_dir, influence_dir, load_masks, search_dir
+from modspec.workflow.parameters import FigureParameters
+from modspec.workflow.paths import finetuning_dir, influence_dir, path, search_dir
 
 PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
 PARTS += ["influence", "chance"]
 MEASURES = ("proponents", "opponents", "auc")
 # What distinguishes one way of scoring from another.
-SETTING = ["condition", "mask_kind", "train_gradient", "score"]
+SETTING = ["condition", "mask_kind", "train_gradient_mask", "score"]
 
 
 def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
@@ -156,7 +156,7 @@ def specialization(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.Dat
     for (condition, score, language), group in own.groupby(["condition", "score", "language"], sort=False):
         baseline = by_seed_and_example(group[group["mask_kind"] == "none"], "proponents")
         masked = group[group["mask_kind"] != "none"]
-        for (kind, gradient), part in masked.groupby(["mask_kind", "train_gradient"], sort=False):
+        for (kind, gradient), part in masked.groupby(["mask_kind", "train_gradient_mask"], sort=False):
             change = by_seed_and_example(part, "proponents") - baseline
             keys = ("all", condition, kind, gradient, score, language)
             rows.append((*keys, *mean_and_interval(change, confidence), change.shape[1]))
@@ -173,12 +173,12 @@ def share_change(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataF
     own = statistics[
         (statistics["language"] == statistics["train_language"]) & (statistics["score"] == "cosine")
     ]
-    full = own[(own["condition"] == "full") & (own["train_gradient"] == "evaluation")]
+    full = own[(own["condition"] == "full") & (own["train_gradient_mask"] == "test_example")]
     sparse = own[(own["condition"] != "full") & (own["mask_kind"] == "own")]
     rows = []
     for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):
         for (condition, gradient, language), part in sparse.groupby(
-            ["condition", "train_gradient", "language"], sort=False
+            ["condition", "train_gradient_mask", "language"], sort=False
         ):
             before = full[(full["mask_kind"] == kind) & (full["language"] == language)]
             if before.empty:
@@ -186,7 +186,7 @@ def share_change(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataF
             change = by_seed_and_example(part, "proponents") - by_seed_and_example(before, "proponents")
             keys = (condition, gradient, language, baseline)
             rows.append((*keys, *mean_and_interval(change, confidence), change.shape[1]))
-    columns = ["condition", "train_gradient", "language", "baseline", "value", "low", "high", "examples"]
+    columns = ["condition", "train_gradient_mask", "language", "baseline", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -231,7 +231,7 @@ def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
     for column, value in {"seed": "all", "score": "cosine", **only}.items():
         frame = frame[frame[column] == value] if column in frame else frame
     text = [f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in frame[["value", "low", "high"]].values]
-    index = [c for c in ("baseline", "condition", "mask_kind", "train_gradient") if c in frame]
+    index = [c for c in ("baseline", "condition", "mask_kind", "train_gradient_mask") if c in frame]
     table = frame.assign(text=text).pivot(index=index, columns="language", values="text")
     return table[list(dict.fromkeys(frame["language"]))]
 

@@ -34,8 +34,9 @@ from modspec.data.examples import Examples
 from modspec.models.finetuning import finetune
 from modspec.stages.material import load_material
 from modspec.workflow import artifacts
-from modspec.workflow.parameters import DataParameters, project_root
-from modspec.workflow.paths import code_fingerprint
+from modspec.workflow.fingerprints import code_fingerprint
+from modspec.workflow.parameters import DataParameters
+from modspec.workflow.paths import project_root
 
 Made = tuple[PreTrainedModel, Examples, Examples]
 COVERS = ("all", "linear")

@@ -26,11 +26,13 @@ from modspec.data.vocabulary import to_trimmed
 from modspec.influence import influence
 from modspec.models.encoders import load_tokenizer
 from modspec.models.finetuning import predict
-from modspec.stages.material import Material, load_material, resumable
+from modspec.stages.material import Material, load_material
+from modspec.stages.resuming import resumable
 from modspec.subnetworks.head_importance import head_gradients
+from modspec.subnetworks.masks import save_masks
 from modspec.subnetworks.search import search
-from modspec.workflow.parameters import CalibrationParameters, path
-from modspec.workflow.paths import save_masks
+from modspec.workflow.parameters import CalibrationParameters
+from modspec.workflow.paths import path
 
 # What decides models and scores, beside data, encoder and seeds.
 TRAINING = ("language", "epochs", "batch_size", "learning_rate", "weight_decay", "evaluation_per_language")

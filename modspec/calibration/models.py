@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from modspec.data.examples import Examples
 from modspec.models.finetuning import Epoch, finetune
 from modspec.stages.material import Material, made_by
+from modspec.subnetworks.masks import Masks
 from modspec.workflow.parameters import DataParameters
-from modspec.workflow.paths import Masks
 
 
 def trained(

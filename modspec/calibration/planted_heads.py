@@ -34,11 +34,13 @@ from modspec.figures.frames import ALL_LANGUAGES
 from modspec.influence import influence
 from modspec.models.finetuning import predict
 from modspec.models.head_masking import head_grid
-from modspec.stages.material import Material, resumable
+from modspec.stages.material import Material
+from modspec.stages.resuming import resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.head_importance import importance as exact_importance
+from modspec.subnetworks.masks import Masks
 from modspec.subnetworks.search import search
-from modspec.workflow.paths import Masks, parts_dir
+from modspec.workflow.paths import parts_dir
 
 SEARCH = "search"
 CONDITIONS = ("sft_random", "full")

@@ -36,7 +36,8 @@ from modspec.calibration.templates import (
 from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
-from modspec.stages.material import Material, resumable
+from modspec.stages.material import Material
+from modspec.stages.resuming import resumable
 from modspec.workflow.paths import parts_dir
 
 

@@ -29,7 +29,8 @@ from modspec.errors import InputError
 from modspec.influence import Checkpoint, influence
 from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch
-from modspec.stages.material import Material, load_checkpoint, resumable, save_checkpoint
+from modspec.stages.material import Material, load_checkpoint, save_checkpoint
+from modspec.stages.resuming import resumable
 from modspec.workflow.paths import checkpoint_file, parts_dir
 
 HELD_OUT, TEST = "held out", "test"

@@ -29,9 +29,9 @@ LEVELS: dict[str, dict[str, str]] = {
         "inherited": "own mask, inherited importance",
         "shared": "shared mask",
     },
-    "train_gradient": {
-        "evaluation": "train gradients: same mask",
-        "own": "train gradients: own masks",
+    "train_gradient_mask": {
+        "test_example": "train gradients: same mask",
+        "own_language": "train gradients: own masks",
     },
     "part": {
         "embeddings": "embeddings",

@@ -33,16 +33,16 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
 
     ``value``, ``low``, ``high`` and ``chance`` are fractions, drawn in percent; an interval that the
     frame cuts ends in an arrowhead. A panel for every value of ``panel`` and, where there are several,
-    of ``train_gradient``.
+    of ``train_gradient_mask``.
     """
-    keys = [panel, "train_gradient", hue, "language"]
+    keys = [panel, "train_gradient_mask", hue, "language"]
     twice = frame[frame.duplicated(keys)]
     if len(twice):
         where = ", ".join(twice.iloc[0][keys])
         raise InputError(f"{frame.attrs['source']}: column value has more than one row for {where}")
     languages, hues, across = levels(frame, "language"), levels(frame, hue), levels(frame, panel)
-    gradients = levels(frame, "train_gradient")
-    filled = set(zip(frame["train_gradient"], frame[panel], strict=True))
+    gradients = levels(frame, "train_gradient_mask")
+    filled = set(zip(frame["train_gradient_mask"], frame[panel], strict=True))
     panels = [(g, p) if (g, p) in filled else None for g in gradients for p in across]
     # Inches that a panel needs so that neither points nor its title run into a neighbour.
     needed = max(0.065 * len(languages) * (len(hues) + 1), 1.6)
@@ -55,9 +55,9 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
     offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.8 / len(hues)
     bounds = _bounds(frame)
     for (gradient, level), ax in axes.items():
-        rows = frame[(frame["train_gradient"] == gradient) & (frame[panel] == level)]
+        rows = frame[(frame["train_gradient_mask"] == gradient) & (frame[panel] == level)]
         ax.set_ylim(*bounds[gradient])
-        title = [LEVELS[panel][level], LEVELS["train_gradient"][gradient]]
+        title = [LEVELS[panel][level], LEVELS["train_gradient_mask"][gradient]]
         ax.set_title("\n".join(title[: len(gradients)]))
         for place in range(1, len(languages), 2):
             ax.axvspan(place - 0.5, place + 0.5, color="#f2f2f2", lw=0, zorder=0)
@@ -84,8 +84,8 @@ def _points(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figure:
 
 
 def _bounds(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Limits in percent by ``train_gradient``: the same, unless that would flatten one of them to a line."""
-    kinds = {kind: _limits(rows) for kind, rows in frame.groupby("train_gradient")}
+    """Limits in percent by ``train_gradient_mask``: the same, unless that would flatten one of them to a line."""
+    kinds = {kind: _limits(rows) for kind, rows in frame.groupby("train_gradient_mask")}
     extents = [np.ptp(limits) for limits in kinds.values()]
     if max(extents) > FLATTENED * min(extents):
         return kinds
@@ -108,35 +108,35 @@ def _limits(frame: pd.DataFrame) -> np.ndarray:
     return np.array([min(limits[0], points.min() - edge), max(limits[1], points.max() + edge)])
 
 
-@figure("seed condition mask_kind train_gradient score language measure value low high chance examples")
+@figure("seed condition mask_kind train_gradient_mask score language measure value low high chance examples")
 def in_language_share(frame: pd.DataFrame) -> Figure:
     """S_t(m), cosine, all seeds: each language's own share of its proponents, against chance."""
     frame = only(frame, seed="all", score="cosine", measure="proponents")
     return _points(frame, "condition", "mask_kind", "in-language share\nof proponents (%)")
 
 
-@figure("condition train_gradient language baseline value low high examples")
+@figure("condition train_gradient_mask language baseline value low high examples")
 def share_change(frame: pd.DataFrame) -> Figure:
     """Change in S_t under sparse fine-tuning, by language, against each baseline."""
     frame = frame.assign(chance=0.0)
     return _points(frame, "baseline", "condition", "change in in-language\nshare (points)")
 
 
-@figure("seed condition mask_kind language train_gradient score value low high")
+@figure("seed condition mask_kind language train_gradient_mask score value low high")
 def specialization(frame: pd.DataFrame) -> Figure:
     """Delta_t = S_t(m) - S_t(no mask), cosine, all seeds: own masks beside their controls."""
     frame = only(frame, seed="all", score="cosine").assign(chance=0.0)
     return _points(frame, "condition", "mask_kind", "language specialization\n$\\Delta_t$ (points)")
 
 
-@figure("seed condition mask_kind train_gradient score language train_language share influence chance")
+@figure("seed condition mask_kind train_gradient_mask score language train_language share influence chance")
 def influence_matrix(frame: pd.DataFrame) -> Figure:
     """Evaluation x training language: share of the top proponents, cosine, mean over seeds."""
     frame = only(frame, score="cosine")
     frame = frame[frame["mask_kind"].isin(["none", "own"])]
-    conditions, gradients = levels(frame, "condition"), levels(frame, "train_gradient")
+    conditions, gradients = levels(frame, "condition"), levels(frame, "train_gradient_mask")
     languages, trained = levels(frame, "language"), levels(frame, "train_language")
-    keys = ["mask_kind", "train_gradient", "condition"]
+    keys = ["mask_kind", "train_gradient_mask", "condition"]
     shares = 100 * frame.groupby([*keys, "language", "train_language"])["share"].mean()
     filled = {key[:3] for key in shares.index}
     panels = [
@@ -154,7 +154,7 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
         title = [
             LEVELS["condition"][condition],
             LEVELS["mask_kind"][kind],
-            LEVELS["train_gradient"][gradient],
+            LEVELS["train_gradient_mask"][gradient],
         ]
         place = (width - 1.1) / len(conditions)
         titles[kind, gradient, condition] = wrapped("\n".join(title[: 1 + len(gradients)]), place)

@@ -12,26 +12,19 @@ from transformers import PreTrainedModel
 
 from modspec.models.finetuning import Epoch, finetune, predict
 from modspec.stages.material import (
-    SHARED,
     Material,
     load_checkpoint,
     made_by,
     masks_in_force,
-    random_masks,
-    resumable,
     save_checkpoint,
     searched_masks,
 )
+from modspec.stages.resuming import resumable
 from modspec.stages.warm_start import started_classifier, training_options
+from modspec.subnetworks.masks import Masks, random_masks, save_masks
+from modspec.terms import SHARED_MASK_CONDITIONS
 from modspec.workflow.parameters import FinetuningParameters
-from modspec.workflow.paths import (
-    Masks,
-    checkpoint_file,
-    checkpoints_dir,
-    finetuning_dir,
-    save_masks,
-    search_dir,
-)
+from modspec.workflow.paths import checkpoint_file, checkpoints_dir, finetuning_dir, search_dir
 
 
 def finetune_condition(material: Material) -> Path:
@@ -58,7 +51,7 @@ def finetune_condition(material: Material) -> Path:
         masks = [("none", "", None)]
         masks += [("language", language, mask) for language, mask in own.items()]
         masks += [("random", language, mask) for language, mask in random.items()]
-        if p.condition in SHARED:
+        if p.condition in SHARED_MASK_CONDITIONS:
             masks.append(("shared", "", in_force[p.languages[0]]))
         accuracy, predictions = _measured(material, model, masks)
         run = {"seed": p.seed, "condition": p.condition}
@@ -102,7 +95,9 @@ def _measured(
     """Accuracy under every mask, (kind, language it was made for, mask), by language and split; and every
     example's predictions, see :func:`finetune_condition`."""
     p = material.parameters
-    in_force = {"sft_random": "random"}.get(p.condition, "shared" if p.condition in SHARED else "language")
+    in_force = {"sft_random": "random"}.get(
+        p.condition, "shared" if p.condition in SHARED_MASK_CONDITIONS else "language"
+    )
     rows = []
     kept = {
         split: {"id": e.ids, "language": e.languages, "split": split, "label": e.labels, "in_force": -1}

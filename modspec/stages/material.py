@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,12 @@ from modspec.data.vocabulary import used_pieces
 from modspec.errors import InputError
 from modspec.models.device_and_precision import choose_attention, choose_device, choose_precision
 from modspec.models.encoders import encoder_fingerprint, load_classifier, load_tokenizer
-from modspec.subnetworks.search import random_mask
+from modspec.subnetworks.condition_masks import condition_masks
+from modspec.subnetworks.masks import Masks, load_masks
 from modspec.workflow import artifacts
-from modspec.workflow.parameters import DataParameters, path
-from modspec.workflow.paths import Masks, code_fingerprint, load_masks, search_dir
-from modspec.workflow.provenance import provenance
-
-SHARED = {"sft_intersection": np.all, "sft_union": np.any}
+from modspec.workflow.fingerprints import code_fingerprint
+from modspec.workflow.parameters import DataParameters
+from modspec.workflow.paths import path, search_dir
 
 
 @dataclass(frozen=True)
@@ -108,16 +107,6 @@ def made_by(stage: str, material: Material, inputs: Mapping[str, Path], **part: 
     }
 
 
-def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """Make an artefact unless it is already there, intact and made by the same; returns its directory."""
-    if artifacts.is_current(directory, made_by):
-        print(f"already done: {directory.parent.name}/{directory.name}")
-    else:
-        with artifacts.writing(directory, made_by, provenance) as building:
-            make(building)
-    return directory
-
-
 def check_origin(material: Material, directory: Path) -> None:
     """Raises InputError if an earlier stage's artefact is absent or damaged, or of other data or encoder."""
     origin = artifacts.read_manifest(directory)["made_by"]
@@ -147,32 +136,9 @@ def searched_masks(material: Material, seed: int, importance: str = "exact") -> 
     return {language: masks[language] for language in material.parameters.languages}
 
 
-def random_masks(masks: Masks, seed: int) -> Masks:
-    """A random control for every language's mask, with as many heads in each layer."""
-    return {
-        language: random_mask(mask, np.random.default_rng([seed, index]))
-        for index, (language, mask) in enumerate(sorted(masks.items()))
-    }
-
-
 def masks_in_force(material: Material, condition: str, seed: int) -> Masks:
-    """The masks that a condition's training ran under; for ``full`` the searched ones.
-
-    ``sft_random``: random masks; ``sft_intersection`` and ``sft_union``: the heads that all, or any, of the
-    languages' searched masks keep, for every language. Raises InputError where an intersection is empty.
-    """
-    masks = searched_masks(material, seed)
-    if condition == "sft_random":
-        return random_masks(masks, seed)
-    if condition in SHARED:
-        shared = SHARED[condition](np.stack(list(masks.values())), axis=0)
-        if not shared.any():
-            raise InputError(
-                f"condition: {condition!r}, but no head is in every language's mask of seed {seed}; "
-                "allowed: other conditions, or masks that keep more heads (a higher threshold)"
-            )
-        return dict.fromkeys(masks, shared)
-    return masks
+    """Return the masks that a condition trains, and is evaluated, under; see :func:`condition_masks`."""
+    return condition_masks(condition, searched_masks(material, seed), seed)
 
 
 # Checkpoints.

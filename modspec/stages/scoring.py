@@ -21,7 +21,8 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
 from modspec.models.device_and_precision import choose_precision
-from modspec.stages.material import Material, check_origin, load_checkpoint, made_by, resumable
+from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
+from modspec.stages.resuming import resumable
 from modspec.stages.scoring_plan import Pass, plan_passes, scored_train
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import InfluenceParameters
@@ -170,7 +171,7 @@ def score_pass(
                 )
             )
         pd.concat(statistics, ignore_index=True).assign(
-            train_gradient=plan.train_gradient, draw=plan.draw, condition=p.condition, seed=p.seed
+            train_gradient_mask=plan.train_gradient_mask, draw=plan.draw, condition=p.condition, seed=p.seed
         ).to_parquet(building / "statistics.parquet", index=False)
         if by_part:
             parts = part_statistics(groups, by_group, train, evaluation, p.top_k)
@@ -192,7 +193,7 @@ def _columns_of(plan: Pass, material: Material, evaluation: Examples) -> pd.Data
         "label": [material.task.labels[i] for i in evaluation.labels],
         "group": evaluation.groups,
     }
-    return pd.DataFrame(columns).assign(train_gradient=plan.train_gradient, draw=plan.draw)
+    return pd.DataFrame(columns).assign(train_gradient_mask=plan.train_gradient_mask, draw=plan.draw)
 
 
 def _remembering(directory: Path, origin: dict[str, Any], epoch: int) -> Remember:

@@ -9,9 +9,9 @@ import numpy as np
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.stages.material import Material, masks_in_force, random_masks, searched_masks
+from modspec.stages.material import Material, masks_in_force, searched_masks
+from modspec.subnetworks.masks import Masks, random_masks
 from modspec.workflow.parameters import InfluenceParameters
-from modspec.workflow.paths import Masks
 
 # Added to the seed for random masks that are not those that sft_random trains under.
 RANDOM_DRAW = 1000
@@ -32,7 +32,7 @@ class Pass:
     positions: np.ndarray
     train_mask: np.ndarray | None = None
     evaluation_mask: np.ndarray | None = None
-    train_gradient: str = "evaluation"
+    train_gradient_mask: str = "test_example"
     draw: int = 0
     split: str = "test"
 
@@ -55,17 +55,17 @@ def plan_passes(material: Material) -> list[Pass]:
     if p.train_items:
         passes.append(_unmasked("train-items", translated_items(train, p.train_items), split="train"))
     own = masks_in_force(material, p.condition, p.seed)
-    if "evaluation" in p.train_gradients:
+    if "test_example" in p.train_gradient_masks:
         for name, kind, draw, masks in _sets(material, own):
             for language, mask in masks.items():
                 columns = _columns(p, kind, language, of)
                 passes.append(Pass(f"{name}-{language}", *columns, mask, mask, draw=draw))
-    if "own" in p.train_gradients and {"own", "other_language"} & set(p.mask_kinds):
+    if "own_language" in p.train_gradient_masks and {"own", "other_language"} & set(p.mask_kinds):
         columns = [_columns(p, "own", language, of) for language in own]
         kinds, mask_languages, positions = ([x for c in columns for x in c[part]] for part in range(3))
         masks = [np.stack([own[of] for of in languages]) for languages in (train.languages, mask_languages)]
         columns = tuple(kinds), tuple(mask_languages), np.array(positions)
-        passes.append(Pass("own-gradients", *columns, *masks, train_gradient="own"))
+        passes.append(Pass("own-gradients", *columns, *masks, train_gradient_mask="own_language"))
     return passes
 
 

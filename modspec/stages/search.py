@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from modspec.models.finetuning import finetune, predict
-from modspec.stages.material import Material, made_by, resumable
+from modspec.stages.material import Material, made_by
+from modspec.stages.resuming import resumable
 from modspec.stages.warm_start import started_classifier, training_options
 from modspec.subnetworks.head_importance import head_gradients, importance, inherited_importance
+from modspec.subnetworks.masks import load_masks, save_masks
 from modspec.subnetworks.search import Search, search
 from modspec.workflow.parameters import SearchParameters
-from modspec.workflow.paths import load_masks, parts_dir, save_masks, search_dir
+from modspec.workflow.paths import parts_dir, search_dir
 
 IMPORTANCES = {"exact": importance, "inherited": inherited_importance}
 

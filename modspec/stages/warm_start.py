@@ -14,7 +14,8 @@ from filelock import FileLock
 from transformers import PreTrainedModel
 
 from modspec.models.finetuning import finetune
-from modspec.stages.material import Material, load_checkpoint, made_by, resumable, save_checkpoint
+from modspec.stages.material import Material, load_checkpoint, made_by, save_checkpoint
+from modspec.stages.resuming import resumable
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FinetuningParameters, SearchParameters
 from modspec.workflow.paths import start_dir

@@ -1,4 +1,4 @@
-"""Searching for a language's subnetwork, its random controls, and the overlap of two masks."""
+"""The search for a language's subnetwork: the heads that its dev score needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from modspec.errors import InputError
 from modspec.subnetworks.head_importance import importance as exact_importance
@@ -103,25 +102,3 @@ def least_important(weights: np.ndarray, count: int) -> np.ndarray:
     chosen = np.zeros(weights.size, dtype=bool)
     chosen[order[:count]] = True
     return chosen.reshape(weights.shape) & ~np.isnan(weights)
-
-
-def random_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random mask with the same number of heads in each layer."""
-    return rng.permuted(mask, axis=1)
-
-
-def jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    """|a and b| / |a or b|; 1 for two empty masks."""
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
-
-
-def chance_jaccard(kept_a: int, kept_b: int, heads: int) -> float:
-    """Expected Jaccard overlap of two independent random masks of these sizes (exact).
-
-    The intersection is hypergeometric. For equal densities p and many heads this nears p / (2 - p).
-    """
-    shared = np.arange(max(0, kept_a + kept_b - heads), min(kept_a, kept_b) + 1)
-    union = kept_a + kept_b - shared
-    overlap = np.divide(shared, union, out=np.ones(len(shared)), where=union > 0)
-    return float(overlap @ hypergeom.pmf(shared, heads, kept_a, kept_b))

@@ -24,8 +24,8 @@ from modspec.workflow.parameters import (
     FinetuningParameters,
     InfluenceParameters,
     SearchParameters,
-    path,
 )
+from modspec.workflow.paths import path
 from modspec.workflow.presets import Study
 
 # Operations a second on one core: of training, in bfloat16, and of scoring.
@@ -143,10 +143,10 @@ def pass_columns(p: InfluenceParameters) -> list[int]:
     own = each * ("own" in p.mask_kinds)
     sets = {"random": p.random_draws, "other_seed": 1, "inherited": 1}
     with_others = [own + _turns(p, place) for place in range(languages)]
-    if "evaluation" in p.train_gradients:
+    if "test_example" in p.train_gradient_masks:
         found += with_others if any(with_others) else []
         found += [each] * languages * sum(sets[kind] for kind in p.mask_kinds if kind in sets)
-    if "own" in p.train_gradients and any(with_others):
+    if "own_language" in p.train_gradient_masks and any(with_others):
         found.append(sum(with_others))
     return found
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from modspec.workflow.parameters import project_root
+from modspec.workflow.paths import project_root
 
 # tqdm's advice to install widgets, which a stored notebook could not show; and the line that it quotes.
 NO_WIDGETS = re.compile(r"^.*TqdmWarning: IProgress not found.*\n(?:  .*\n)?", re.MULTILINE)

@@ -8,17 +8,13 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modspec.errors import InputError
+from modspec.terms import Condition, MaskKind, Precision, TrainGradientMask
 
-Condition = Literal["full", "sft", "sft_random", "sft_intersection", "sft_union"]
-MaskKind = Literal["none", "own", "other_language", "other_seed", "random", "inherited"]
-TrainGradient = Literal["evaluation", "own"]
-Precision = Literal["auto", "float32", "bfloat16"]
 Languages = Annotated[tuple[str, ...], Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -190,8 +186,8 @@ class InfluenceParameters(DataParameters):
         ("none", "own", "other_language", "other_seed", "random"),
         description="masks that evaluation examples are scored under",
     )
-    train_gradients: Annotated[tuple[TrainGradient, ...], Field(min_length=1)] = Field(
-        ("evaluation",),
+    train_gradient_masks: Annotated[tuple[TrainGradientMask, ...], Field(min_length=1)] = Field(
+        ("test_example",),
         description="training gradients under the evaluation example's mask, or the example's own; under "
         "sparse fine-tuning the first counts",
     )
@@ -224,9 +220,9 @@ class InfluenceParameters(DataParameters):
                 f"allowed: at most test_per_language = {self.test_per_language}"
             )
         controls = [kind for kind in self.mask_kinds if kind in ("other_seed", "random", "inherited")]
-        if controls and "evaluation" not in self.train_gradients:
+        if controls and "test_example" not in self.train_gradient_masks:
             raise ValueError(
-                f"train_gradients: {list(self.train_gradients)}; allowed: any that include 'evaluation', "
+                f"train_gradient_masks: {list(self.train_gradient_masks)}; allowed: any that include 'test_example', "
                 f"under which mask_kinds {controls} are scored"
             )
         if "none" not in self.mask_kinds:
@@ -351,16 +347,3 @@ def _names(name: str, model: type[Strict]) -> str:
     close = difflib.get_close_matches(name, model.model_fields, n=1)
     hint = f"{close[0]} (did you mean it?), " if close else ""
     return hint + ", ".join(field for field in model.model_fields if field not in close)
-
-
-def project_root() -> Path:
-    """The checkout that relative paths are relative to, wherever a notebook was started."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "pyproject.toml").exists() and (folder / "modspec").is_dir():
-            return folder
-    return Path.cwd()
-
-
-def path(value: str | Path) -> Path:
-    """A path parameter, relative to the project."""
-    return project_root() / Path(value).expanduser()

@@ -16,7 +16,8 @@ from typing import Any, get_args
 import yaml
 
 from modspec.errors import InputError
-from modspec.workflow.parameters import STAGES, Condition, DataParameters, Parameters, project_root
+from modspec.workflow.parameters import STAGES, Condition, DataParameters, Parameters
+from modspec.workflow.paths import project_root
 
 PRESETS = Path("notebooks/presets")
 SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures", "calibration")

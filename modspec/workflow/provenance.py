@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from modspec.workflow import artifacts
-from modspec.workflow.parameters import project_root
+from modspec.workflow.paths import project_root
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "pandas", "papermill")
 _STARTED = time.monotonic()

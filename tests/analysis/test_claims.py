@@ -124,7 +124,7 @@ def test_shared_masks_are_rows_of_c3_whatever_the_gradients(tmp_path):
     runs = study(tmp_path, {("full", "none"): 0.0, ("sft_union", "own"): 1.5})
     for run in runs:
         if run.condition == "sft_union":
-            run.columns["train_gradient"] = "own"
+            run.columns["train_gradient_mask"] = "own_language"
     table = claimed(runs, predictions({}))
     assert of(table, "C3", "SFT with all masks' union - full")["verdict"] == "rises"
 

@@ -58,10 +58,10 @@ def test_own_masks_are_the_choice_s_and_other_kinds_stay(tmp_path):
 
 def test_the_first_training_gradient_is_the_study_s_own(tmp_path):
     run = study(tmp_path, {("sft", "none"): 0.0, ("sft", "own"): 0.0}, seeds=1)[0]
-    run.columns.loc[run.columns["mask_kind"] == "own", "train_gradient"] = "own"
+    run.columns.loc[run.columns["mask_kind"] == "own", "train_gradient_mask"] = "own_language"
     assert ("own", "de") not in measure(run).cells[STUDY]
     assert ("own", "de") in measure(run).cells["SFT: own-mask gradients"]
-    run.parameters["train_gradients"].reverse()
+    run.parameters["train_gradient_masks"].reverse()
     assert list(choices(run))[-1] == "SFT: evaluation-mask gradients"
     assert ("own", "de") in measure(run).cells[STUDY]
 

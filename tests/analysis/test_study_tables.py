@@ -16,9 +16,10 @@ from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.errors import InputError
 from modspec.figures.save import FIGURES
+from modspec.subnetworks.masks import save_masks
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FigureParameters
-from modspec.workflow.paths import finetuning_dir, influence_dir, save_masks, scores_dir, search_dir
+from modspec.workflow.paths import finetuning_dir, influence_dir, scores_dir, search_dir
 from tests.helpers.frames import SMALL
 from tests.helpers.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, table
 
@@ -56,7 +57,7 @@ def study(tmp_path: Path) -> FigureParameters:
                 predicted = predicted.assign(seed=seed, condition=condition)
                 predicted.to_parquet(folder / "predictions.parquet")
             parameters = {"condition": condition, "seed": seed, "top_k": 5, "eta": "one"}
-            made_by = {"parameters": parameters | {"train_gradients": ["evaluation"]}}
+            made_by = {"parameters": parameters | {"train_gradient_masks": ["test_example"]}}
             with artifacts.writing(scores_dir(p, condition, seed), made_by) as folder:
                 rows = {"id": np.arange(len(train)).astype(str), "language": train, "label": "yes"}
                 pd.DataFrame(rows).assign(group=rows["id"]).to_parquet(folder / "train.parquet")
@@ -69,9 +70,9 @@ def study(tmp_path: Path) -> FigureParameters:
                     column = pd.DataFrame(
                         {"id": ids, "language": evaluation, "unit": kind, "mask_kind": kind}
                     )
-                    columns.append(column.assign(train_gradient="evaluation", label="yes"))
+                    columns.append(column.assign(train_gradient_mask="test_example", label="yes"))
                     statistics = example_statistics(scores, train, evaluation, ids, 5)
-                    kinds.append(statistics.assign(mask_kind=kind, train_gradient="evaluation"))
+                    kinds.append(statistics.assign(mask_kind=kind, train_gradient_mask="test_example"))
                 save_file(arrays, folder / "scores.safetensors")
                 pd.concat(columns, ignore_index=True).to_parquet(folder / "columns.parquet")
             scored = read_attributions(scores_dir(p, condition, seed))

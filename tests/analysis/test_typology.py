@@ -157,10 +157,10 @@ def test_pairs_are_means_of_both_directions_above_chance() -> None:
     }
     excess |= {(s, b, r, a): value for (r, a, s, b), value in excess.items()}
     rows = matrix[(matrix["condition"] == "full") & (matrix["mask_kind"] == "none")]
-    rows = rows[(rows["score"] == "cosine") & (rows["train_gradient"] == "evaluation")]
+    rows = rows[(rows["score"] == "cosine") & (rows["train_gradient_mask"] == "test_example")]
     cell = rows.set_index(["seed", "language", "train_language"])
     of_distance = typological_distances(CODES).set_index(["language_a", "language_b"])
-    matrix = matrix[matrix["train_gradient"] == "evaluation"]  # without a mask there is but one
+    matrix = matrix[matrix["train_gradient_mask"] == "test_example"]  # without a mask there is but one
     pairs = language_pairs(overlap, matrix, 1000).set_index(["seed", "measure", "language_a", "language_b"])
     for a, b in itertools.combinations_with_replacement(CODES, 2):
         for seed in (0, 1):

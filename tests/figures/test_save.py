@@ -17,7 +17,7 @@ from modspec.figures import frames, save
 from modspec.figures.save import FIGURES
 from modspec.figures.style import LANGUAGES, language_colour
 from modspec.workflow import artifacts, provenance
-from modspec.workflow.paths import CODE
+from modspec.workflow.fingerprints import CODE
 from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
 from tests.helpers.legible import assert_legible
 
@@ -123,7 +123,7 @@ def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:
     frame["value"] += 1 / 3e9
     fig = save.save("share_change", frame, tmp_path)
     kept = pd.read_csv(tmp_path / "share_change.csv", keep_default_na=False)
-    first = kept[(kept["condition"] == "sft") & (kept["train_gradient"] == "evaluation")]
+    first = kept[(kept["condition"] == "sft") & (kept["train_gradient_mask"] == "test_example")]
     first = first[first["baseline"] == "full, no mask"].set_index("language")
     assert [t.get_text() for t in fig.axes[2].get_xticklabels()] == ["en", "nan"]
     points = next(line for line in fig.axes[0].lines if line.get_marker() == "s")
@@ -175,7 +175,7 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_bad_csv_is_one_line_with_file_and_place(content: bytes, message: str, tmp_path: Path) -> None:
-    header = b"condition,train_gradient,language,baseline,value,low,high,examples"
+    header = b"condition,train_gradient_mask,language,baseline,value,low,high,examples"
     path = tmp_path / "share_change.csv"
     path.write_bytes(content.replace(b"HEADER", header).replace(b"BASE", b'"full, no mask"'))
     with pytest.raises(SystemExit) as stopped:

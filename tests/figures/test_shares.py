@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 def test_influence_matrix_rows_are_evaluation_languages() -> None:
     frame = synthetic(5, 2)["influence_matrix"]
     chosen = frame[(frame["score"] == "cosine") & (frame["condition"] == "full")]
-    chosen = chosen[(chosen["mask_kind"] == "own") & (chosen["train_gradient"] == "evaluation")]
+    chosen = chosen[(chosen["mask_kind"] == "own") & (chosen["train_gradient_mask"] == "test_example")]
     fig = drawn((5, 2), "influence_matrix")
     title = "full fine-tuning\nown mask\ntrain gradients: same mask"
     ax = next(ax for ax in fig.axes if ax.get_title() == title)
@@ -31,7 +31,7 @@ def test_blank_intervals_are_left_out_and_chance_is_drawn() -> None:
 
 def test_rows_share_a_scale_unless_it_would_flatten_one() -> None:
     frame = SMALL["share_change"]
-    own = frame["train_gradient"] == "own"
+    own = frame["train_gradient_mask"] == "own_language"
 
     def limits(own_change: float, other_change: float) -> dict[str, tuple[float, float]]:
         value = np.where(own, own_change, other_change)
@@ -74,7 +74,7 @@ def test_markers_at_the_ends_of_what_a_share_can_be_are_whole(value: float) -> N
 
 def test_panels_beside_a_gap_keep_their_tick_labels() -> None:
     frame = SMALL["specialization"]
-    own = frame["train_gradient"] == "own"
+    own = frame["train_gradient_mask"] == "own_language"
     fig = FIGURES["specialization"](frame[~own | (frame["condition"] == "sft")])
     titles = [ax.get_title().split("\n") for ax in fig.axes]
     assert len(titles) == 4 and titles[3] == ["sparse (SFT)", "train gradients: own masks"]

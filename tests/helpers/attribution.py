@@ -38,7 +38,7 @@ def written(
     product is ten times it."""
     epochs = range(1, len(rates) + 1)
     parameters = {"condition": condition, "seed": seed, "top_k": top_k, "eta": "learning_rate"}
-    parameters["train_gradients"] = ["evaluation", "own"]
+    parameters["train_gradient_masks"] = ["test_example", "own_language"]
     with artifacts.writing(directory, {"stage": "influence", "parameters": parameters}) as building:
         arrays = {
             f"{unit}/{score_name(score, epoch)}": (times * values).astype(np.float32)
@@ -62,7 +62,7 @@ def columns_frame(
     languages=LANGUAGES,
     mask_language="",
     draw=0,
-    gradient="evaluation",
+    gradient="test_example",
 ) -> pd.DataFrame:
     """Columns of one pass: the first test sentences of each of ``languages``."""
     rows = [
@@ -70,7 +70,7 @@ def columns_frame(
     ]
     frame = pd.DataFrame(rows, columns=["id", "language", "label", "group"])
     return frame.assign(
-        unit=unit, mask_kind=kind, mask_language=mask_language, draw=draw, train_gradient=gradient
+        unit=unit, mask_kind=kind, mask_language=mask_language, draw=draw, train_gradient_mask=gradient
     )
 
 

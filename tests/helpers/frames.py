@@ -52,7 +52,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
         for s, c, (kind, mask), t, split in itertools.product(ids, CONDITIONS, rows, codes, ["dev", "test"])
     ]
     shares, changes, deltas, influences = [], [], [], []
-    for c, kind, g, t in itertools.product(CONDITIONS, KINDS, ["evaluation", "own"], codes):
+    for c, kind, g, t in itertools.product(CONDITIONS, KINDS, ["test_example", "own_language"], codes):
         gain = 0.1 * (kind == "own") + 0.05 * rng.random()
         for seed, measure, score in itertools.product(
             [*ids, "all"], ["proponents", "opponents", "auc"], ["cosine", "dot"]
@@ -70,7 +70,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
                 for u, p in zip(codes, share, strict=True)
             ]
     for c, g, t, b in itertools.product(
-        CONDITIONS[1:], ["evaluation", "own"], codes, ["full, no mask", "full, own mask"]
+        CONDITIONS[1:], ["test_example", "own_language"], codes, ["full, no mask", "full, own mask"]
     ):
         value = 0.1 * rng.standard_normal()
         changes.append((c, g, t, b, value, value - 0.04, value + 0.04, 100))
@@ -101,12 +101,12 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
         "mask_overlap": "seed_a language_a seed_b language_b kept_a kept_b heads jaccard chance",
         "pruning_trajectories": "seed language step heads_left heads dev_score threshold_score accepted",
         "accuracy": "seed condition mask_kind mask_language language split accuracy examples",
-        "in_language_share": "seed condition mask_kind train_gradient score language measure "
+        "in_language_share": "seed condition mask_kind train_gradient_mask score language measure "
         "value low high chance examples",
-        "influence_matrix": "seed condition mask_kind train_gradient score language "
+        "influence_matrix": "seed condition mask_kind train_gradient_mask score language "
         "train_language share influence chance",
-        "share_change": "condition train_gradient language baseline value low high examples",
-        "specialization": "seed condition mask_kind language train_gradient score value low high",
+        "share_change": "condition train_gradient_mask language baseline value low high examples",
+        "specialization": "seed condition mask_kind language train_gradient_mask score value low high",
         "layer_share": "seed condition part layer language value low high chance examples",
         "head_share": "seed language layer head share chance",
         "head_influence": "seed language train_language layer head contribution",

@@ -26,7 +26,7 @@ finetuning: {epochs: 2, learning_rate: 0.001}
 influence: {scored_per_language: 28, evaluation_per_language: 3, top_k: 10, top_ks: [5, 10], checkpoints: all}
 influence_by_condition:
   full: {mask_kinds: [none, own, other_language, other_seed, random, inherited], random_draws: 2}
-  sft: {mask_kinds: [none, own], train_gradients: [evaluation, own], by_part: false}
+  sft: {mask_kinds: [none, own], train_gradient_masks: [test_example, own_language], by_part: false}
 figures: {resamples: 100, permutations: 99}
 """
 

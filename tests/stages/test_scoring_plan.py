@@ -95,10 +95,10 @@ def test_a_part_of_the_training_examples_are_the_first_of_each_language():
 
 
 def test_own_gradients_are_one_pass_with_a_mask_for_every_example(planned):
-    found, _ = planned(mask_kinds=("none", "own"), train_gradients=("own",))
+    found, _ = planned(mask_kinds=("none", "own"), train_gradient_masks=("own_language",))
     assert [p.name for p in found] == ["none", "own-gradients"]
     assert found[1].train_mask.shape == (8, 2, 3) and found[1].evaluation_mask.shape == (4, 2, 3)
-    assert found[1].train_gradient == "own"
+    assert found[1].train_gradient_mask == "own_language"
 
 
 def test_training_items_are_whole_sets_of_translations(planned):
@@ -122,17 +122,17 @@ def test_a_task_without_translations_refuses_training_items():
 @pytest.mark.parametrize(
     ("kinds", "gradients"),
     [
-        (("none",), ("evaluation",)),
+        (("none",), ("test_example",)),
         (("none", "own"), ("own",)),
-        (("none", "own", "other_language"), ("evaluation", "own")),
-        (("none", "other_language"), ("evaluation",)),
-        (("none", "own", "other_language", "other_seed", "random", "inherited"), ("evaluation",)),
+        (("none", "own", "other_language"), ("test_example", "own_language")),
+        (("none", "other_language"), ("test_example",)),
+        (("none", "own", "other_language", "other_seed", "random", "inherited"), ("test_example",)),
     ],
 )
 def test_an_estimate_of_cost_counts_the_columns_of_the_same_passes(planned, kinds, gradients, train_items):
     chosen = {
         "mask_kinds": kinds,
-        "train_gradients": gradients,
+        "train_gradient_masks": gradients,
         "random_draws": 3,
         "train_items": train_items,
     }

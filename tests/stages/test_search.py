@@ -13,8 +13,8 @@ from modspec.models.finetuning import finetune, predict
 from modspec.stages import search, warm_start
 from modspec.stages.material import Material, load_material
 from modspec.stages.search import search_all
+from modspec.subnetworks.masks import load_masks
 from modspec.workflow.parameters import SearchParameters
-from modspec.workflow.paths import load_masks
 
 TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
 

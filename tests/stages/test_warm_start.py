@@ -11,9 +11,10 @@ from modspec.models.finetuning import finetune
 from modspec.stages import warm_start
 from modspec.stages.finetuning import keep_checkpoints
 from modspec.stages.material import load_checkpoint, load_material
+from modspec.subnetworks.masks import save_masks
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FinetuningParameters, SearchParameters
-from modspec.workflow.paths import checkpoint_file, save_masks, search_dir
+from modspec.workflow.paths import checkpoint_file, search_dir
 
 TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.01}
 

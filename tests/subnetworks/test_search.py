@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modspec.errors import InputError
-from modspec.subnetworks.search import chance_jaccard, jaccard, least_important, random_mask, search
+from modspec.subnetworks.masks import chance_jaccard, jaccard, random_mask
+from modspec.subnetworks.search import least_important, search
 
 GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6))
 THRESHOLDS = st.floats(0.01, 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modspec.errors import InputError
-from modspec.stages.material import resumable
+from modspec.stages.resuming import resumable
 from modspec.workflow import artifacts
 
 MADE_BY = {"stage": "test", "parameters": {"languages": ["en", "de"], "step": 0.1}}

@@ -14,7 +14,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from modspec.workflow import costs
 from modspec.workflow.costs import ENCODERS, Encoder, encoder_shape, estimate, summary
-from modspec.workflow.parameters import FinetuningParameters, project_root
+from modspec.workflow.parameters import FinetuningParameters
+from modspec.workflow.paths import project_root
 from modspec.workflow.presets import PRESETS, resolve
 
 NAMES = sorted(path.stem for path in (project_root() / PRESETS).glob("*.yaml"))

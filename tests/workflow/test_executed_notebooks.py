@@ -8,7 +8,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from modspec.workflow.executed_notebooks import settled
-from modspec.workflow.parameters import project_root
+from modspec.workflow.paths import project_root
 
 
 def test_a_line_shows_what_follows_its_last_carriage_return() -> None:

@@ -32,7 +32,11 @@ WRONG = [
     ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
     ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),
     ("influence", {"mask_kinds": ["own"]}, "mask_kinds: ['own']; allowed: any that include 'none'"),
-    ("influence", {"train_gradients": ["own"]}, "train_gradients: ['own']; allowed: any that include"),
+    (
+        "influence",
+        {"train_gradient_masks": ["own_language"]},
+        "train_gradient_masks: ['own_language']; allowed: any that include",
+    ),
     ("influence", {"checkpoints": "first"}, "checkpoints: 'first' (str); allowed: 'last' or 'all'"),
     ("influence", {"checkpoints": [1, 0]}, "checkpoints"),
     ("influence", {"seed": 1}, "other_seed: 1; allowed: a searched seed other than seed = 1"),
@@ -101,7 +105,10 @@ def test_overrides_reach_their_stage() -> None:
     assert study.parameters("search", seed=1).epochs == resolve({}).parameters("search").epochs
     assert study.parameters("search", seed=1).study_dir == "runs/mine"
     assert [study.parameters("influence", seed=s).other_seed for s in (3, 1, 2)] == [1, 2, 3]
-    assert study.parameters("influence", condition="sft", seed=1).train_gradients == ("evaluation", "own")
+    assert study.parameters("influence", condition="sft", seed=1).train_gradient_masks == (
+        "test_example",
+        "own_language",
+    )
 
 
 def test_a_study_of_one_seed_has_no_other_seed_control() -> None:

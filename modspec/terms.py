@@ -1,0 +1,95 @@
+"""The study's vocabulary, once: codes, labels and order of everything that a table or a figure names.
+
+Codes are what artefacts and CSVs hold, labels what a reader sees. Conditions say which masks they train under;
+``modspec.subnetworks.condition_masks`` makes these masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+# Conditions: what stage 2 trains. The order is the order of every table and figure.
+Condition = Literal["full", "sft", "sft_random", "sft_intersection", "sft_union"]
+CONDITIONS: tuple[str, ...] = get_args(Condition)
+# Condition -> the masks that its batches are trained under: none; each language's own ("searched"), or its
+# random control; or one mask for every language, of the heads that all or any of the searched masks keep.
+TRAINS_UNDER: dict[str, str | None] = {
+    "full": None,
+    "sft": "searched",
+    "sft_random": "random",
+    "sft_intersection": "intersection",
+    "sft_union": "union",
+}
+SPARSE_CONDITIONS = tuple(condition for condition, masks in TRAINS_UNDER.items() if masks)
+# Conditions under which every language has the same mask.
+SHARED_MASK_CONDITIONS = ("sft_intersection", "sft_union")
+
+# Kinds of mask that stage 3 scores test examples under.
+MaskKind = Literal["none", "own", "other_language", "other_seed", "random", "inherited"]
+MASK_KINDS: tuple[str, ...] = get_args(MaskKind)
+# Kinds of mask that an own mask's effect is compared with.
+CONTROL_MASK_KINDS = ("random", "other_language", "other_seed")
+
+# The mask under which a training example's gradient is taken: that of the test example which it is compared
+# with, or that of the training example's own language.
+TrainGradientMask = Literal["test_example", "own_language"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+# Parts of the encoder that influence is resolved by.
+ENCODER_PARTS = ("embeddings", "attention", "feed-forward", "norms", "classifier")
+
+ALL_LANGUAGES = "all languages"  # in a column of languages: examples of all of them together
+
+# Column -> code -> what a reader is shown, in drawing order.
+LABELS: dict[str, dict[str, str]] = {
+    "condition": {
+        "full": "full fine-tuning",
+        "sft": "SFT",
+        "sft_random": "SFT with random masks",
+        "sft_intersection": "SFT with the masks' intersection",
+        "sft_union": "SFT with the masks' union",
+    },
+    "mask_kind": {
+        "none": "no mask",
+        "own": "own mask",
+        "language": "mask",
+        "other_language": "other language's mask",
+        "other_seed": "own mask, other seed",
+        "random": "random mask",
+        "inherited": "own mask, inherited importance",
+        "shared": "shared mask",
+    },
+    "train_gradient_mask": {
+        "test_example": "training gradients under the test example's mask",
+        "own_language": "training gradients under their own masks",
+    },
+    "part": dict(
+        zip(ENCODER_PARTS, ("embeddings", "attention", "feed-forward", "layer norms", "classifier"))
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the study's first version.
+
+    code: C0 to C6. statement: what is claimed. direction: "positive" where the claim is that the effect is
+    above zero, "open" where either sign is a finding.
+    """
+
+    code: str
+    statement: str
+    direction: Literal["positive", "open"]
+
+
+CLAIMS = (
+    Claim("C0", "without a mask, the in-language share exceeds chance (full fine-tuning)", "positive"),
+    Claim("C1", "a language's own mask raises its in-language share (full fine-tuning)", "positive"),
+    Claim("C2", "an own mask raises it by more than a control mask does", "positive"),
+    Claim("C3", "SFT changes the in-language share", "open"),
+    Claim("C4", "where SFT lowers the share, other languages' scores rise", "positive"),
+    Claim("C5", "SFT changes accuracy", "open"),
+    Claim("C6", "SFT changes specialization, which is what an own mask adds to the share", "open"),
+)
