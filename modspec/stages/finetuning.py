@@ -1,4 +1,4 @@
-"""Stage 2: fine-tune one classifier over all languages, and measure it under every mask."""
+"""Stage 2: fine-tune one classifier over all languages, and measure its accuracy under every mask."""
 
 from __future__ import annotations
 
@@ -22,53 +22,58 @@ from modspec.stages.material import (
 from modspec.stages.resuming import resumable
 from modspec.stages.warm_start import started_classifier, training_options
 from modspec.subnetworks.masks import Masks, random_masks, save_masks
-from modspec.terms import SHARED_MASK_CONDITIONS
+from modspec.terms import SHARED_MASK_CONDITIONS, TRAINS_UNDER
 from modspec.workflow.parameters import FinetuningParameters
 from modspec.workflow.paths import checkpoint_file, checkpoints_dir, finetuning_dir, search_dir
 
+# Mask kind of a row of accuracies, language that the mask was made for ("" for all), mask.
+NamedMask = tuple[str, str, np.ndarray | None]
+# Kind of mask that a condition's predictions "in force" are made under, by the masks that it trains under.
+IN_FORCE = {None: "language", "searched": "language", "random": "random"}
 
-def finetune_condition(material: Material) -> Path:
-    """Fine-tune on all languages under a condition; returns stage 2's directory.
+
+def finetune_condition(material: Material, parameters: FinetuningParameters) -> Path:
+    """Fine-tune on all languages under a condition; return stage 2's directory.
 
     Files: ``masks.safetensors`` (searched) and ``random.safetensors`` {language: mask}, ``history.parquet``
-    (one row an epoch), ``accuracy.parquet`` (one row a mask, evaluation language and split),
-    ``predictions.parquet`` (one row a dev or test example: its label, what is predicted without mask and
+    (one row per epoch), ``accuracy.parquet`` (one row per mask, evaluation language and split),
+    ``predictions.parquet`` (one row per dev or test example: its label, and the predictions without mask and
     under its language's mask in force). The weights lie apart, see :func:`keep_checkpoints`.
     """
-    p = material.parameters
-    assert isinstance(p, FinetuningParameters)
-    own = searched_masks(material, p.seed)
-    random = random_masks(own, p.seed)
-    in_force = masks_in_force(material, p.condition, p.seed)
-    trained = keep_checkpoints(material, in_force)
+    p = parameters
+    searched = searched_masks(material, p, p.seed)
+    random = random_masks(searched, p.seed)
+    in_force = masks_in_force(material, p, p.condition, p.seed)
+    trained = keep_checkpoints(material, p, in_force)
 
     def make(building: Path) -> None:
-        model = material.new_classifier()
+        model = material.new_classifier(p.seed)
         load_checkpoint(model, trained / checkpoint_file(p.epochs))
-        save_masks(building / "masks.safetensors", own)
+        save_masks(building / "masks.safetensors", searched)
         save_masks(building / "random.safetensors", random)
         shutil.copy(trained / "history.parquet", building / "history.parquet")
-        masks = [("none", "", None)]
-        masks += [("language", language, mask) for language, mask in own.items()]
+        masks: list[NamedMask] = [("none", "", None)]
+        masks += [("language", language, mask) for language, mask in searched.items()]
         masks += [("random", language, mask) for language, mask in random.items()]
         if p.condition in SHARED_MASK_CONDITIONS:
             masks.append(("shared", "", in_force[p.languages[0]]))
-        accuracy, predictions = _measured(material, model, masks)
+        kind_in_force = IN_FORCE.get(TRAINS_UNDER[p.condition], "shared")
+        accuracy, predictions = _accuracies(material, model, masks, kind_in_force)
         run = {"seed": p.seed, "condition": p.condition}
         accuracy.assign(**run).to_parquet(building / "accuracy.parquet", index=False)
         predictions.assign(**run).to_parquet(building / "predictions.parquet", index=False)
 
     inputs = {"search": search_dir(p, p.seed), "checkpoints": trained}
-    directory = finetuning_dir(p, p.condition, p.seed)
-    return resumable(directory, made_by("finetuning", material, inputs), make)
+    origin = made_by("finetuning", material, p.identity(), inputs)
+    return resumable(finetuning_dir(p, p.condition, p.seed), origin, make)
 
 
-def keep_checkpoints(material: Material, in_force: Masks) -> Path:
-    """Train; returns the directory of ``epochNN.safetensors`` and ``history.parquet``."""
-    p = material.parameters
+def keep_checkpoints(material: Material, parameters: FinetuningParameters, in_force: Masks) -> Path:
+    """Train; return the directory of ``epochNN.safetensors`` and ``history.parquet``."""
+    p = parameters
 
     def make(building: Path) -> None:
-        model = started_classifier(material)
+        model = started_classifier(material, p)
 
         def keep(epoch: Epoch) -> None:
             if p.keep_checkpoints == "all" or epoch.epoch == p.epochs:
@@ -78,44 +83,43 @@ def keep_checkpoints(material: Material, in_force: Masks) -> Path:
             model,
             material.examples["train"],
             epochs=p.epochs,
-            masks=None if p.condition == "full" else in_force,
-            **training_options(material),
+            masks=in_force if TRAINS_UNDER[p.condition] else None,
+            **training_options(material, p),
             after_epoch=keep,
             progress=p.condition,
         )
         pd.DataFrame(history).to_parquet(building / "history.parquet", index=False)
 
-    origin = made_by("finetuning", material, {"search": search_dir(p, p.seed)}, part="checkpoints")
+    inputs = {"search": search_dir(p, p.seed)}
+    origin = made_by("finetuning", material, p.identity(), inputs, piece="checkpoints")
     return resumable(checkpoints_dir(p, p.condition, p.seed), origin, make)
 
 
-def _measured(
-    material: Material, model: PreTrainedModel, masks: list[tuple[str, str, np.ndarray | None]]
+def _accuracies(
+    material: Material, model: PreTrainedModel, masks: list[NamedMask], kind_in_force: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Accuracy under every mask, (kind, language it was made for, mask), by language and split; and every
-    example's predictions, see :func:`finetune_condition`."""
-    p = material.parameters
-    in_force = {"sft_random": "random"}.get(
-        p.condition, "shared" if p.condition in SHARED_MASK_CONDITIONS else "language"
-    )
+    """Accuracy under every mask by language and split, and every example's predictions; see
+    :func:`finetune_condition`."""
     rows = []
-    kept = {
-        split: {"id": e.ids, "language": e.languages, "split": split, "label": e.labels, "in_force": -1}
+    frames = {
+        split: pd.DataFrame(
+            {"id": e.ids, "language": e.languages, "split": split, "label": e.labels, "in_force": -1}
+        )
         for split, e in material.examples.items()
         if split != "train"
     }
-    frames = {split: pd.DataFrame(columns) for split, columns in kept.items()}
-    for kind, owner, mask in tqdm(masks, desc="accuracy by mask"):
+    for kind, mask_language, mask in tqdm(masks, desc="accuracy by mask"):
         for split, frame in frames.items():
             predicted = predict(model, material.examples[split], mask, precision=material.precision)
             if kind == "none":
                 frame["no_mask"] = predicted
-            elif kind == in_force:
-                own = (frame["language"] == owner) | (owner == "")
-                frame.loc[own, "in_force"] = predicted[own]
+            elif kind == kind_in_force:
+                masked = (frame["language"] == mask_language) | (mask_language == "")
+                frame.loc[masked, "in_force"] = predicted[masked]
             right = predicted == frame["label"]
-            for language in p.languages:
-                of = right[frame["language"] == language]
-                rows.append((kind, owner, language, split, of.mean(), len(of)))
+            for language in material.task.languages:
+                right_in_language = right[frame["language"] == language]
+                count = len(right_in_language)
+                rows.append((kind, mask_language, language, split, right_in_language.mean(), count))
     columns = ["mask_kind", "mask_language", "language", "split", "accuracy", "examples"]
     return pd.DataFrame(rows, columns=columns), pd.concat(frames.values(), ignore_index=True)

@@ -1,4 +1,4 @@
-"""What the stages of a study share: the material they start from, resuming, masks and checkpoints."""
+"""What the stages of a study share: task and encoder, where an artefact came from, masks and checkpoints."""
 
 from __future__ import annotations
 
@@ -23,40 +23,41 @@ from modspec.subnetworks.condition_masks import condition_masks
 from modspec.subnetworks.masks import Masks, load_masks
 from modspec.workflow import artifacts
 from modspec.workflow.fingerprints import code_fingerprint
-from modspec.workflow.parameters import DataParameters
+from modspec.workflow.parameters import DataParameters, Parameters
 from modspec.workflow.paths import path, search_dir
 
 
 @dataclass(frozen=True)
 class Material:
-    """Task and tokenised examples in a trimmed vocabulary, and where to compute with them.
+    """Task and tokenised examples in a trimmed vocabulary, and where to compute with them."""
 
-    examples: the splits "train", "dev" and "test". kept_pieces: sorted ids of the full vocabulary that
-    the task's text uses, int64. fingerprints: of the data and of the encoder's weights.
-    """
-
-    parameters: DataParameters
     task: Task
-    examples: Mapping[str, Examples]
-    kept_pieces: np.ndarray
+    examples: Mapping[str, Examples]  # the splits "train", "dev" and "test"
+    encoder: str
+    kept_pieces: np.ndarray  # int64, sorted ids of the full vocabulary that the task's text uses
     device: torch.device
     precision: torch.dtype
-    fingerprints: Mapping[str, str]
+    fingerprints: Mapping[str, str]  # of the "data" and of the "encoder"'s weights
 
-    def new_classifier(self) -> PreTrainedModel:
-        """The pretrained encoder with a classification head that the seed alone decides."""
+    def new_classifier(self, seed: int) -> PreTrainedModel:
+        """Return the pretrained encoder with a classification head that ``seed`` alone decides."""
         model = load_classifier(
-            self.parameters.encoder,
+            self.encoder,
             num_labels=len(self.task.labels),
-            seed=self.parameters.seed,
+            seed=seed,
             kept_pieces=self.kept_pieces,
             attention=choose_attention(self.device),
         )
         return model.to(self.device)
 
 
-def load_material(p: DataParameters) -> Material:
-    """Load the task and the tokenizer that the parameters name, and tokenise all splits."""
+def load_material(parameters: DataParameters) -> Material:
+    """Load the task and the tokenizer that the parameters name, and tokenise all splits.
+
+    Raises:
+        InputError: the device, the task or the encoder cannot be had as asked for.
+    """
+    p = parameters
     device = choose_device(p.device)
     precision = choose_precision(p.precision, device)
     task = load_task(
@@ -72,43 +73,54 @@ def load_material(p: DataParameters) -> Material:
     tokenizer = load_tokenizer(p.encoder)
     full = {name: encode(rows, tokenizer, p.max_length) for name, rows in task.data.items()}
     kept = used_pieces((ids for split in full.values() for ids in split.input_ids), tokenizer)
-    return Material(
-        p,
-        task,
-        {name: trimmed(split, kept) for name, split in full.items()},
-        kept,
-        device,
-        precision,
-        {"data": task.fingerprint, "encoder": encoder_fingerprint(p.encoder)},
-    )
+    examples = {name: trimmed(split, kept) for name, split in full.items()}
+    fingerprints = {"data": task.fingerprint, "encoder": encoder_fingerprint(p.encoder)}
+    return Material(task, examples, p.encoder, kept, device, precision, fingerprints)
 
 
 def describe(material: Material) -> pd.DataFrame:
-    """What there is of each language and split: examples, labels, mean number of pieces."""
-    rows = [
-        (split, language, len(of), len(set(of.labels.tolist())), of.lengths.mean())
-        for split, examples in material.examples.items()
-        for language in material.task.languages
-        for of in [examples.of(language)]
-    ]
+    """Return the number of examples and labels, and the mean number of pieces, per split and language."""
+    rows = []
+    for split, examples in material.examples.items():
+        for language in material.task.languages:
+            chosen = examples.of(language)
+            labels = len(set(chosen.labels.tolist()))
+            rows.append((split, language, len(chosen), labels, chosen.lengths.mean()))
     table = pd.DataFrame(rows, columns=["split", "language", "examples", "labels", "mean pieces"])
     return table.set_index(["split", "language"]).unstack("split").round(1).reindex(material.task.languages)
 
 
-def made_by(stage: str, material: Material, inputs: Mapping[str, Path], **part: str) -> dict[str, Any]:
-    """What decides an artefact's content: parameters, data, encoder, code, and the artefacts it reads."""
+def made_by(
+    artefact: str,
+    material: Material,
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+    **piece: str,
+) -> dict[str, Any]:
+    """Return what decides an artefact's content: parameters, data, encoder, code, and the artefacts it reads.
+
+    Args:
+        artefact: a key of :data:`modspec.workflow.fingerprints.ENTRY_POINTS`.
+        parameters: those that decide it, as :meth:`modspec.workflow.parameters.Strict.identity` gives them.
+        inputs: directories of artefacts, by name.
+        piece: which piece of the artefact, where it is made in pieces.
+    """
     return {
-        "stage": stage,
-        "parameters": material.parameters.identity(),
+        "stage": artefact,
+        "parameters": dict(parameters),
         **material.fingerprints,
-        "code": code_fingerprint(stage),
-        "inputs": {name: artifacts.content_fingerprint(d) for name, d in inputs.items()},
-        **part,
+        "code": code_fingerprint(artefact),
+        "inputs": {name: artifacts.content_fingerprint(directory) for name, directory in inputs.items()},
+        **piece,
     }
 
 
 def check_origin(material: Material, directory: Path) -> None:
-    """Raises InputError if an earlier stage's artefact is absent or damaged, or of other data or encoder."""
+    """Check that an earlier stage's artefact was made from the same data and encoder.
+
+    Raises:
+        InputError: it was not, or the artefact is absent or damaged.
+    """
     origin = artifacts.read_manifest(directory)["made_by"]
     for name, value in material.fingerprints.items():
         if origin[name] != value:
@@ -118,37 +130,32 @@ def check_origin(material: Material, directory: Path) -> None:
             )
 
 
-# Masks.
+def searched_masks(material: Material, parameters: Parameters, seed: int, importance: str = "exact") -> Masks:
+    """Return every language's mask as stage 1 found it with this seed, by exact or inherited importance.
 
-
-def searched_masks(material: Material, seed: int, importance: str = "exact") -> Masks:
-    """Every language's mask as stage 1 found it with this seed, by the exact or the inherited importance.
-
-    Raises InputError where stage 1 has not run, or ran on other data, another encoder, or without the
-    inherited importance.
+    Raises:
+        InputError: stage 1 has not run, or ran on other data, another encoder, or without the inherited
+            importance.
     """
-    directory = search_dir(material.parameters, seed)
+    directory = search_dir(parameters, seed)
     check_origin(material, directory)
     file = directory / {"exact": "masks.safetensors", "inherited": "inherited.safetensors"}[importance]
     if not file.exists():
         raise InputError(f"mask_kinds: {importance!r}, but stage 1 ran with inherited=False; allowed: others")
     masks = load_masks(file)
-    return {language: masks[language] for language in material.parameters.languages}
+    return {language: masks[language] for language in material.task.languages}
 
 
-def masks_in_force(material: Material, condition: str, seed: int) -> Masks:
+def masks_in_force(material: Material, parameters: Parameters, condition: str, seed: int) -> Masks:
     """Return the masks that a condition trains, and is evaluated, under; see :func:`condition_masks`."""
-    return condition_masks(condition, searched_masks(material, seed), seed)
-
-
-# Checkpoints.
+    return condition_masks(condition, searched_masks(material, parameters, seed), seed)
 
 
 def save_checkpoint(model: PreTrainedModel, file: Path) -> None:
-    """All weights as safetensors."""
+    """Write all weights as safetensors."""
     save_model(model, str(file))
 
 
 def load_checkpoint(model: PreTrainedModel, file: Path) -> None:
-    """Weights written by :func:`save_checkpoint`, into the model in place."""
+    """Read weights written by :func:`save_checkpoint` into the model, in place."""
     load_model(model, str(file), device=str(model.device))

@@ -1,4 +1,4 @@
-"""How a stage resumes: what is there, intact and made from the same is not made again."""
+"""How a stage resumes: what is there, intact and made from the same, is not made again."""
 
 from __future__ import annotations
 
@@ -6,15 +6,42 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import load_file, save_file
+
+from modspec.influence import Arrays, Remember
+from modspec.models.device_and_precision import hardware
 from modspec.workflow import artifacts
 from modspec.workflow.provenance import provenance
 
 
 def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """Make an artefact unless it is already there, intact and made by the same; returns its directory."""
+    """Make an artefact unless it is already there, intact and made by the same; return its directory.
+
+    Args:
+        directory: where the artefact lies.
+        made_by: JSON, everything that decides its content.
+        make: fills the empty directory that it is given.
+    """
     if artifacts.is_current(directory, made_by):
         print(f"already done: {directory.parent.name}/{directory.name}")
     else:
-        with artifacts.writing(directory, made_by, provenance) as building:
+        with artifacts.writing(directory, made_by, lambda: provenance(hardware())) as building:
             make(building)
     return directory
+
+
+def remembering(directory: Path, made_by: Mapping[str, Any], prefix: str) -> Remember:
+    """Return a function that keeps every finished block of scores as an artefact.
+
+    A block that is already there, and was made by the same, is read instead of computed.
+    """
+
+    def remember(name: str, compute: Callable[[], Arrays]) -> Arrays:
+        block = directory / f"{prefix}-{name}"
+        origin = {**made_by, "block": block.name}
+        if not artifacts.is_current(block, origin):
+            with artifacts.writing(block, origin) as building:
+                save_file(dict(compute()), building / "scores.safetensors")
+        return load_file(block / "scores.safetensors")
+
+    return remember

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,90 +19,94 @@ from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
+from modspec.influence import Arrays, Checkpoint, Group, influence
 from modspec.models.device_and_precision import choose_precision
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
-from modspec.stages.resuming import resumable
-from modspec.stages.scoring_plan import Pass, plan_passes, scored_train
-from modspec.workflow import artifacts
+from modspec.stages.resuming import remembering, resumable
+from modspec.stages.scoring_plan import ScoringPass, plan_passes, scored_train
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import (
     checkpoint_file,
     checkpoints_dir,
     influence_dir,
-    parts_dir,
+    pieces_dir,
     scores_dir,
     search_dir,
 )
 
+# Parameters that decide tables made from scores, and no score.
+TABLES_ONLY = ("top_ks",)
 
-def score_all(material: Material) -> Path:
-    """Run every pass that the parameters ask for; returns stage 3's directory.
 
-    Files: ``statistics.parquet`` (of TracIn scores, see :func:`modspec.analysis.shares.example_statistics`),
-    ``parts.parquet`` (the same for every part of the encoder alone, no mask; only with ``by_part``),
-    ``translations.parquet`` (:func:`modspec.analysis.translations.by_example`), and what
-    :func:`modspec.analysis.measurements.write_measured` writes. The scores lie apart, see :func:`keep_scores`.
+def score_all(material: Material, parameters: InfluenceParameters) -> Path:
+    """Run every pass that the parameters ask for, reduce scores to tables, and return stage 3's directory.
+
+    The scores lie apart, see :func:`keep_scores`; the tables are those of :func:`reduce_scores`.
     """
-    p = material.parameters
-    scored = keep_scores(material)
+    keep_scores(material, parameters)
+    return reduce_scores(material, parameters)
+
+
+def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
+    """Make stage 3's tables from its scores; return their directory.
+
+    Files: those of :func:`modspec.analysis.measurements.write_measured`; ``translations.parquet``
+    (:func:`modspec.analysis.translations.by_example`); ``parts.parquet`` (:func:`part_statistics`, no mask;
+    only with ``by_part``).
+    """
+    p = parameters
+    scored = scores_dir(p, p.condition, p.seed)
 
     def make(building: Path) -> None:
         run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
-        for table in ("statistics.parquet", "parts.parquet"):
-            if (scored / table).exists():
-                shutil.copy(scored / table, building / table)
+        if p.by_part:
+            shutil.copy(scored / "parts.parquet", building / "parts.parquet")
 
-    origin = made_by("influence", material, {"scores": scored})
+    origin = made_by("influence", material, p.identity(), {"scores": scored})
     return resumable(influence_dir(p, p.condition, p.seed), origin, make)
 
 
-def keep_scores(material: Material) -> Path:
-    """Every pass's scores; returns their directory, read through ``modspec.analysis.scores``.
+def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
+    """Score every pass; return the scores' directory, which ``modspec.analysis.scores`` reads.
 
     Files: ``scores.safetensors`` {pass/score/epochNN}, cosine and dot product at each checkpoint, float32 of
-    shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (what a
-    pass's columns are), ``train.parquet`` (what the rows are), ``statistics.parquet``, ``parts.parquet``.
+    shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (one row per
+    column of every pass), ``train.parquet`` (one row per training example), ``parts.parquet``.
     """
-    p = material.parameters
+    p = parameters
     directory = scores_dir(p, p.condition, p.seed)
     check_origin(material, checkpoints_dir(p, p.condition, p.seed))
-    origin = made_by("scores", material, _inputs(p))
-    del origin["parameters"]["top_ks"]  # of what is made from scores alone
-    passes = plan_passes(material)
-    checkpoints = _checkpoints(material)
+    decisive = {name: value for name, value in p.identity().items() if name not in TABLES_ONLY}
+    origin = made_by("scores", material, decisive, _inputs(p))
+    passes = plan_passes(material, p)
+    checkpoints = _checkpoints(p)
 
     def make(building: Path) -> None:
-        model = material.new_classifier()
-        parts = {
-            plan.name: score_pass(material, plan, model, checkpoints, origin | {"unit": plan.name})
-            for plan in passes
+        model = material.new_classifier(p.seed)
+        pieces = {
+            one.name: score_pass(material, p, one, model, checkpoints, origin | {"piece": one.name})
+            for one in passes
         }
         scores = {
             f"{name}/{score}": values
-            for name, part in parts.items()
-            for score, values in load_file(part / "scores.safetensors").items()
+            for name, piece in pieces.items()
+            for score, values in load_file(piece / "scores.safetensors").items()
         }
         save_file(scores, building / "scores.safetensors")
-        for table in ("columns.parquet", "statistics.parquet"):
-            files = {name: part / table for name, part in parts.items() if (part / table).exists()}
-            frames = [pd.read_parquet(file).assign(unit=name) for name, file in files.items()]
-            pd.concat(frames, ignore_index=True).to_parquet(building / table, index=False)
+        columns = [pd.read_parquet(piece / "columns.parquet") for piece in pieces.values()]
+        pd.concat(columns, ignore_index=True).to_parquet(building / "columns.parquet", index=False)
         rates = [(c.epoch, c.learning_rate) for c in checkpoints]
-        pd.DataFrame(rates, columns=["epoch", "learning_rate"]).to_parquet(
-            building / "checkpoints.parquet", index=False
-        )
+        rates = pd.DataFrame(rates, columns=["epoch", "learning_rate"])
+        rates.to_parquet(building / "checkpoints.parquet", index=False)
         if p.by_part:
-            shutil.copy(parts["none"] / "parts.parquet", building / "parts.parquet")
-        train = scored_train(material)
-        labels = [material.task.labels[i] for i in train.labels]
-        rows = {"id": train.ids, "language": train.languages, "label": labels, "group": train.groups}
-        pd.DataFrame(rows).to_parquet(building / "train.parquet", index=False)
+            shutil.copy(pieces["none"] / "parts.parquet", building / "parts.parquet")
+        train = _described(material, scored_train(material, p))
+        train[["id", "language", "label", "group"]].to_parquet(building / "train.parquet", index=False)
 
     resumable(directory, origin, make)
-    shutil.rmtree(parts_dir(directory), ignore_errors=True)
+    shutil.rmtree(pieces_dir(directory), ignore_errors=True)
     return directory
 
 
@@ -115,144 +119,121 @@ def _inputs(p: InfluenceParameters) -> dict[str, Path]:
 
 def score_pass(
     material: Material,
-    plan: Pass,
+    parameters: InfluenceParameters,
+    scoring_pass: ScoringPass,
     model: PreTrainedModel,
-    checkpoints: list[Scored],
+    checkpoints: list[ScoredCheckpoint],
     origin: dict[str, Any],
 ) -> Path:
-    """TracIn scores of one pass; returns the part's directory.
+    """Score one pass; return the piece's directory.
 
-    Files as in :func:`keep_scores`: ``scores.safetensors``, ``columns.parquet``; of test examples
-    ``statistics.parquet``; without masks ``parts.parquet``. Says which path the contraction took. A pass
-    that was killed resumes after its last finished unit.
+    Files as in :func:`keep_scores`: ``scores.safetensors``, ``columns.parquet``; without masks
+    ``parts.parquet``. Says which form the contraction took. A pass that was killed resumes after its last
+    finished block.
     """
-    p = material.parameters
-    part = parts_dir(scores_dir(p, p.condition, p.seed)) / plan.name
-    units = part.with_name(f"{part.name}.units")
-    by_part = p.by_part and plan.name == "none"
+    p, name = parameters, scoring_pass.name
+    piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / name
+    blocks = piece.with_name(f"{name}.blocks")
+    by_part = p.by_part and name == "none"
 
     def make(building: Path) -> None:
-        train = scored_train(material)
-        evaluation = (train if plan.split == "train" else material.examples["test"]).take(plan.positions)
+        train = scored_train(material, p)
+        source = train if scoring_pass.split == "train" else material.examples["test"]
+        evaluation = source.take(scoring_pass.positions)
         kept: Arrays = {}
-        groups, by_group = (), 0.0
+        parts, cosine_by_part = (), 0.0
         for checkpoint in checkpoints:
             scores = influence(
                 model,
                 train,
                 evaluation,
                 checkpoints=[Checkpoint(checkpoint.load, 1.0)],
-                train_mask=plan.train_mask,
-                evaluation_mask=plan.evaluation_mask,
+                train_mask=scoring_pass.train_mask,
+                evaluation_mask=scoring_pass.evaluation_mask,
                 groups=by_part,
                 precision=choose_precision(p.score_precision, material.device),
                 batch_size=p.batch_size,
                 memory=None if p.memory_gib is None else p.memory_gib * 2**30,
-                remember=_remembering(units, origin, checkpoint.epoch),
-                progress=f"{plan.name}, epoch {checkpoint.epoch}",
+                remember=remembering(blocks, origin, f"epoch{checkpoint.epoch:02d}"),
+                progress=f"{name}, epoch {checkpoint.epoch}",
             )
-            print(f"{plan.name}, epoch {checkpoint.epoch}: {scores.report}")
+            print(f"{name}, epoch {checkpoint.epoch}: {scores.report}")
             kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in ("cosine", "dot")}
             if by_part:
-                groups, by_group = scores.groups, by_group + checkpoint.eta(p) * scores.cosine_by_group
+                parts = scores.groups
+                cosine_by_part = cosine_by_part + checkpoint.weight(p) * scores.cosine_by_group
         save_file(dict(kept), building / "scores.safetensors")
-        _columns_of(plan, material, evaluation).to_parquet(building / "columns.parquet", index=False)
-        if plan.split != "test":
-            return
-        statistics = []
-        for name in ("cosine", "dot"):
-            values = sum(c.eta(p) * kept[score_name(name, c.epoch)] for c in checkpoints)
-            table = example_statistics(values, train.languages, evaluation.languages, evaluation.ids, p.top_k)
-            statistics.append(
-                table.assign(
-                    score=name,
-                    mask_kind=np.tile(plan.kinds, len(p.languages)),
-                    mask_language=np.tile(plan.mask_languages, len(p.languages)),
-                )
-            )
-        pd.concat(statistics, ignore_index=True).assign(
-            train_gradient_mask=plan.train_gradient_mask, draw=plan.draw, condition=p.condition, seed=p.seed
-        ).to_parquet(building / "statistics.parquet", index=False)
+        columns = _described(material, evaluation).assign(
+            mask_kind=scoring_pass.mask_kinds,
+            mask_language=scoring_pass.mask_languages,
+            train_gradient_mask=scoring_pass.train_gradient_mask,
+            draw=scoring_pass.draw,
+            scoring_pass=name,
+        )
+        columns.to_parquet(building / "columns.parquet", index=False)
         if by_part:
-            parts = part_statistics(groups, by_group, train, evaluation, p.top_k)
-            parts.assign(condition=p.condition, seed=p.seed).to_parquet(
-                building / "parts.parquet", index=False
-            )
+            table = part_statistics(parts, cosine_by_part, train, evaluation, p.top_k)
+            table = table.assign(condition=p.condition, seed=p.seed)
+            table.to_parquet(building / "parts.parquet", index=False)
 
-    resumable(part, origin, make)
-    shutil.rmtree(units, ignore_errors=True)
-    return part
-
-
-def _columns_of(plan: Pass, material: Material, evaluation: Examples) -> pd.DataFrame:
-    columns = {
-        "mask_kind": plan.kinds,
-        "mask_language": plan.mask_languages,
-        "id": evaluation.ids,
-        "language": evaluation.languages,
-        "label": [material.task.labels[i] for i in evaluation.labels],
-        "group": evaluation.groups,
-    }
-    return pd.DataFrame(columns).assign(train_gradient_mask=plan.train_gradient_mask, draw=plan.draw)
+    resumable(piece, origin, make)
+    shutil.rmtree(blocks, ignore_errors=True)
+    return piece
 
 
-def _remembering(directory: Path, origin: dict[str, Any], epoch: int) -> Remember:
-    """Keep every finished unit of a pass as an artefact, and return it where it is already there."""
-
-    def remember(name: str, compute: Callable[[], Arrays]) -> Arrays:
-        unit = directory / f"epoch{epoch:02d}-{name}"
-        made_by = origin | {"unit": f"{origin['unit']}/{unit.name}"}
-        if not artifacts.is_current(unit, made_by):
-            with artifacts.writing(unit, made_by) as building:
-                save_file(dict(compute()), building / "scores.safetensors")
-        return load_file(unit / "scores.safetensors")
-
-    return remember
+def _described(material: Material, examples: Examples) -> pd.DataFrame:
+    """One row per example: id, language, label (its name) and group."""
+    labels = [material.task.labels[label] for label in examples.labels]
+    columns = {"id": examples.ids, "language": examples.languages, "label": labels, "group": examples.groups}
+    return pd.DataFrame(columns)
 
 
 def part_statistics(
-    groups: Sequence[Group], by_group: np.ndarray, train: Examples, evaluation: Examples, top_k: int
+    parts: Sequence[Group], cosine_by_part: np.ndarray, train: Examples, evaluation: Examples, top_k: int
 ) -> pd.DataFrame:
-    """Statistics of the cosine's contribution from each part of the encoder alone.
+    """Return statistics of the contribution of each part of the encoder alone to the cosine.
 
-    ``by_group``: TracIn scores by part, (groups, train, evaluation). One row for each part, evaluation
-    example and training language: part, layer and head (see :class:`modspec.influence.Group`; a layer's
-    heads also together, as part "attention"), and the columns of
-    :func:`modspec.analysis.shares.example_statistics` but the AUC.
+    Args:
+        parts: of the encoder, see :class:`modspec.influence.Group`.
+        cosine_by_part: TracIn scores by part, (parts, train, evaluation).
+        top_k: number of proponents.
+
+    Returns:
+        One row per part, evaluation example and training language: part, layer and head (a layer's heads also
+        together, as part "attention"), and the columns of :func:`example_statistics` but the AUC.
     """
-    parts = dict(zip(groups, by_group, strict=True))
-    for layer in sorted({group.layer for group in groups if group.part == "head"}):
-        heads = [v for group, v in parts.items() if group.part == "head" and group.layer == layer]
-        parts[Group("attention", layer)] = np.sum(heads, axis=0)
+    scores = dict(zip(parts, cosine_by_part, strict=True))
+    for layer in sorted({part.layer for part in parts if part.part == "head"}):
+        heads = [values for part, values in scores.items() if part.part == "head" and part.layer == layer]
+        scores[Group("attention", layer)] = np.sum(heads, axis=0)
     frames = [
         example_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k)
         .drop(columns="auc")
-        .assign(part=group.part, layer=group.layer, head=group.head)
-        for group, values in parts.items()
+        .assign(part=part.part, layer=part.layer, head=part.head)
+        for part, values in scores.items()
     ]
     return pd.concat(frames, ignore_index=True)
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A checkpoint to score: its epoch, and that epoch's mean learning rate."""
+class ScoredCheckpoint:
+    """A checkpoint to score."""
 
     epoch: int
-    learning_rate: float
+    learning_rate: float  # mean over the epoch's steps
     file: Path
 
     def load(self, model: PreTrainedModel) -> None:
         """Put its weights into the model, in place."""
         load_checkpoint(model, self.file)
 
-    def eta(self, p: InfluenceParameters) -> float:
-        """Its weight in the TracIn sum."""
-        return self.learning_rate if p.eta == "learning_rate" else 1.0
+    def weight(self, parameters: InfluenceParameters) -> float:
+        """Return what it counts in the TracIn sum."""
+        return self.learning_rate if parameters.eta == "learning_rate" else 1.0
 
 
-def _checkpoints(material: Material) -> list[Scored]:
+def _checkpoints(p: InfluenceParameters) -> list[ScoredCheckpoint]:
     """The chosen checkpoints of a fine-tuning run."""
-    p = material.parameters
     source, chosen = checkpoints_dir(p, p.condition, p.seed), p.checkpoints
     rates = pd.read_parquet(source / "history.parquet").set_index("epoch")["learning_rate"]
     epochs = {"last": rates.index[-1:], "all": rates.index}.get(chosen, chosen)
@@ -260,24 +241,25 @@ def _checkpoints(material: Material) -> list[Scored]:
     if missing := [epoch for epoch, file in files.items() if not file.exists()]:
         kept = [epoch for epoch in rates.index if (source / checkpoint_file(epoch)).exists()]
         raise InputError(f"checkpoints: epoch {missing[0]} is not in {source}; allowed: {kept}, or 'last'")
-    return [Scored(epoch, rates[epoch], file) for epoch, file in files.items()]
+    return [ScoredCheckpoint(epoch, rates[epoch], file) for epoch, file in files.items()]
 
 
-def strongest(material: Material, *, count: int = 3) -> pd.DataFrame:
-    """The ``count`` strongest proponents (cosine, no mask) of the first test example of each language."""
-    p = material.parameters
-    found = read_scores(scores_dir(p, p.condition, p.seed))
-    scores, columns = found.scores("none"), found.columns.query("unit == 'none'")
+def strongest_proponents(
+    material: Material, parameters: InfluenceParameters, *, count: int = 3
+) -> pd.DataFrame:
+    """Return the ``count`` strongest proponents (cosine, no mask) of each language's first test example."""
+    p = parameters
+    kept = read_scores(scores_dir(p, p.condition, p.seed))
+    scores, columns = kept.scores("none"), kept.of("none")
     train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
-    texts = test["text"]
     rows = []
     for language in p.languages:
         column = int(np.flatnonzero(columns["language"] == language)[0])
+        example = test.loc[columns["id"].iloc[column], "text"]
         for rank, row in enumerate(np.argsort(-scores[:, column], kind="stable")[:count], start=1):
-            proponent = train.loc[found.train["id"].iloc[row]]
+            proponent = train.loc[kept.train["id"].iloc[row]]
             label = material.task.labels[proponent["label"]]
-            score = float(scores[row, column])
-            example = texts[columns["id"].iloc[column]]
-            rows.append((language, example, rank, proponent["language"], proponent["text"], label, score))
+            shown = proponent["language"], proponent["text"], label, float(scores[row, column])
+            rows.append((language, example, rank, *shown))
     names = ["language", "test example", "rank", "training language", "training example", "label", "score"]
     return pd.DataFrame(rows, columns=names).set_index(names[:3]).round(3)

@@ -1,4 +1,4 @@
-"""Stage 1: search every language's subnetwork. Each language is a resumable part."""
+"""Stage 1: search every language's subnetwork. Each language is a resumable piece."""
 
 from __future__ import annotations
 
@@ -18,58 +18,50 @@ from modspec.subnetworks.head_importance import head_gradients, importance, inhe
 from modspec.subnetworks.masks import load_masks, save_masks
 from modspec.subnetworks.search import Search, search
 from modspec.workflow.parameters import SearchParameters
-from modspec.workflow.paths import parts_dir, search_dir
+from modspec.workflow.paths import pieces_dir, search_dir
 
 IMPORTANCES = {"exact": importance, "inherited": inherited_importance}
 
 
-def search_all(material: Material) -> Path:
-    """Search every language's subnetwork; returns stage 1's directory.
+def search_all(material: Material, parameters: SearchParameters) -> Path:
+    """Search every language's subnetwork; return stage 1's directory.
 
-    Files: ``masks.safetensors`` {language: mask}, ``inherited.safetensors`` likewise (what the inherited
-    importance would have chosen), ``trajectory.parquet`` (one row a step), ``importance.parquet`` (one
-    row a step and head).
+    Files: ``masks.safetensors`` {language: mask}, ``inherited.safetensors`` likewise (the masks that the
+    inherited importance would have chosen), ``trajectory.parquet`` (one row per step), ``importance.parquet``
+    (one row per step and head).
     """
-    p = material.parameters
-    assert isinstance(p, SearchParameters)
-    directory = search_dir(p, p.seed)
+    directory = search_dir(parameters, parameters.seed)
 
     def make(building: Path) -> None:
-        parts = {language: search_language(material, language) for language in p.languages}
-        found = {language: load_masks(part / "masks.safetensors") for language, part in parts.items()}
-        save_masks(building / "masks.safetensors", {k: m["exact"] for k, m in found.items()})
-        if p.inherited:
-            inherited = {k: m["inherited"] for k, m in found.items()}
+        pieces = {t: search_language(material, parameters, t) for t in parameters.languages}
+        masks = {t: load_masks(piece / "masks.safetensors") for t, piece in pieces.items()}
+        save_masks(building / "masks.safetensors", {t: found["exact"] for t, found in masks.items()})
+        if parameters.inherited:
+            inherited = {t: found["inherited"] for t, found in masks.items()}
             save_masks(building / "inherited.safetensors", inherited)
         for name in ("trajectory.parquet", "importance.parquet"):
-            tables = [pd.read_parquet(part / name) for part in parts.values()]
+            tables = [pd.read_parquet(piece / name) for piece in pieces.values()]
             pd.concat(tables, ignore_index=True).to_parquet(building / name, index=False)
 
-    resumable(directory, made_by("search", material, {}), make)
-    shutil.rmtree(parts_dir(directory), ignore_errors=True)
+    resumable(directory, made_by("search", material, parameters.identity(), {}), make)
+    shutil.rmtree(pieces_dir(directory), ignore_errors=True)
     return directory
 
 
-def search_language(material: Material, language: str) -> Path:
-    """Fine-tune on one language, then search its subnetwork; returns the part's directory.
+def search_language(material: Material, parameters: SearchParameters, language: str) -> Path:
+    """Fine-tune on one language, then search its subnetwork; return the piece's directory.
 
     Files as in :func:`search_all`, for one language; ``masks.safetensors`` holds {importance: mask}.
     """
-    p = material.parameters
-    part = parts_dir(search_dir(p, p.seed)) / language
+    piece = pieces_dir(search_dir(parameters, parameters.seed)) / language
 
     def make(building: Path) -> None:
-        model = started_classifier(material)
+        model = started_classifier(material, parameters)
         train, dev = (material.examples[split].of(language) for split in ("train", "dev"))
-        finetune(
-            model,
-            train,
-            epochs=p.epochs,
-            **training_options(material),
-            progress=f"{language}: fine-tuning",
-        )
-        chosen = np.random.default_rng(p.seed).permutation(len(train))[: p.importance_examples]
-        sample = train.take(chosen)
+        options = training_options(material, parameters)
+        finetune(model, train, epochs=parameters.epochs, **options, progress=f"{language}: fine-tuning")
+        order = np.random.default_rng(parameters.seed).permutation(len(train))
+        sample = train.take(order[: parameters.importance_examples])
 
         # Both searches start from the same masks: what is known of a mask is not computed again.
         @_by_mask
@@ -82,21 +74,23 @@ def search_language(material: Material, language: str) -> Path:
             return float((predicted == dev.labels).mean())
 
         grid = (model.config.num_hidden_layers, model.config.num_attention_heads)
+        threshold, step = parameters.threshold, parameters.step
         searches = {
-            name: search(gradients, score, grid, threshold=p.threshold, step=p.step, importance=measure)
+            name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
             for name, measure in IMPORTANCES.items()
-            if name == "exact" or p.inherited
+            if name == "exact" or parameters.inherited
         }
-        save_masks(building / "masks.safetensors", {n: s.mask for n, s in searches.items()})
-        trajectory = pd.concat(_trajectory(s, n, language, p.seed) for n, s in searches.items())
-        trajectory.to_parquet(building / "trajectory.parquet", index=False)
-        weights = pd.concat(_importances(s, n, language, p.seed) for n, s in searches.items())
-        weights.to_parquet(building / "importance.parquet", index=False)
+        save_masks(building / "masks.safetensors", {name: found.mask for name, found in searches.items()})
+        for name, table in (("trajectory", _trajectory), ("importance", _importances)):
+            rows = [table(found, name, language, parameters.seed) for name, found in searches.items()]
+            pd.concat(rows).to_parquet(building / f"{name}.parquet", index=False)
 
-    return resumable(part, made_by("search", material, {}, language=language), make)
+    origin = made_by("search", material, parameters.identity(), {}, language=language)
+    return resumable(piece, origin, make)
 
 
 def _by_mask(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    """Remember a function's results by mask."""
     known: dict[bytes, Any] = {}
 
     def remembered(mask: np.ndarray) -> Any:
@@ -108,29 +102,30 @@ def _by_mask(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], An
     return remembered
 
 
-def _trajectory(found: Search, importance: str, language: str, seed: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "seed": seed,
-                "language": language,
-                "importance": importance,
-                "step": number,
-                "heads_left": int(step.mask.sum()),
-                "heads": step.mask.size,
-                "dev_score": step.score,
-                "threshold_score": found.threshold_score,
-                "accepted": step.accepted,
-                "note": found.note,
-            }
-            for number, step in enumerate(found.steps)
-        ]
-    )
+def _trajectory(search: Search, importance: str, language: str, seed: int) -> pd.DataFrame:
+    """One row per step."""
+    rows = [
+        {
+            "seed": seed,
+            "language": language,
+            "importance": importance,
+            "step": number,
+            "heads_left": int(step.mask.sum()),
+            "heads": step.mask.size,
+            "dev_score": step.score,
+            "threshold_score": search.threshold_score,
+            "accepted": step.accepted,
+            "note": search.note,
+        }
+        for number, step in enumerate(search.steps)
+    ]
+    return pd.DataFrame(rows)
 
 
-def _importances(found: Search, importance: str, language: str, seed: int) -> pd.DataFrame:
+def _importances(search: Search, importance: str, language: str, seed: int) -> pd.DataFrame:
+    """One row per step and head; layers and heads count from 1."""
     frames = []
-    for number, step in enumerate(found.steps):
+    for number, step in enumerate(search.steps):
         layers, heads = np.indices(step.mask.shape) + 1
         weights = np.full(step.mask.shape, np.nan) if step.importance is None else step.importance
         columns = {"layer": layers, "head": heads, "kept": step.mask, "weight": weights}

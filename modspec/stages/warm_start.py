@@ -1,7 +1,8 @@
 """Where fine-tuning starts: the pretrained encoder, or one that some languages have taught the task already.
 
 A small encoder may learn a task neither from one language's examples nor from all languages mixed, but from
-the easiest language, and the others after it. Every condition starts in the same way, without masks.
+the easiest language first and the others after it. PAWS-X is such a task: all of its conditions start from
+epochs of English. Every condition starts in the same way, without masks.
 """
 
 from __future__ import annotations
@@ -23,48 +24,44 @@ from modspec.workflow.paths import start_dir
 WEIGHTS = "weights.safetensors"
 
 
-def training_options(material: Material) -> dict[str, Any]:
-    """What all training of stages 1 and 2 has in common: arguments of :func:`modspec.models.finetuning.finetune`."""
-    p = material.parameters
-    assert isinstance(p, SearchParameters | FinetuningParameters)
-    return {
-        "batch_size": p.batch_size,
-        "learning_rate": p.learning_rate,
-        "weight_decay": p.weight_decay,
-        "seed": p.seed,
-        "precision": material.precision,
-    }
+def training_options(
+    material: Material, parameters: SearchParameters | FinetuningParameters
+) -> dict[str, Any]:
+    """Return the arguments of :func:`finetune` that all training of stages 1 and 2 has in common."""
+    names = ("batch_size", "learning_rate", "weight_decay", "seed")
+    return {name: getattr(parameters, name) for name in names} | {"precision": material.precision}
 
 
-def started_classifier(material: Material) -> PreTrainedModel:
-    """A new classifier, fine-tuned for ``start_epochs`` on the examples of ``start_languages``, if any.
+def started_classifier(
+    material: Material, parameters: SearchParameters | FinetuningParameters
+) -> PreTrainedModel:
+    """Return a new classifier, fine-tuned for ``start_epochs`` on the examples of ``start_languages``, if any.
 
-    With the batch size, learning rate and weight decay of the stage that it starts. Made once a study for
-    every seed, and kept with the checkpoints: stages and conditions that start alike share it.
+    The start has the batch size, learning rate and weight decay of the stage that it starts. It is made once
+    per seed of a study and kept with the checkpoints: stages and conditions that start alike share it.
     """
-    p = material.parameters
-    assert isinstance(p, SearchParameters | FinetuningParameters)
-    model = material.new_classifier()
-    if p.start_languages:
-        load_checkpoint(model, _start(material, p) / WEIGHTS)
+    model = material.new_classifier(parameters.seed)
+    if parameters.start_languages:
+        load_checkpoint(model, make_start(material, parameters) / WEIGHTS)
     return model
 
 
-def _start(material: Material, p: SearchParameters | FinetuningParameters) -> Path:
-    origin = made_by("start", material, {}) | {"parameters": p.start_identity()}
-    directory = start_dir(p, p.seed, artifacts.fingerprint(origin))
+def make_start(material: Material, parameters: SearchParameters | FinetuningParameters) -> Path:
+    """Fine-tune on ``start_languages`` unless that has been done; return the artefact's directory."""
+    origin = made_by("start", material, parameters.start_identity(), {})
+    directory = start_dir(parameters, parameters.seed, artifacts.fingerprint(origin))
 
     def make(building: Path) -> None:
-        model, train = material.new_classifier(), material.examples["train"]
+        model, train = material.new_classifier(parameters.seed), material.examples["train"]
         finetune(
             model,
-            train.take(np.flatnonzero(np.isin(train.languages, p.start_languages))),
-            epochs=p.start_epochs,
-            **training_options(material),
-            progress=f"start: {' '.join(p.start_languages)}",
+            train.take(np.flatnonzero(np.isin(train.languages, parameters.start_languages))),
+            epochs=parameters.start_epochs,
+            **training_options(material, parameters),
+            progress=f"start: {' '.join(parameters.start_languages)}",
         )
         save_checkpoint(model, building / WEIGHTS)
 
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{directory}.lock"):  # of jobs that run at once, one makes it
+    with FileLock(f"{directory}.lock"):  # of jobs that run at the same time, one makes it
         return resumable(directory, origin, make)

@@ -1,40 +1,37 @@
-"""The code that decides a stage's results, as a fingerprint: derived from the code itself, not from a list.
+"""The code that decides a stage's results, as a fingerprint that is derived from the code itself.
 
-Starting from the function that makes a stage's artefact, every function, class and constant of modspec that it
-uses, directly or through others, belongs to the fingerprint; nothing else does. Tables and figures that only
-show a result are therefore left out even where they share a module with the code that makes it. Left out as
-well are imports, docstrings, comments, annotations of functions, and the messages of errors and of progress:
-they change what a person reads, not what is computed. ``modspec.workflow`` and ``modspec.errors`` are left out
-because they decide where and when something runs; the parameters' values are recorded with every artefact.
+Starting from the functions that make a stage's artefact, every function, class and constant of modspec that they
+use, directly or through others, belongs to the fingerprint; nothing else does. Tables and figures that only show
+a result are therefore left out even where they share a module with the code that makes it. Left out as well are
+imports, docstrings, comments, annotations of functions, and the messages of errors and of progress: they change
+what a person reads, not what is computed. Modules that decide where and when something runs are left out too
+(``LEFT_OUT``); the values of the parameters are recorded with every artefact.
 
-References are resolved by name, as text. What is reached only through a string (``getattr``, a registry that a
-decorator fills) is not seen, so results must not depend on such code.
+References are resolved by name, as text. Code that is reached only through a string (``getattr``, a registry
+that a decorator fills) is not seen, so results must not depend on such code.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-# Artefact -> where its making starts: module and function.
+# Artefact -> the functions that make it: module and name. Data and encoder come from the material.
+MATERIAL = ("modspec.stages.material", "load_material")
 ENTRY_POINTS = {
-    "start": ("modspec.stages.warm_start", "make_start"),
-    "search": ("modspec.stages.search", "search_all"),
-    "finetuning": ("modspec.stages.finetuning", "finetune_condition"),
-    "scores": ("modspec.stages.scoring", "keep_scores"),
-    "influence": ("modspec.stages.scoring", "reduce_scores"),
-    "clone": ("modspec.calibration.clones", "clone_experiment"),
-    "cipher": ("modspec.calibration.cipher", "cipher_experiment"),
-    "templates": ("modspec.calibration.templates", "templates"),
-    "planted": ("modspec.calibration.planted_heads", "planted_heads"),
-    "retraining": ("modspec.calibration.retraining", "datamodeling"),
+    "start": (MATERIAL, ("modspec.stages.warm_start", "make_start")),
+    "search": (MATERIAL, ("modspec.stages.search", "search_all")),
+    "finetuning": (MATERIAL, ("modspec.stages.finetuning", "finetune_condition")),
+    "scores": (MATERIAL, ("modspec.stages.scoring", "keep_scores")),
+    "influence": (("modspec.stages.scoring", "reduce_scores"),),
+    "calibration": (MATERIAL, ("modspec.calibration.experiments", "clone_experiment")),
 }
-LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files", "modspec.figures")
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files", "modspec.stages.resuming")
 
 Definition = tuple[str, str]  # module, name
 
@@ -44,22 +41,19 @@ def code_fingerprint(artefact: str) -> str:
     """Return the sha256 of all code that decides an artefact; ``artefact``: a key of ``ENTRY_POINTS``."""
     digest = hashlib.sha256()
     for module, name in sorted(definitions(artefact)):
-        for node in _Module.read(module).defined[name]:
-            digest.update(f"{module}.{name} {ast.dump(_decisive(node))}\n".encode())
+        digest.update(f"{module}.{name} {_Module.read(module).decisive(name)[0]}\n".encode())
     return digest.hexdigest()
 
 
 def definitions(artefact: str) -> set[Definition]:
     """Return the definitions that decide an artefact: pairs of a module and a name in it."""
     reached: set[Definition] = set()
-    pending = [ENTRY_POINTS[artefact]]
+    pending = list(ENTRY_POINTS[artefact])
     while pending:
         definition = pending.pop()
         if definition not in reached:
             reached.add(definition)
-            module = _Module.read(definition[0])
-            for node in module.defined[definition[1]]:
-                pending += module.references(_decisive(node))
+            pending += _Module.read(definition[0]).decisive(definition[1])[1]
     return reached
 
 
@@ -75,6 +69,7 @@ class _Module:
         self.name = name
         self.defined: dict[str, list[ast.stmt]] = {"": []}
         self.imported: dict[str, Definition] = {}
+        self._decisive: dict[str, tuple[str, list[Definition]]] = {}
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "modspec":
@@ -89,20 +84,25 @@ class _Module:
     def read(name: str) -> _Module:
         return _Module(name)
 
-    def references(self, node: ast.AST) -> list[Definition]:
-        """Return the definitions of the package that a statement names."""
-        found = []
+    def decisive(self, name: str) -> tuple[str, list[Definition]]:
+        """Return the text of a definition, without what only a person reads, and the definitions it names."""
+        if name not in self._decisive:
+            nodes = [_WithoutProse().visit(copy.deepcopy(node)) for node in self.defined[name]]
+            references = [reference for node in nodes for reference in self._references(node)]
+            self._decisive[name] = "".join(map(ast.dump, nodes)), [*references, (self.name, "")]
+        return self._decisive[name]
+
+    def _references(self, node: ast.AST) -> Iterator[Definition]:
         for inner in ast.walk(node):
             if isinstance(inner, ast.Name):
                 if inner.id in self.defined:
-                    found.append((self.name, inner.id))
+                    yield self.name, inner.id
                 elif inner.id in self.imported:
-                    found += _resolved(*self.imported[inner.id])
+                    yield from _resolved(*self.imported[inner.id])
             elif isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
                 module = ".".join(self.imported.get(inner.value.id, ()))
                 if module and _is_module(module):
-                    found += _resolved(module, inner.attr)
-        return [*found, (self.name, "")]
+                    yield from _resolved(module, inner.attr)
 
 
 def _resolved(module: str, name: str) -> list[Definition]:
@@ -117,6 +117,7 @@ def _resolved(module: str, name: str) -> list[Definition]:
     return _resolved(*source.imported[name]) if name in source.imported else []
 
 
+@cache
 def _is_module(name: str) -> bool:
     path = PACKAGE.parent.joinpath(*name.split("."))
     return path.is_dir() or path.with_suffix(".py").is_file()
@@ -126,7 +127,7 @@ def _names(node: ast.stmt) -> list[str]:
     """Return the names that a statement at the top of a module defines; [""] if it does something else."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return []
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
     targets = {ast.Assign: lambda: node.targets, ast.AnnAssign: lambda: [node.target]}
     targets |= {ast.AugAssign: lambda: [node.target]}
@@ -138,31 +139,27 @@ def _names(node: ast.stmt) -> list[str]:
     return [""]
 
 
-def _decisive(node: ast.stmt) -> ast.stmt:
-    """Return a copy of a statement without what only a person reads."""
-    return _Reader().visit(ast.parse(ast.unparse(node)).body[0])
-
-
-class _Reader(ast.NodeTransformer):
+class _WithoutProse(ast.NodeTransformer):
     """Removes docstrings, annotations of functions, and the texts of errors, prints and progress bars."""
 
-    def visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-        if isinstance(node, _FUNCTIONS):
-            node.returns = None
-        return (
-            super().generic_visit(node)
-            if not hasattr(self, f"visit_{type(node).__name__}")
-            else super().visit(node)
-        )
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._undocumented(node)
 
-    def visit_arg(self, node: ast.arg) -> ast.arg:
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._undocumented(node)
+
+    def _undocumented(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
         return ast.arg(node.arg)
 
-    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
-        kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return ast.Raise(kind if isinstance(kind, ast.Name) else None, None)
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        kind = node.exc.func if isinstance(node.exc, ast.Call) else None
+        return ast.Raise(kind if isinstance(kind, ast.Name) else None)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "print":

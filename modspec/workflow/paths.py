@@ -50,9 +50,9 @@ def influence_dir(p: Parameters, condition: str, seed: int) -> Path:
     return path(p.study_dir) / "influence" / f"{condition}-seed{seed}"
 
 
-def parts_dir(directory: Path) -> Path:
-    """Finished parts of an unfinished artefact, from which a killed stage resumes."""
-    return directory.with_name(directory.name + ".parts")
+def pieces_dir(directory: Path) -> Path:
+    """Finished pieces of an unfinished artefact, from which a killed stage resumes."""
+    return directory.with_name(directory.name + ".pieces")
 
 
 def checkpoint_file(epoch: int) -> str:

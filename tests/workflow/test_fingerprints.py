@@ -1,0 +1,139 @@
+"""A stage is stale exactly when code that decides its results has changed: tested both ways, file by file."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modspec.workflow import fingerprints
+
+PACKAGE = Path(fingerprints.__file__).parents[1]
+TRAINING = {"start", "search", "finetuning"}
+COMPUTED = TRAINING | {"scores"}
+# Files whose code decides results -> the artefacts that a change makes stale.
+DECISIVE = {
+    **{f"influence/{file.name}": {"scores"} for file in (PACKAGE / "influence").glob("[a-z]*.py")},
+    **{f"data/{file.name}": COMPUTED for file in (PACKAGE / "data").glob("[a-z]*.py")},
+    "models/encoders.py": COMPUTED,
+    "models/e5_small.py": COMPUTED,
+    "models/tiny.py": COMPUTED,
+    "models/head_masking.py": COMPUTED,
+    "models/device_and_precision.py": COMPUTED,
+    "models/finetuning.py": TRAINING,
+    "subnetworks/head_importance.py": {"search"},
+    "subnetworks/search.py": {"search"},
+    "subnetworks/condition_masks.py": {"finetuning", "scores"},
+    "stages/warm_start.py": TRAINING,
+    "stages/search.py": {"search"},
+    "stages/finetuning.py": {"finetuning"},
+    "stages/scoring_plan.py": {"scores"},
+    "analysis/measurements.py": {"influence"},
+    "analysis/translations.py": {"influence"},
+    "analysis/scores.py": {"scores", "influence"},
+}
+DISPLAY = [f"figures/{file.name}" for file in (PACKAGE / "figures").glob("[a-z]*.py")]
+DISPLAY += [f"benchmark/{file.name}" for file in (PACKAGE / "benchmark").glob("[a-z]*.py")]
+DISPLAY += [f"workflow/{file.name}" for file in (PACKAGE / "workflow").glob("[a-z]*.py")]
+DISPLAY += [
+    f"analysis/{name}.py"
+    for name in (
+        "claims",
+        "claim_tables",
+        "robustness",
+        "study_tables",
+        "side_by_side",
+        "by_part",
+        "typology",
+    )
+]
+STAGES = ("start", "search", "finetuning", "scores", "influence")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, whose files a test may edit and puts back."""
+    copy = tmp_path_factory.mktemp("copy") / "modspec"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture
+def stale_after(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Callable[[str], str]], set[str]]:
+    """The stages whose fingerprint differs after an edit of one file: ``stale_after(name, edit)``."""
+    monkeypatch.setattr(fingerprints, "PACKAGE", package)
+    before: dict[str, str] = {}
+
+    def now() -> dict[str, str]:
+        fingerprints.code_fingerprint.cache_clear()
+        fingerprints._Module.read.cache_clear()
+        return {stage: fingerprints.code_fingerprint(stage) for stage in STAGES}
+
+    def stale(name: str, edit: Callable[[str], str]) -> set[str]:
+        file = package / name
+        text = file.read_text(encoding="utf-8")
+        before.update(before or now())
+        file.write_text(edit(text), encoding="utf-8")
+        try:
+            after = now()
+        finally:
+            file.write_text(text, encoding="utf-8")
+        return {stage for stage in STAGES if after[stage] != before[stage]}
+
+    yield stale
+    fingerprints.code_fingerprint.cache_clear()
+    fingerprints._Module.read.cache_clear()
+
+
+class _Edited(ast.NodeTransformer):
+    """Adds a statement to every function."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body.append(ast.parse("edited = 1").body[0])
+        return self.generic_visit(node)
+
+
+def edited(text: str) -> str:
+    return ast.unparse(ast.fix_missing_locations(_Edited().visit(ast.parse(text))))
+
+
+@pytest.mark.parametrize("name", DECISIVE)
+def test_an_edit_of_decisive_code_makes_its_stages_stale(name, stale_after) -> None:
+    assert stale_after(name, edited) == DECISIVE[name]
+
+
+@pytest.mark.parametrize("name", DISPLAY)
+def test_an_edit_of_a_display_makes_no_stage_stale(name, stale_after) -> None:
+    assert stale_after(name, edited) == set()
+
+
+def test_displays_that_share_a_module_with_decisive_code_make_no_stage_stale(stale_after) -> None:
+    for name, function in (("stages/scoring.py", "strongest_proponents"), ("stages/material.py", "describe")):
+        assert f"def {function}(" in (PACKAGE / name).read_text(encoding="utf-8")
+
+        def edit(text: str, function: str = function) -> str:
+            tree = ast.parse(text)
+            (node,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
+            node.body.append(ast.parse("edited = 1").body[0])
+            return ast.unparse(ast.fix_missing_locations(tree))
+
+        assert stale_after(name, edit) == set()
+
+
+def test_what_only_a_person_reads_makes_no_stage_stale(stale_after) -> None:
+    """Comments, docstrings, imports, annotations and messages; but a constant does."""
+
+    def edit(text: str) -> str:
+        text = text.replace("import numpy as np", "import numpy as np\nimport math  # why", 1)
+        text = text.replace('"""', '"""Otherwise. ', 1).replace("mask: np.ndarray", "mask: object")
+        return text.replace("importance is not finite", "an importance is infinite")
+
+    name = "subnetworks/search.py"
+    assert edit((PACKAGE / name).read_text(encoding="utf-8")).count("infinite") == 1
+    assert stale_after(name, edit) == set()
+    assert stale_after("stages/scoring_plan.py", lambda text: text.replace("= 1000", "= 1001")) == {"scores"}
