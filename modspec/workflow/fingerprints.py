@@ -1,14 +1,15 @@
 """The code that decides a stage's results, as a fingerprint that is derived from the code itself.
 
-Starting from the functions that make a stage's artefact, every function, class and constant of modspec that they
-use, directly or through others, belongs to the fingerprint; nothing else does. Tables and figures that only show
-a result are therefore left out even where they share a module with the code that makes it. Left out as well are
-imports, docstrings, comments, annotations of functions, and the messages of errors and of progress: they change
-what a person reads, not what is computed. Modules that decide where and when something runs are left out too
-(``LEFT_OUT``); the values of the parameters are recorded with every artefact.
+Starting from the functions that make a stage's artefact, every function, class and constant of modspec that
+they use, directly or through others, belongs to the fingerprint; nothing else does. Tables and figures that
+only show a result are therefore left out even where they share a module with the code that makes it. Left
+out as well are imports, docstrings, comments, annotations of functions, and the messages of errors and of
+progress: they change what a person reads, not what is computed. Modules that decide where and when
+something runs are left out too (``LEFT_OUT``); the values of the parameters are recorded with every
+artefact.
 
-References are resolved by name, as text. Code that is reached only through a string (``getattr``, a registry
-that a decorator fills) is not seen, so results must not depend on such code.
+References are resolved by name, as text. Code that is reached only through a string (``getattr``, a
+registry that a decorator fills) is not seen, so results must not depend on such code.
 """
 
 from __future__ import annotations
