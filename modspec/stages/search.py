@@ -38,7 +38,7 @@ def search_all(material: Material) -> Path:
         parts = {language: search_language(material, language) for language in p.languages}
         found = {language: load_masks(part / "masks.safetensors") for language, part in parts.items()}
         save_masks(building / "masks.safetensors", {k: m["exact"] for k, m in found.items()})
-        if p.inherited:
+        if p.inherited_importance:
             inherited = {k: m["inherited"] for k, m in found.items()}
             save_masks(building / "inherited.safetensors", inherited)
         for name in ("trajectory.parquet", "importance.parquet"):
@@ -85,7 +85,7 @@ def search_language(material: Material, language: str) -> Path:
         searches = {
             name: search(gradients, score, grid, threshold=p.threshold, step=p.step, importance=measure)
             for name, measure in IMPORTANCES.items()
-            if name == "exact" or p.inherited
+            if name == "exact" or p.inherited_importance
         }
         save_masks(building / "masks.safetensors", {n: s.mask for n, s in searches.items()})
         trajectory = pd.concat(_trajectory(s, n, language, p.seed) for n, s in searches.items())
