@@ -36,7 +36,7 @@ FiguresDir = Annotated[str, Field(description="directory of the figures and of t
 BatchSize = Annotated[int, Field(ge=1, description="examples per training batch")]
 LearningRate = Annotated[float, Field(gt=0, lt=1, description="highest learning rate of the schedule")]
 WeightDecay = Annotated[float, Field(ge=0, lt=1, description="weight decay of AdamW")]
-Threshold = Annotated[float, Field(gt=0, le=1, description="share of the unpruned dev accuracy to keep")]
+Threshold = Annotated[float, Field(gt=0, le=1, description="share of unpruned dev accuracy that must remain")]
 Step = Annotated[float, Field(gt=0, lt=1, description="share of all heads that a pruning step drops")]
 
 # Parameters that do not decide a result.
@@ -47,6 +47,11 @@ RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "train_gradients": ("train_gradient_masks", {"evaluation": "test_example", "own": "own_language"}),
     "inherited": ("inherited_importance", {}),
 }
+
+
+def param(default: Any, description: str) -> Any:
+    """Return a pydantic field."""
+    return Field(default, description=description)
 
 
 def renamed(name: str, value: Any) -> tuple[str, Any]:
@@ -113,7 +118,7 @@ class Strict(BaseModel):
 class Parameters(Strict):
     """The parameter that all stages share."""
 
-    study_dir: str = Field("runs/embedded", description="directory of the study's artefacts")
+    study_dir: str = param("runs/embedded", "directory of the study's artefacts")
 
 
 def literal_names(cell: str) -> list[str]:
@@ -134,37 +139,30 @@ def literal_names(cell: str) -> list[str]:
 class DataParameters(Parameters):
     """Task, encoder and sampling: the same in every stage that reads text."""
 
-    task: str = Field("intents", description="intents (embedded), xnli, pawsx, marc, multiemo, or local")
-    data_dir: str | None = Field(
-        None, description="directory of the task's files; None: the Hugging Face hub, or embedded for intents"
-    )
-    languages: Names = Field(("en", "de", "fr", "es", "ru"), description="codes of the languages to study")
-    encoder: str = Field("e5-small", description="e5-small, tiny, a model on the hub, or a local directory")
-    train_per_language: Positive = Field(44, description="training examples per language")
-    dev_per_language: Positive = Field(50, description="dev examples per language")
-    test_per_language: Positive = Field(30, description="test examples per language")
-    parallel: bool = Field(
-        True, description="where translations are known: take the same items in every language"
-    )
-    data_seed: Seed = Field(0, description="seed that draws the examples, the same for all runs of a study")
-    max_length: Annotated[int, Field(ge=8, le=512)] = Field(
-        128, description="tokens per text or text pair; further tokens are cut off"
-    )
-    seed: Seed = Field(0, description="seed of the classifier's initialisation, batch order and dropout")
-    device: str = Field("auto", description="auto (a GPU if there is one), cpu, cuda, cuda:1, …")
-    precision: Precision = Field(
-        "auto",
-        description="number format of training, search and evaluation; auto: bfloat16 if the hardware has it",
+    task: str = param("intents", "intents (embedded), xnli, pawsx, marc, multiemo, or local")
+    data_dir: str | None = param(None, "directory of the task's files; None: the hub, or embedded (intents)")
+    languages: Names = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
+    encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
+    train_per_language: Positive = param(44, "training examples per language")
+    dev_per_language: Positive = param(50, "dev examples per language")
+    test_per_language: Positive = param(30, "test examples per language")
+    parallel: bool = param(True, "take the same items in every language, where translations are known")
+    data_seed: Seed = param(0, "seed that draws the examples, the same for all runs of a study")
+    max_length: Annotated[int, Field(ge=8, le=512)] = param(128, "tokens per text or text pair, at most")
+    seed: Seed = param(0, "seed of the classifier's initialisation, batch order and dropout")
+    device: str = param("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, …")
+    precision: Precision = param(
+        "auto", "number format of training, search and evaluation; auto: bfloat16 if the hardware has it"
     )
 
 
 class TrainingParameters(DataParameters):
     """The warm start that stages 1 and 2 have in common."""
 
-    start_languages: Annotated[tuple[str, ...], AfterValidator(_distinct)] = Field(
-        (), description="languages to fine-tune on first, mixed and without masks; none: no warm start"
+    start_languages: Annotated[tuple[str, ...], AfterValidator(_distinct)] = param(
+        (), "languages to fine-tune on first, mixed and without masks; none: no warm start"
     )
-    start_epochs: Positive = Field(3, description="epochs of the warm start")
+    start_epochs: Positive = param(3, "epochs of the warm start")
 
     def _problems(self) -> Iterator[str]:
         for code in self.start_languages:
@@ -180,18 +178,14 @@ class TrainingParameters(DataParameters):
 class SearchParameters(TrainingParameters):
     """Stage 1: a subnetwork for every language."""
 
-    epochs: Positive = Field(8, description="epochs of fine-tuning on one language before its search")
+    epochs: Positive = param(8, "epochs of fine-tuning on one language before its search")
     batch_size: BatchSize = 8
     learning_rate: LearningRate = 0.0003
     weight_decay: WeightDecay = 0.01
     threshold: Threshold = 0.95
     step: Step = 0.1
-    importance_examples: Positive = Field(
-        44, description="training examples that importance is averaged over"
-    )
-    inherited_importance: bool = Field(
-        True, description="also search with the importance that widely copied code computes"
-    )
+    importance_examples: Positive = param(44, "training examples that importance is averaged over")
+    inherited_importance: bool = param(True, "also search by the importance of widely copied code")
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()
@@ -201,61 +195,44 @@ class SearchParameters(TrainingParameters):
 class FinetuningParameters(TrainingParameters):
     """Stage 2: one classifier for all languages."""
 
-    condition: Condition = Field(
-        "full",
-        description="full, or sparse (sft): own or random masks, or one for all, intersection or union",
-    )
-    epochs: Positive = Field(7, description="epochs of fine-tuning on all languages")
+    condition: Condition = param("full", "full, or sparse (sft) under own, random or shared masks")
+    epochs: Positive = param(7, "epochs of fine-tuning on all languages")
     batch_size: BatchSize = 8
     learning_rate: LearningRate = 0.0002
     weight_decay: WeightDecay = 0.01
-    keep_checkpoints: Literal["last", "all"] = Field("all", description="epochs whose weights are kept")
+    keep_checkpoints: Literal["last", "all"] = param("all", "epochs whose weights are kept")
 
 
 class InfluenceParameters(DataParameters):
     """Stage 3: the influence of training examples on predictions."""
 
-    condition: Condition = Field("full", description="condition of stage 2 whose classifier is scored")
-    checkpoints: Literal["last", "all"] | Positives = Field(
-        "last", description="epochs that TracIn sums over: last, all, or a list of epochs"
+    condition: Condition = param("full", "condition of stage 2 whose classifier is scored")
+    checkpoints: Literal["last", "all"] | Positives = param("last", "epochs that TracIn sums over")
+    eta: Literal["learning_rate", "one"] = param("learning_rate", "checkpoints' weights in the TracIn sum")
+    scored_per_language: Positive | None = param(None, "training examples per language to score; None: all")
+    evaluation_per_language: Positive = param(
+        6, "test examples per language whose predictions are attributed"
     )
-    eta: Literal["learning_rate", "one"] = Field(
-        "learning_rate", description="weight of a checkpoint in the TracIn sum: its learning rate, or 1"
+    train_items: Annotated[int, Field(ge=0)] = param(
+        0, "parallel tasks: training examples per language that are attributed like test examples"
     )
-    scored_per_language: Positive | None = Field(
-        None, description="training examples per language whose influence is scored; None: all"
+    top_k: Positive = param(10, "number k of strongest proponents, or opponents, that are counted")
+    top_ks: Positives = param(
+        (10, 20, 30, 50, 100, 200, 500), "other values of k to report, if there are enough examples"
     )
-    evaluation_per_language: Positive = Field(
-        6, description="test examples per language whose predictions are attributed"
+    mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = param(
+        ("none", "own", "other_language", "other_seed", "random"), "masks that test examples are scored under"
     )
-    train_items: Annotated[int, Field(ge=0)] = Field(
-        0, description="parallel tasks: training examples per language that are attributed like test examples"
+    train_gradient_masks: Annotated[tuple[TrainGradientMask, ...], Field(min_length=1)] = param(
+        ("test_example",), "masks of training gradients; under sparse fine-tuning the first is the main one"
     )
-    top_k: Positive = Field(
-        10, description="k: number of strongest proponents, or opponents, that are counted"
-    )
-    top_ks: Positives = Field(
-        (10, 20, 30, 50, 100, 200, 500),
-        description="other values of k to report, if there are enough examples",
-    )
-    mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
-        ("none", "own", "other_language", "other_seed", "random"),
-        description="masks that test examples are scored under",
-    )
-    train_gradient_masks: Annotated[tuple[TrainGradientMask, ...], Field(min_length=1)] = Field(
-        ("test_example",),
-        description="mask of training gradients: the test example's, or their own language's; the first one "
-        "named is the main setting under sparse fine-tuning",
-    )
-    random_draws: Positive = Field(1, description="random masks drawn per own mask")
-    other_seed: Seed = Field(1, description="seed of the search whose masks are the other_seed masks")
-    by_part: bool = Field(
-        True, description="also score each head and other part of the encoder, without mask"
-    )
-    score_precision: Precision = Field("float32", description="number format of scoring, as for precision")
-    batch_size: Positive = Field(64, description="largest number of examples per gradient pass")
-    memory_gib: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="GiB for the test examples' gradients; None: half of the free memory"
+    random_draws: Positive = param(1, "random masks drawn per own mask")
+    other_seed: Seed = param(1, "seed of the search whose masks are the other_seed masks")
+    by_part: bool = param(True, "also score each head and other part of the encoder, without mask")
+    score_precision: Precision = param("float32", "number format of scoring; auto as for precision")
+    batch_size: Positive = param(64, "largest number of examples per gradient pass")
+    memory_gib: Annotated[float, Field(gt=0)] | None = param(
+        None, "GiB for the test examples' gradients; None: half of the free memory"
     )
 
     def _problems(self) -> Iterator[str]:
@@ -281,57 +258,53 @@ class FigureParameters(Parameters):
     """Stage 4: tables and figures over all seeds and conditions of a study."""
 
     figures_dir: FiguresDir = "figures/embedded"
-    seeds: Seeds = Field((0, 1), description="seeds of the study")
-    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = Field(
-        ("full", "sft", "sft_random"), description="conditions of the study"
+    seeds: Seeds = param((0, 1), "seeds of the study")
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = param(
+        ("full", "sft", "sft_random"), "conditions of the study"
     )
-    confidence: Fraction = Field(0.95, description="confidence level of the intervals")
-    resamples: Resamples = Field(2000, description="bootstrap resamples per interval")
-    permutations: Annotated[int, Field(ge=99)] = Field(1999, description="permutations of labels per test")
+    confidence: Fraction = param(0.95, "confidence level of the intervals")
+    resamples: Resamples = param(2000, "bootstrap resamples per interval")
+    permutations: Annotated[int, Field(ge=99)] = param(1999, "permutations of labels per test")
 
 
 class CalibrationParameters(DataParameters):
     """Notebook 0: results of the method where there is nothing to find, and where something was planted."""
 
     figures_dir: FiguresDir = "figures/embedded"
-    seed: Seed = Field(0, description="seed of the random splits and ciphers")
-    seeds: Seeds = Field(
-        (0, 1, 2), description="seeds of initialisation, batches and dropout; a model for each"
+    seed: Seed = param(0, "seed of the random splits and ciphers")
+    seeds: Seeds = param((0, 1, 2), "seeds of initialisation, batches and dropout; a model for each")
+    language: str = param("en", "language that is split into clones and enciphered")
+    sentences: Annotated[int, Field(ge=4)] = param(
+        220, "training examples per language; clones and ciphers use those of one language"
     )
-    language: str = Field("en", description="language that is split into clones and enciphered")
-    sentences: Annotated[int, Field(ge=4)] = Field(
-        220, description="training examples per language; clones and ciphers use those of one language"
-    )
-    epochs: Positive = Field(7, description="epochs of fine-tuning")
+    epochs: Positive = param(7, "epochs of fine-tuning")
     batch_size: BatchSize = 8
     learning_rate: LearningRate = 0.0002
     weight_decay: WeightDecay = 0.01
     threshold: Threshold = 0.95
     step: Step = 0.1
-    evaluation_per_language: Annotated[int, Field(ge=4)] = Field(
-        30, description="test examples of that language whose predictions are attributed"
+    evaluation_per_language: Annotated[int, Field(ge=4)] = param(
+        30, "test examples of that language whose predictions are attributed"
     )
-    top_k: Positive = Field(10, description="k; should be below the number of training examples per label")
-    clone_splits: Positive = Field(200, description="random splits of that language into two halves")
+    top_k: Positive = param(10, "number k of proponents; should be below the training examples per label")
+    clone_splits: Positive = param(200, "random splits of that language into two halves")
     cipher_shares: Annotated[
         tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field((0.0, 0.25, 0.5, 0.75, 1.0), description="shares of the word-piece types that are replaced")
-    level: Fraction = Field(0.05, description="level of the tests; intervals have confidence 1 - level")
-    resamples: Resamples = Field(1999, description="bootstrap resamples per interval, permutations per test")
-    planted_languages: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = Field(
-        (2,), description="planted subnetworks: numbers of languages that share the heads, from the first on"
+    ] = param((0.0, 0.25, 0.5, 0.75, 1.0), "shares of the word-piece types that are replaced")
+    level: Fraction = param(0.05, "level of the tests; intervals have confidence 1 - level")
+    resamples: Resamples = param(1999, "bootstrap resamples per interval, permutations per test")
+    planted_languages: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = param(
+        (2,), "planted subnetworks: how many of the languages get one; each number is tried"
     )
-    planted_epochs: Positive = Field(20, description="planted subnetworks: epochs of fine-tuning")
-    planted_learning_rate: LearningRate = Field(0.0003, description="planted subnetworks: learning rate")
-    judged_train: Positive = Field(44, description="templates and retraining: training examples per language")
-    judged_per_language: Positive = Field(
-        8, description="same, and planted subnetworks: evaluation examples per language (and kind)"
+    planted_epochs: Positive = param(20, "planted subnetworks: epochs of fine-tuning")
+    planted_learning_rate: LearningRate = param(0.0003, "planted subnetworks: learning rate")
+    judged_train: Positive = param(44, "templates and retraining: training examples per language")
+    judged_per_language: Positive = param(
+        8, "templates, retraining, planted subnetworks: evaluation examples per language"
     )
-    subsets: Positive = Field(32, description="retraining: random subsets of the training examples")
-    subset_share: Fraction = Field(
-        0.5, description="retraining: share of the training examples in each subset"
-    )
-    retrainings: Annotated[int, Field(ge=2)] = Field(2, description="retraining: models per subset")
+    subsets: Positive = param(32, "retraining: random subsets of the training examples")
+    subset_share: Fraction = param(0.5, "retraining: share of the training examples in each subset")
+    retrainings: Annotated[int, Field(ge=2)] = param(2, "retraining: models per subset")
 
     def _problems(self) -> Iterator[str]:
         if self.language not in self.languages:
@@ -346,8 +319,8 @@ class CalibrationParameters(DataParameters):
 class ResultsParameters(Strict):
     """Notebook 5: finished studies side by side."""
 
-    figures_dir: str = Field("figures", description="directory with a folder for each study and the results")
-    studies: Names = Field(("xnli", "pawsx", "reviews"), description="studies to show, in this order")
+    figures_dir: str = param("figures", "directory with a folder for each study and the results")
+    studies: Names = param(("xnli", "pawsx", "reviews"), "studies to show, in this order")
 
 
 STAGES: Mapping[str, type[Parameters]] = {
