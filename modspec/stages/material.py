@@ -141,7 +141,8 @@ def searched_masks(material: Material, parameters: Parameters, seed: int, import
     check_origin(material, directory)
     file = directory / {"exact": "masks.safetensors", "inherited": "inherited.safetensors"}[importance]
     if not file.exists():
-        raise InputError(f"mask_kinds: {importance!r}, but stage 1 ran with inherited=False; allowed: others")
+        reason = "stage 1 ran with inherited_importance=False"
+        raise InputError(f"mask_kinds: {importance!r}, but {reason}; allowed: others")
     masks = load_masks(file)
     return {language: masks[language] for language in material.task.languages}
 

@@ -36,7 +36,7 @@ def search_all(material: Material, parameters: SearchParameters) -> Path:
         pieces = {t: search_language(material, parameters, t) for t in parameters.languages}
         masks = {t: load_masks(piece / "masks.safetensors") for t, piece in pieces.items()}
         save_masks(building / "masks.safetensors", {t: found["exact"] for t, found in masks.items()})
-        if parameters.inherited:
+        if parameters.inherited_importance:
             inherited = {t: found["inherited"] for t, found in masks.items()}
             save_masks(building / "inherited.safetensors", inherited)
         for name in ("trajectory.parquet", "importance.parquet"):
@@ -78,7 +78,7 @@ def search_language(material: Material, parameters: SearchParameters, language: 
         searches = {
             name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
             for name, measure in IMPORTANCES.items()
-            if name == "exact" or parameters.inherited
+            if name == "exact" or parameters.inherited_importance
         }
         save_masks(building / "masks.safetensors", {name: found.mask for name, found in searches.items()})
         for name, table in (("trajectory", _trajectory), ("importance", _importances)):

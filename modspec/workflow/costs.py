@@ -26,7 +26,7 @@ from modspec.workflow.parameters import (
     SearchParameters,
 )
 from modspec.workflow.paths import path
-from modspec.workflow.presets import Study
+from modspec.workflow.presets import StudyPlan as Study
 
 # Operations a second on one core: of training, in bfloat16, and of scoring.
 TRAINING_RATE = 1e11
@@ -172,7 +172,7 @@ class Cost:
 
 def _search(study: Study, shape: Encoder, p: SearchParameters) -> Cost:
     languages, forward = len(p.languages), _forward(shape, p)
-    steps = (1 + p.inherited) * (round(PRUNED / p.step) + 1)
+    steps = (1 + p.inherited_importance) * (round(PRUNED / p.step) + 1)
     training = 3 * forward * p.epochs * p.train_per_language
     pruning = steps * forward * (2 * p.importance_examples + p.dev_per_language)
     operations = _start(shape, p) + languages * (training + pruning)

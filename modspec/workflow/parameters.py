@@ -1,31 +1,76 @@
-"""Typed, strict parameters, one model a stage: names, ranges and defaults stand here and nowhere else.
+"""Typed, strict parameters, one model per stage: the home of their names, ranges, defaults and descriptions.
 
-Validation needs neither torch nor data, so that the workflow checks a whole study before it starts.
+Checking them needs neither torch nor data, so the workflow can check a whole study before it starts.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modspec.errors import InputError
 from modspec.terms import Condition, MaskKind, Precision, TrainGradientMask
 
-Languages = Annotated[tuple[str, ...], Field(min_length=1)]
+
+def _distinct(values: tuple) -> tuple:
+    """Return ``values``; raise ValueError where one is repeated."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{list(values)}; allowed: each value once")
+    return values
+
+
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
+Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positives = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Resamples = Annotated[int, Field(ge=100)]
 
+# Parameters that several stages have.
+FiguresDir = Annotated[str, Field(description="directory of the figures and of the CSVs they are drawn from")]
+BatchSize = Annotated[int, Field(ge=1, description="examples per training batch")]
+LearningRate = Annotated[float, Field(gt=0, lt=1, description="highest learning rate of the schedule")]
+WeightDecay = Annotated[float, Field(ge=0, lt=1, description="weight decay of AdamW")]
+Threshold = Annotated[float, Field(gt=0, le=1, description="share of unpruned dev accuracy that must remain")]
+Step = Annotated[float, Field(gt=0, lt=1, description="share of all heads that a pruning step drops")]
+
+# Parameters that do not decide a result.
 PATHS_AND_HARDWARE = {"study_dir", "data_dir", "figures_dir", "device", "memory_gib"}
+
+# Old name -> new name and {old value: new value}. Artefacts of earlier versions record the old ones.
+RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "train_gradients": ("train_gradient_masks", {"evaluation": "test_example", "own": "own_language"}),
+    "inherited": ("inherited_importance", {}),
+}
+
+
+def param(default: Any, description: str) -> Any:
+    """Return a pydantic field."""
+    return Field(default, description=description)
+
+
+def renamed(name: str, value: Any) -> tuple[str, Any]:
+    """Return the present name and value of a parameter; those that were never renamed stay as they are."""
+    new_name, new_values = RENAMED.get(name, (name, {}))
+    if isinstance(value, list | tuple):
+        return new_name, [renamed(name, item)[1] for item in value]
+    return new_name, new_values.get(value, value) if isinstance(value, str) else value
+
+
+def renamed_message(name: str, value: Any) -> str:
+    """Return the answer to an old name: one line that shows how to write it now."""
+    new_name, new_value = renamed(name, value)
+    shown = f"[{', '.join(map(str, new_value))}]" if isinstance(new_value, list) else new_value
+    return f"{name}: was renamed; allowed: {new_name}: {shown}"
 
 
 class Strict(BaseModel):
-    """A notebook's parameters. Unknown, mistyped or out-of-range ones raise InputError."""
+    """A notebook's parameters. An unknown, mistyped or out-of-range parameter raises InputError."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -39,10 +84,10 @@ class Strict(BaseModel):
 
     @classmethod
     def from_notebook(cls) -> Self:
-        """The parameters set by this notebook's ``parameters`` cell and by papermill after it.
+        """Return the parameters set by this notebook's ``parameters`` cell and by papermill after it.
 
-        Collected are the variables assigned in cells that hold nothing but assignments of literals,
-        which is what both are; a name that is not a parameter is therefore found, not ignored.
+        They are looked up in the history of executed cells, because among the notebook's variables a misspelt
+        parameter could not be told from any other variable and would be ignored.
         """
         from IPython import get_ipython
 
@@ -51,79 +96,81 @@ class Strict(BaseModel):
         return cls(**{name: shell.user_ns[name] for name in names if name in shell.user_ns})
 
     def identity(self) -> dict[str, Any]:
-        """The parameters that decide the result, as JSON values: no paths, no device."""
+        """Return the parameters that decide the result, as JSON values: no paths, no device."""
         return self.model_dump(mode="json", exclude=PATHS_AND_HARDWARE)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        """Yield one line for each parameter that contradicts another one."""
+        yield from ()
+
+    def _at_most(self, name: str, limit: str) -> Iterator[str]:
+        value, most = getattr(self, name), getattr(self, limit)
+        if value is not None and value > most:
+            yield f"{name}: {value}; allowed: at most {limit} = {most}"
 
 
 class Parameters(Strict):
-    """What all stages share."""
+    """The parameter that all stages share."""
 
-    study_dir: str = Field("runs/embedded", description="where the study's artefacts are kept")
+    study_dir: str = param("runs/embedded", "directory of the study's artefacts")
 
 
 def literal_names(cell: str) -> list[str]:
-    """Names assigned in a cell that only assigns literals to names; empty for any other cell."""
+    """Return the names that a cell assigns if it does nothing but assign literals to names, else none."""
+    names = []
     try:
-        statements = ast.parse(cell).body
-        names = []
-        for statement in statements:
+        for statement in ast.parse(cell).body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 continue  # a docstring
-            if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-                return []
             ast.literal_eval(statement.value)
-            if not isinstance(statement.targets[0], ast.Name):
-                return []
-            names.append(statement.targets[0].id)
-    except (SyntaxError, ValueError):
+            (target,) = statement.targets
+            names.append(target.id)
+    except (SyntaxError, ValueError, TypeError, AttributeError):  # a statement is not NAME = LITERAL
         return []
     return names
 
 
 class DataParameters(Parameters):
-    """Task, encoder and sampling: the same in every stage that touches text."""
+    """Task, encoder and sampling: the same in every stage that reads text."""
 
-    task: str = Field("intents", description="intents, xnli, pawsx, marc, multiemo, or local")
-    data_dir: str | None = Field(None, description="directory of local files; None: the task's own source")
-    languages: Languages = Field(("en", "de", "fr", "es", "ru"), description="language codes")
-    encoder: str = Field("e5-small", description="e5-small, tiny, a hub id, or a local directory")
-    train_per_language: Positive = Field(44, description="training examples a language")
-    dev_per_language: Positive = Field(50, description="dev examples a language")
-    test_per_language: Positive = Field(30, description="test examples a language")
-    parallel: bool = Field(True, description="parallel tasks: the same pairs in every language")
-    data_seed: Seed = Field(0, description="seed of sampling, common to all runs of a study")
-    max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="pieces a text (pair)")
-    seed: Seed = Field(0, description="seed of initialisation, batches and dropout")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
-    precision: Precision = Field("auto", description="of training, search and evaluation")
-
-    @model_validator(mode="after")
-    def _check_data(self) -> Self:
-        repeated = [code for code in self.languages if self.languages.count(code) > 1]
-        if repeated:
-            raise ValueError(f"languages: {repeated[0]!r} is named twice; allowed: each language once")
-        return self
+    task: str = param("intents", "intents (embedded), xnli, pawsx, marc, multiemo, or local")
+    data_dir: str | None = param(None, "directory of the task's files; None: the hub, or embedded (intents)")
+    languages: Names = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
+    encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
+    train_per_language: Positive = param(44, "training examples per language")
+    dev_per_language: Positive = param(50, "dev examples per language")
+    test_per_language: Positive = param(30, "test examples per language")
+    parallel: bool = param(True, "take the same items in every language, where translations are known")
+    data_seed: Seed = param(0, "seed that draws the examples, the same for all runs of a study")
+    max_length: Annotated[int, Field(ge=8, le=512)] = param(128, "tokens per text or text pair, at most")
+    seed: Seed = param(0, "seed of the classifier's initialisation, batch order and dropout")
+    device: str = param("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, …")
+    precision: Precision = param(
+        "auto", "number format of training, search and evaluation; auto: bfloat16 if the hardware has it"
+    )
 
 
 class TrainingParameters(DataParameters):
-    """What stages 1 and 2 start from."""
+    """The warm start that stages 1 and 2 have in common."""
 
-    start_languages: tuple[str, ...] = Field(
-        (), description="those to fine-tune on first, mixed and without masks; none: the pretrained encoder"
+    start_languages: Annotated[tuple[str, ...], AfterValidator(_distinct)] = param(
+        (), "languages to fine-tune on first, mixed and without masks; none: no warm start"
     )
-    start_epochs: Positive = Field(3, description="of that")
+    start_epochs: Positive = param(3, "epochs of the warm start")
 
-    @model_validator(mode="after")
-    def _check_start(self) -> Self:
+    def _problems(self) -> Iterator[str]:
         for code in self.start_languages:
             if code not in self.languages:
-                raise ValueError(f"start_languages: {code!r}; allowed: some of {', '.join(self.languages)}")
-            if self.start_languages.count(code) > 1:
-                raise ValueError(f"start_languages: {code!r} is named twice; allowed: each language once")
-        return self
+                yield f"start_languages: {code!r}; allowed: some of {', '.join(self.languages)}"
 
     def start_identity(self) -> dict[str, Any]:
-        """Of :meth:`identity`, what decides the start: stages for which it is the same share one."""
+        """Return the parameters that decide the warm start; stages that agree on them share one."""
         decisive = {*TrainingParameters.model_fields, "batch_size", "learning_rate", "weight_decay"}
         return {name: value for name, value in self.identity().items() if name in decisive}
 
@@ -131,193 +178,149 @@ class TrainingParameters(DataParameters):
 class SearchParameters(TrainingParameters):
     """Stage 1: a subnetwork for every language."""
 
-    epochs: Positive = Field(8, description="of fine-tuning on the one language")
-    batch_size: Positive = 8
-    learning_rate: Rate = 0.0003
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
-    step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
-    importance_examples: Positive = Field(44, description="training examples that importance averages")
-    inherited: bool = Field(True, description="also search with the importance that inherited code computes")
+    epochs: Positive = param(8, "epochs of fine-tuning on one language before its search")
+    batch_size: BatchSize = 8
+    learning_rate: LearningRate = 0.0003
+    weight_decay: WeightDecay = 0.01
+    threshold: Threshold = 0.95
+    step: Step = 0.1
+    importance_examples: Positive = param(44, "training examples that importance is averaged over")
+    inherited_importance: bool = param(True, "also search by the importance of widely copied code")
 
-    @model_validator(mode="after")
-    def _check_search(self) -> Self:
-        if self.importance_examples > self.train_per_language:
-            raise ValueError(
-                f"importance_examples: {self.importance_examples}; "
-                f"allowed: at most train_per_language = {self.train_per_language}"
-            )
-        return self
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        yield from self._at_most("importance_examples", "train_per_language")
 
 
 class FinetuningParameters(TrainingParameters):
-    """Stage 2: one classifier over all languages."""
+    """Stage 2: one classifier for all languages."""
 
-    condition: Condition = Field(
-        "full", description="full, or SFT under own, random, or shared masks: intersection or union"
-    )
-    epochs: Positive = 7
-    batch_size: Positive = 8
-    learning_rate: Rate = 0.0002
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    keep_checkpoints: Literal["last", "all"] = Field("all", description="epochs whose weights are kept")
+    condition: Condition = param("full", "full, or sparse (sft) under own, random or shared masks")
+    epochs: Positive = param(7, "epochs of fine-tuning on all languages")
+    batch_size: BatchSize = 8
+    learning_rate: LearningRate = 0.0002
+    weight_decay: WeightDecay = 0.01
+    keep_checkpoints: Literal["last", "all"] = param("all", "epochs whose weights are kept")
 
 
 class InfluenceParameters(DataParameters):
-    """Stage 3: which training examples each prediction is owed to."""
+    """Stage 3: the influence of training examples on predictions."""
 
-    condition: Condition = Field("full", description="the classifier to score")
-    checkpoints: Literal["last", "all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        "last", description="epochs that TracIn sums over: last, all, or a list"
+    condition: Condition = param("full", "condition of stage 2 whose classifier is scored")
+    checkpoints: Literal["last", "all"] | Positives = param("last", "epochs that TracIn sums over")
+    eta: Literal["learning_rate", "one"] = param("learning_rate", "checkpoints' weights in the TracIn sum")
+    scored_per_language: Positive | None = param(None, "training examples per language to score; None: all")
+    evaluation_per_language: Positive = param(
+        6, "test examples per language whose predictions are attributed"
     )
-    eta: Literal["learning_rate", "one"] = Field("learning_rate", description="checkpoints' weights")
-    scored_per_language: Positive | None = Field(
-        None, description="training examples a language whose influence is scored; None: all"
+    train_items: Annotated[int, Field(ge=0)] = param(
+        0, "parallel tasks: training examples per language that are attributed like test examples"
     )
-    evaluation_per_language: Positive = Field(6, description="test examples a language, for whom")
-    train_items: Annotated[int, Field(ge=0)] = Field(
-        0, description="parallel tasks: training examples a language that are scored as well"
+    top_k: Positive = param(10, "number k of strongest proponents, or opponents, that are counted")
+    top_ks: Positives = param(
+        (10, 20, 30, 50, 100, 200, 500), "other values of k to report, if there are enough examples"
     )
-    top_k: Positive = Field(10, description="number of proponents and of opponents")
-    top_ks: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
-        (10, 20, 30, 50, 100, 200, 500), description="other such numbers, as far as there are examples"
+    mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = param(
+        ("none", "own", "other_language", "other_seed", "random"), "masks that test examples are scored under"
     )
-    mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = Field(
-        ("none", "own", "other_language", "other_seed", "random"),
-        description="masks that evaluation examples are scored under",
+    train_gradient_masks: Annotated[tuple[TrainGradientMask, ...], Field(min_length=1)] = param(
+        ("test_example",), "masks of training gradients; under sparse fine-tuning the first is the main one"
     )
-    train_gradient_masks: Annotated[tuple[TrainGradientMask, ...], Field(min_length=1)] = Field(
-        ("test_example",),
-        description="training gradients under the evaluation example's mask, or the example's own; under "
-        "sparse fine-tuning the first counts",
-    )
-    random_draws: Positive = Field(1, description="random masks for every language's mask")
-    other_seed: Seed = Field(1, description="the search seed of the other-seed masks")
-    by_part: bool = Field(True, description="also scores by head and other part of the encoder, no mask")
-    score_precision: Precision = Field("float32", description="of influence")
-    batch_size: Positive = Field(64, description="of gradient passes, at most")
-    memory_gib: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="for evaluation gradients; None: half of what is free"
+    random_draws: Positive = param(1, "random masks drawn per own mask")
+    other_seed: Seed = param(1, "seed of the search whose masks are the other_seed masks")
+    by_part: bool = param(True, "also score each head and other part of the encoder, without mask")
+    score_precision: Precision = param("float32", "number format of scoring; auto as for precision")
+    batch_size: Positive = param(64, "largest number of examples per gradient pass")
+    memory_gib: Annotated[float, Field(gt=0)] | None = param(
+        None, "GiB for the test examples' gradients; None: half of the free memory"
     )
 
-    @model_validator(mode="after")
-    def _check_influence(self) -> Self:
-        scored = self.scored_per_language or self.train_per_language
-        if scored > self.train_per_language:
-            raise ValueError(
-                f"scored_per_language: {scored}; "
-                f"allowed: at most train_per_language = {self.train_per_language}, or None for all"
-            )
-        examples = len(self.languages) * scored
+    def _problems(self) -> Iterator[str]:
+        yield from self._at_most("scored_per_language", "train_per_language")
+        limit = "train_per_language" if self.scored_per_language is None else "scored_per_language"
+        examples = len(self.languages) * getattr(self, limit)
         if self.top_k > examples:
-            name = "train_per_language" if self.scored_per_language is None else "scored_per_language"
-            raise ValueError(
-                f"top_k: {self.top_k}; allowed: at most the {examples} training examples (languages x {name})"
-            )
-        if self.evaluation_per_language > self.test_per_language:
-            raise ValueError(
-                f"evaluation_per_language: {self.evaluation_per_language}; "
-                f"allowed: at most test_per_language = {self.test_per_language}"
-            )
+            allowed = f"at most the {examples} training examples (languages x {limit})"
+            yield f"top_k: {self.top_k}; allowed: {allowed}"
+        yield from self._at_most("evaluation_per_language", "test_per_language")
         controls = [kind for kind in self.mask_kinds if kind in ("other_seed", "random", "inherited")]
         if controls and "test_example" not in self.train_gradient_masks:
-            raise ValueError(
-                f"train_gradient_masks: {list(self.train_gradient_masks)}; allowed: any that include 'test_example', "
-                f"under which mask_kinds {controls} are scored"
-            )
+            allowed = f"any that include 'test_example', because mask_kinds has {controls}"
+            yield f"train_gradient_masks: {list(self.train_gradient_masks)}; allowed: {allowed}"
         if "none" not in self.mask_kinds:
-            raise ValueError(
-                f"mask_kinds: {list(self.mask_kinds)}; allowed: any that include 'none', the baseline"
-            )
+            yield f"mask_kinds: {list(self.mask_kinds)}; allowed: any that include 'none', the baseline"
         if "other_seed" in self.mask_kinds and self.other_seed == self.seed:
-            raise ValueError(
-                f"other_seed: {self.other_seed}; allowed: a searched seed other than seed = {self.seed}, "
-                "or mask_kinds without 'other_seed'"
-            )
-        return self
+            allowed = f"a searched seed other than seed = {self.seed}, or mask_kinds without 'other_seed'"
+            yield f"other_seed: {self.other_seed}; allowed: {allowed}"
 
 
 class FigureParameters(Parameters):
     """Stage 4: tables and figures over all seeds and conditions of a study."""
 
-    figures_dir: str = Field("figures/embedded", description="where figures and their CSVs go")
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1)
-    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("full", "sft", "sft_random")
-    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="level of the intervals")
-    resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
-    permutations: Annotated[int, Field(ge=99)] = Field(1999, description="of language labels, a test")
+    figures_dir: FiguresDir = "figures/embedded"
+    seeds: Seeds = param((0, 1), "seeds of the study")
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = param(
+        ("full", "sft", "sft_random"), "conditions of the study"
+    )
+    confidence: Fraction = param(0.95, "confidence level of the intervals")
+    resamples: Resamples = param(2000, "bootstrap resamples per interval")
+    permutations: Annotated[int, Field(ge=99)] = param(1999, "permutations of labels per test")
 
 
 class CalibrationParameters(DataParameters):
-    """Notebook 0: what the instrument reads where nothing is, and where something was planted."""
+    """Notebook 0: results of the method where there is nothing to find, and where something was planted."""
 
-    figures_dir: str = Field("figures/embedded", description="where figures and their CSVs go")
-    seed: Seed = Field(0, description="seed of random splits and ciphers")
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
-        (0, 1, 2), description="of initialisation, batches and dropout: one model each"
+    figures_dir: FiguresDir = "figures/embedded"
+    seed: Seed = param(0, "seed of the random splits and ciphers")
+    seeds: Seeds = param((0, 1, 2), "seeds of initialisation, batches and dropout; a model for each")
+    language: str = param("en", "language that is split into clones and enciphered")
+    sentences: Annotated[int, Field(ge=4)] = param(
+        220, "training examples per language; clones and ciphers use those of one language"
     )
-    language: str = Field("en", description="the language that is split and ciphered")
-    sentences: Annotated[int, Field(ge=4)] = Field(220, description="training examples of that language")
-    epochs: Positive = 7
-    batch_size: Positive = 8
-    learning_rate: Rate = 0.0002
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    threshold: Share = Field(0.95, description="dev score to keep, as a share of the unpruned score")
-    step: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="share of all heads dropped a step")
-    evaluation_per_language: Annotated[int, Field(ge=4)] = Field(30, description="test examples scored")
-    top_k: Positive = Field(10, description="number of proponents; fewer than a label has sentences")
-    clone_splits: Positive = Field(200, description="random splits of the language")
-    cipher_shares: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)] = Field(
-        (0.0, 0.25, 0.5, 0.75, 1.0), description="shares of piece types that are re-encoded"
+    epochs: Positive = param(7, "epochs of fine-tuning")
+    batch_size: BatchSize = 8
+    learning_rate: LearningRate = 0.0002
+    weight_decay: WeightDecay = 0.01
+    threshold: Threshold = 0.95
+    step: Step = 0.1
+    evaluation_per_language: Annotated[int, Field(ge=4)] = param(
+        30, "test examples of that language whose predictions are attributed"
     )
-    level: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="of tests; 1 - it, of intervals")
-    resamples: Annotated[int, Field(ge=100)] = Field(1999, description="bootstrap resamples, permutations")
-    planted_languages: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = Field(
-        (2,), description="numbers of languages to plant heads for, the first ones"
+    top_k: Positive = param(10, "number k of proponents; should be below the training examples per label")
+    clone_splits: Positive = param(200, "random splits of that language into two halves")
+    cipher_shares: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = param((0.0, 0.25, 0.5, 0.75, 1.0), "shares of the word-piece types that are replaced")
+    level: Fraction = param(0.05, "level of the tests; intervals have confidence 1 - level")
+    resamples: Resamples = param(1999, "bootstrap resamples per interval, permutations per test")
+    planted_languages: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = param(
+        (2,), "planted subnetworks: how many of the languages get one; each number is tried"
     )
-    planted_epochs: Positive = Field(20, description="of their training, which has few heads to work with")
-    planted_learning_rate: Rate = 0.0003
-    judged_train: Positive = Field(44, description="training examples a language, to be judged as proponents")
-    judged_per_language: Positive = Field(8, description="evaluation examples a language and kind, for that")
-    subsets: Positive = Field(32, description="subsets of the training examples that are retrained on")
-    subset_share: Rate = Field(0.5, description="share of the training examples in each")
-    retrainings: Annotated[int, Field(ge=2)] = Field(2, description="on each subset, with the first seeds")
+    planted_epochs: Positive = param(20, "planted subnetworks: epochs of fine-tuning")
+    planted_learning_rate: LearningRate = param(0.0003, "planted subnetworks: learning rate")
+    judged_train: Positive = param(44, "templates and retraining: training examples per language")
+    judged_per_language: Positive = param(
+        8, "templates, retraining, planted subnetworks: evaluation examples per language"
+    )
+    subsets: Positive = param(32, "retraining: random subsets of the training examples")
+    subset_share: Fraction = param(0.5, "retraining: share of the training examples in each subset")
+    retrainings: Annotated[int, Field(ge=2)] = param(2, "retraining: models per subset")
 
-    @model_validator(mode="after")
-    def _check_calibration(self) -> Self:
+    def _problems(self) -> Iterator[str]:
         if self.language not in self.languages:
-            raise ValueError(f"language: {self.language!r}; allowed: one of {', '.join(self.languages)}")
-        if self.evaluation_per_language > self.test_per_language:
-            raise ValueError(
-                f"evaluation_per_language: {self.evaluation_per_language}; "
-                f"allowed: at most test_per_language = {self.test_per_language}"
-            )
+            yield f"language: {self.language!r}; allowed: one of {', '.join(self.languages)}"
+        yield from self._at_most("evaluation_per_language", "test_per_language")
         examples = min(self.sentences, len(self.languages) * self.train_per_language)
         if self.top_k > examples:
-            raise ValueError(
-                f"top_k: {self.top_k}; allowed: at most {examples}, the lesser of sentences and "
-                "languages x train_per_language"
-            )
-        for name in ("seeds", "cipher_shares"):
-            values = list(getattr(self, name))
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name}: {values}; allowed: each value once")
-        return self
+            allowed = f"at most {examples}, the lesser of sentences and languages x train_per_language"
+            yield f"top_k: {self.top_k}; allowed: {allowed}"
 
 
 class ResultsParameters(Strict):
     """Notebook 5: finished studies side by side."""
 
-    figures_dir: str = Field("figures", description="where every study has a folder, and this gets one")
-    studies: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        ("xnli", "pawsx", "reviews"), description="names of studies, in the order to show them"
-    )
-
-    @model_validator(mode="after")
-    def _check_studies(self) -> Self:
-        if len(set(self.studies)) < len(self.studies):
-            raise ValueError(f"studies: {list(self.studies)}; allowed: each study once")
-        return self
+    figures_dir: str = param("figures", "directory with a folder for each study and the results")
+    studies: Names = param(("xnli", "pawsx", "reviews"), "studies to show, in this order")
 
 
 STAGES: Mapping[str, type[Parameters]] = {
@@ -330,20 +333,19 @@ STAGES: Mapping[str, type[Parameters]] = {
 
 
 def _one_line(error: ValidationError, model: type[Strict]) -> str:
-    """The first problem as ``parameter: value; allowed: …``."""
+    """Return the first problem as ``parameter: value; allowed: …``."""
     problem = error.errors()[0]
-    # The name, and the place in a list; not which member of a union was tried.
+    # The parameter, and the position in a list; without the member of a union that was tried.
     name = ".".join(str(part) for i, part in enumerate(problem["loc"]) if i == 0 or isinstance(part, int))
     value = problem["input"]
     if problem["type"] == "extra_forbidden":
-        return f"{name}: {value!r} is not a parameter of this stage; allowed: {_names(name, model)}"
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
+        if renamed(name, value)[0] in model.model_fields:
+            return renamed_message(name, value)
+        close = difflib.get_close_matches(name, model.model_fields, n=1)
+        hint = f"{close[0]} (did you mean it?), " if close else ""
+        others = ", ".join(field for field in model.model_fields if field not in close)
+        return f"{name}: {value!r} is not a parameter of this stage; allowed: {hint}{others}"
+    if problem["type"] == "value_error":  # raised here: by a check of one parameter, or of several
+        return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
     allowed = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{name}: {value!r} ({type(value).__name__}); allowed: {allowed}"
-
-
-def _names(name: str, model: type[Strict]) -> str:
-    close = difflib.get_close_matches(name, model.model_fields, n=1)
-    hint = f"{close[0]} (did you mean it?), " if close else ""
-    return hint + ", ".join(field for field in model.model_fields if field not in close)

@@ -84,7 +84,7 @@ def test_what_starts_alike_shares_a_start(tmp_path, monkeypatch):
     ("languages", "message"),
     [
         (["ko"], "start_languages: 'ko'; allowed: some of en, de"),
-        (["en", "en"], "start_languages: 'en' is named twice; allowed: each language once"),
+        (["en", "en"], r"start_languages: \['en', 'en'\]; allowed: each value once"),
     ],
 )
 def test_a_start_that_is_not_in_the_study_is_refused(languages, message):

@@ -7,18 +7,26 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from modspec.workflow.executed_notebooks import settled
+from modspec.workflow.executed_notebooks import tidy
 from modspec.workflow.paths import project_root
 
 
+def shown(*texts: str) -> str:
+    """Return the text that remains of pieces of one stream."""
+    outputs = [new_output("stream", name="stderr", text=text) for text in texts]
+    (output,) = tidy(new_notebook(cells=[new_code_cell("1", outputs=outputs)])).cells[0].outputs
+    return output.text
+
+
 def test_a_line_shows_what_follows_its_last_carriage_return() -> None:
-    assert settled("a\r  0%\r 50%\r100%\nnext\r\n\rdone\r") == "100%\nnext\ndone"
-    assert settled("no bars\n") == "no bars\n"
+    assert shown("a\r  0%\r 50%\r100%\nnext\r\n\rdone\r") == "100%\nnext\ndone"
+    assert shown("\r  0%", "\r 50", "%\r", "100%\n") == "100%\n"
+    assert shown("no bars\n") == "no bars\n"
 
 
 def test_files_are_named_by_their_place_in_the_project() -> None:
     file = project_root() / ".venv" / "lib" / "module.py"
-    assert settled(f"{file}:21: Warning: look\n") == ".venv/lib/module.py:21: Warning: look\n"
+    assert shown(f"{file}:21: Warning: look\n") == ".venv/lib/module.py:21: Warning: look\n"
 
 
 def test_the_command_tidies_and_moves(tmp_path: Path) -> None:
@@ -32,7 +40,7 @@ def test_the_command_tidies_and_moves(tmp_path: Path) -> None:
     raw, tidied = tmp_path / "raw.ipynb", tmp_path / "tidy.ipynb"
     nbformat.write(new_notebook(cells=cells), raw)
     subprocess.run([sys.executable, "-m", "modspec.workflow.executed_notebooks", raw, tidied], check=True)
-    shown = nbformat.read(tidied, as_version=4).cells[1].outputs
-    texts = [o.get("text") or o.data["text/plain"] for o in shown]
+    kept = nbformat.read(tidied, as_version=4).cells[1].outputs
+    texts = [o.get("text") or o.data["text/plain"] for o in kept]
     assert texts == ["said\n", "100%\n", "said\n", "table", "said\n"]
     assert [p.name for p in tmp_path.iterdir()] == ["tidy.ipynb"]

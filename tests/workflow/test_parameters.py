@@ -8,11 +8,26 @@ import pytest
 import yaml
 
 from modspec.errors import InputError
-from modspec.workflow.parameters import STAGES, InfluenceParameters, SearchParameters, literal_names
+from modspec.workflow.parameters import (
+    RENAMED,
+    STAGES,
+    InfluenceParameters,
+    ResultsParameters,
+    SearchParameters,
+    literal_names,
+    renamed,
+)
 from modspec.workflow.presets import resolve
 
 WRONG = [
     ("search", {"seedd": 3}, "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
+    ("search", {"inherited": False}, "inherited: was renamed; allowed: inherited_importance: False"),
+    (
+        "influence",
+        {"train_gradients": ["evaluation", "own"]},
+        "train_gradients: was renamed; allowed: train_gradient_masks: [test_example, own_language]",
+    ),
+    ("search", {"train_gradients": ["own"]}, "train_gradients: ('own',) is not a parameter of this stage"),
     ("search", {"seed": "3"}, "seed: '3' (str); allowed: integer"),
     ("search", {"seed": -1}, "seed: -1 (int); allowed: greater than or equal to 0"),
     ("search", {"epochs": 2.5}, "epochs: 2.5 (float); allowed: integer"),
@@ -21,7 +36,7 @@ WRONG = [
     ("search", {"threshold": 1.5}, "threshold: 1.5 (float); allowed: less than or equal to 1"),
     ("search", {"threshold": float("nan")}, "threshold: nan (float); allowed: "),
     ("search", {"languages": []}, "languages: () (tuple); allowed: "),
-    ("search", {"languages": ["en", "en"]}, "languages: 'en' is named twice"),
+    ("search", {"languages": ["en", "en"]}, "languages: ['en', 'en']; allowed: each value once"),
     ("search", {"languages": ["en", 5]}, "languages.1: 5 (int); allowed: string"),
     ("search", {"importance_examples": 500}, "importance_examples: 500; allowed: at most train_per_language"),
     (
@@ -61,6 +76,26 @@ def test_defaults_are_valid_and_identity_leaves_out_paths_and_hardware() -> None
     assert SearchParameters(step=0.2).identity() != SearchParameters().identity()
 
 
+def test_old_names_and_values_are_translated_to_parameters_that_there_are() -> None:
+    assert renamed("train_gradients", ["evaluation", "own"]) == (
+        "train_gradient_masks",
+        ["test_example", "own_language"],
+    )
+    assert renamed("inherited", False) == ("inherited_importance", False)
+    assert renamed("mask_kinds", ["own", "inherited"]) == ("mask_kinds", ["own", "inherited"])
+    fields = {name: field for model in STAGES.values() for name, field in model.model_fields.items()}
+    for old, (new, values) in RENAMED.items():
+        assert old not in fields and new in fields
+        for value in values.values():
+            assert value in str(fields[new].annotation)
+
+
+def test_every_parameter_is_described() -> None:
+    for model in (*STAGES.values(), ResultsParameters):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+
+
 def test_parameters_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         SearchParameters().seed = 1
@@ -75,6 +110,9 @@ def test_parameters_cannot_be_changed_afterwards() -> None:
         ("seed += 1", []),
         ("a = b = 3", []),
         ("p.seed = 3", []),
+        ("a, b = 1, 2", []),
+        ("seed: int = 3", []),
+        ("print()", []),
         ("seed = (", []),
         ("", []),
     ],
@@ -124,8 +162,14 @@ def test_the_language_code_no_is_not_false() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"preset": "embeded"}, "preset: 'embeded' is not there; allowed: embedded"),
+        ({"preset": "embeded"}, "preset: 'embeded' does not exist; allowed: embedded"),
         ({"topk": 3}, "topk: 3 is not a parameter; allowed: preset, study, seeds"),
+        ({"inherited": False}, "inherited: was renamed; allowed: inherited_importance: False"),
+        (
+            {"train_gradients": ["evaluation", "own"]},
+            "train_gradients: was renamed; allowed: train_gradient_masks: [test_example, own_language]",
+        ),
+        ({"search": {"inherited": True}}, "inherited: was renamed; allowed: inherited_importance: True"),
         ({"epochs": 3}, "epochs: stages search, finetuning have one each; allowed: search='{epochs: 3}'"),
         ({"search": 3}, "search: 3; allowed: a mapping"),
         ({"seed": 3}, "data: 'seed' is set for each job; allowed: seeds"),
