@@ -19,7 +19,7 @@ from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.influence import Arrays, Checkpoint, Group, Remember, influence
+from modspec.influence import Arrays, Checkpoint, EncoderPart, Remember, influence
 from modspec.models.device_and_precision import choose_precision
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
 from modspec.stages.resuming import resumable
@@ -144,7 +144,7 @@ def score_pass(
                 checkpoints=[Checkpoint(checkpoint.load, 1.0)],
                 train_mask=plan.train_mask,
                 evaluation_mask=plan.evaluation_mask,
-                groups=by_part,
+                by_part=by_part,
                 precision=choose_precision(p.score_precision, material.device),
                 batch_size=p.batch_size,
                 memory=None if p.memory_gib is None else p.memory_gib * 2**30,
@@ -154,7 +154,7 @@ def score_pass(
             print(f"{plan.name}, epoch {checkpoint.epoch}: {scores.report}")
             kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in ("cosine", "dot")}
             if by_part:
-                groups, by_group = scores.groups, by_group + checkpoint.eta(p) * scores.cosine_by_group
+                groups, by_group = scores.parts, by_group + checkpoint.eta(p) * scores.cosine_by_part
         save_file(dict(kept), building / "scores.safetensors")
         _columns_of(plan, material, evaluation).to_parquet(building / "columns.parquet", index=False)
         if plan.split != "test":
@@ -211,19 +211,19 @@ def _remembering(directory: Path, origin: dict[str, Any], epoch: int) -> Remembe
 
 
 def part_statistics(
-    groups: Sequence[Group], by_group: np.ndarray, train: Examples, evaluation: Examples, top_k: int
+    groups: Sequence[EncoderPart], by_group: np.ndarray, train: Examples, evaluation: Examples, top_k: int
 ) -> pd.DataFrame:
     """Statistics of the cosine's contribution from each part of the encoder alone.
 
     ``by_group``: TracIn scores by part, (groups, train, evaluation). One row for each part, evaluation
-    example and training language: part, layer and head (see :class:`modspec.influence.Group`; a layer's
+    example and training language: part, layer and head (see :class:`modspec.influence.EncoderPart`; a layer's
     heads also together, as part "attention"), and the columns of
     :func:`modspec.analysis.shares.example_statistics` but the AUC.
     """
     parts = dict(zip(groups, by_group, strict=True))
     for layer in sorted({group.layer for group in groups if group.part == "head"}):
         heads = [v for group, v in parts.items() if group.part == "head" and group.layer == layer]
-        parts[Group("attention", layer)] = np.sum(heads, axis=0)
+        parts[EncoderPart("attention", layer)] = np.sum(heads, axis=0)
     frames = [
         example_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k)
         .drop(columns="auc")
