@@ -41,7 +41,10 @@ class Placement:
     layer: int | None = None  # the layer of the head mask, from 0, if heads divide the weight
 
 
-def placements(model: nn.Module, *, by_part: bool) -> tuple[tuple[EncoderPart, ...], dict[str, Placement]]:
+Places = dict[str, Placement]  # by name of the module
+
+
+def placements(model: nn.Module, *, by_part: bool) -> tuple[tuple[EncoderPart, ...], Places]:
     """Return all parts of an encoder, in order, and the placement of each module that holds parameters.
 
     Args:

@@ -11,7 +11,6 @@ longer side.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modspec.influence.encoder_parts import Placement
+from modspec.influence.encoder_parts import Placement, Places
 from modspec.influence.gradients import HeadMask, Trace
+
+Factors = tuple[Float[Tensor, "batch tokens in"], Float[Tensor, "batch tokens out"]]  # X and G
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,13 @@ class Matrix:
     parts: tuple[int, ...]  # each tile's part of the encoder, as a position in the list of parts
     active: tuple[int, ...]  # the tiles whose gradient the head mask does not make zero
 
-    def factors(
-        self, tile: int
-    ) -> tuple[Float[Tensor, "batch tokens in"], Float[Tensor, "batch tokens out"]]:
+    def factors(self, tile: int) -> Factors:
         """Return X and G of one tile."""
         inputs = self.inputs[:, :, tile if self.inputs.shape[2] > 1 else 0]
         return inputs, self.grads[:, :, tile if self.grads.shape[2] > 1 else 0]
 
-    def dense(
-        self, tile: int, out: Float[Tensor, "batch out in"] | None = None
-    ) -> Float[Tensor, "batch weights"]:
-        """Multiply out one tile of each example's gradient, into ``out`` if it is given."""
+    def dense(self, tile: int, out: Tensor | None = None) -> Float[Tensor, "batch weights"]:
+        """Multiply out one tile of each example's gradient, into ``out`` (batch, out, in) if it is given."""
         inputs, grads = self.factors(tile)
         return torch.bmm(grads.mT, inputs, out=out).flatten(1)
 
@@ -72,9 +69,9 @@ class GradientFactors:
 
 
 def collect_factors(
-    traces: Sequence[Trace],
-    places: Mapping[str, Placement],
-    trainable: Collection[nn.Parameter],
+    traces: list[Trace],
+    places: Places,
+    trainable: set[nn.Parameter],
     mask: HeadMask | None,
     tile_weights: int,
 ) -> GradientFactors:
@@ -106,17 +103,15 @@ def collect_factors(
         else:  # query, key and value read one tensor
             read = first.inputs.data_ptr(), first.inputs.shape, first.inputs.stride(), owners[weight]
             traces_of_matrix.setdefault(read, []).append(first)
-    matrices = {
-        " + ".join(trace.name for trace in group): _matrix(
-            group, owners[group[0].module.weight], mask, tile_weights
-        )
-        for group in traces_of_matrix.values()
-    }
+    matrices = {}
+    for joined in traces_of_matrix.values():
+        name = " + ".join(trace.name for trace in joined)
+        matrices[name] = _matrix(joined, owners[joined[0].module.weight], mask, tile_weights)
     vectors = _vectors(traces, owners, trainable)
     return GradientFactors(matrices, tables, vectors, len(traces[0].grads), traces[0].grads.device)
 
 
-def _matrix(traces: Sequence[Trace], place: Placement, mask: HeadMask | None, tile_weights: int) -> Matrix:
+def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_weights: int) -> Matrix:
     """Join modules that share one weight (token after token) or read one input (output beside output).
 
     Under mixed precision G is bfloat16, and X is rounded to it as the layer itself rounded it.
@@ -146,7 +141,7 @@ def _matrix(traces: Sequence[Trace], place: Placement, mask: HeadMask | None, ti
     return Matrix(inputs, grads, place.weight if place.axis else place.weight * tiles, tuple(active))
 
 
-def _table(traces: Sequence[Trace], part: int) -> Table:
+def _table(traces: list[Trace], part: int) -> Table:
     """Join embeddings that share one table, token after token."""
     grads = []
     for trace in traces:
@@ -156,14 +151,14 @@ def _table(traces: Sequence[Trace], part: int) -> Table:
 
 
 def _vectors(
-    traces: Sequence[Trace], owners: Mapping[nn.Parameter, Placement], trainable: Collection[nn.Parameter]
+    traces: list[Trace], owners: dict[nn.Parameter, Placement], trainable: set[nn.Parameter]
 ) -> dict[int, Float[Tensor, "batch _"]]:
     """Return the gradients of biases and layer norms, one after the other, by part of the encoder."""
-    sums: dict[tuple[int, nn.Parameter, int], Tensor] = {}
+    by_part: dict[int, dict[tuple[nn.Parameter, int], Tensor]] = {}
 
     def add(parameter: nn.Parameter, parts: tuple[int, ...], values: Tensor) -> None:
         for number, (part, value) in enumerate(zip(parts, values.chunk(len(parts), dim=1), strict=True)):
-            key = (part, parameter, number)
+            sums, key = by_part.setdefault(part, {}), (parameter, number)
             sums[key] = sums[key] + value if key in sums else value
 
     for trace in traces:
@@ -173,10 +168,7 @@ def _vectors(
             add(module.weight, place.weight, (grads * normalized).sum(1))
         if getattr(module, "bias", None) is not None and module.bias in trainable:
             add(module.bias, place.bias, grads.sum(1, dtype=sum_dtype(grads)))
-    by_part: dict[int, list[Tensor]] = {}
-    for (part, *_), value in sums.items():
-        by_part.setdefault(part, []).append(value)
-    return {part: torch.cat(values, dim=1) for part, values in by_part.items()}
+    return {part: torch.cat(list(sums.values()), dim=1) for part, sums in by_part.items()}
 
 
 def sum_dtype(values: Tensor) -> torch.dtype:

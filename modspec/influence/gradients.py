@@ -26,6 +26,7 @@ from modspec.models.head_masking import first_token_only, gated
 
 KNOWN_MODULES = (nn.Linear, nn.Embedding, nn.LayerNorm)
 HeadMask = Bool[np.ndarray, "*examples layers heads"]  # one mask for all examples, or one mask per example
+Positions = Int[np.ndarray, " batch"]  # positions of the examples of a batch among all examples
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Trace:
     grads: Float[Tensor, "batch tokens out"]  # zero for tokens that contribute nothing
 
 
-# (examples, positions of the batch's examples, head mask) -> traces, in the order in which the modules ran
-TraceFunction = Callable[[Examples, Int[np.ndarray, " batch"], HeadMask | None], list[Trace]]
+# (all examples, the batch's positions among them, head mask) -> traces, in the order in which modules ran
+TraceFunction = Callable[[Examples, Positions, HeadMask | None], list[Trace]]
 
 
 def trainable_modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -97,7 +98,7 @@ def tracing(model: nn.Module, precision: torch.dtype = torch.float32) -> Iterato
         recorded.append((name, entering, output))
         return output
 
-    def trace(examples: Examples, positions: Int[np.ndarray, " batch"], mask: HeadMask | None) -> list[Trace]:
+    def trace(examples: Examples, positions: Positions, mask: HeadMask | None) -> list[Trace]:
         nonlocal size
         size = len(positions)
         recorded.clear()
@@ -119,14 +120,13 @@ def tracing(model: nn.Module, precision: torch.dtype = torch.float32) -> Iterato
 
     with ExitStack() as undo:
         undo.callback(model.train, model.training)
+        model.eval()
         for parameter in trainable:
             undo.callback(parameter.requires_grad_, True)
+            parameter.requires_grad_(False)
         for name, module in modules.items():
             undo.callback(module.register_forward_hook(partial(record, name)).remove)
         undo.enter_context(first_token_only(model))
-        model.eval()
-        for parameter in trainable:
-            parameter.requires_grad_(False)
         yield trace
 
 

@@ -23,14 +23,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from modspec.influence.contraction import Contraction
 from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, sum_dtype
 
 GRAM_OVERHEAD = 16
+Shapes = Sequence[tuple[int, int]]  # (examples, tokens per example) of each training batch
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,7 @@ class Target:
     norms: Float64[Tensor, " examples"]
 
 
-def cheaper_form(
-    size: int, width: int, examples: int, tokens: int, batches: Sequence[tuple[int, int]]
-) -> str:
+def cheaper_form(size: int, width: int, examples: int, tokens: int, batches: Shapes) -> str:
     """Return "dense" or "ghost", whichever costs less for one layer by the cost model above.
 
     Args:
@@ -64,16 +63,14 @@ def cheaper_form(
         width: number of the layer's outputs.
         examples: number of evaluation examples.
         tokens: number of tokens of all evaluation examples together.
-        batches: (examples, tokens per example) of each training batch.
+        batches: the shapes of all training batches.
     """
     dense = sum(size * width * n * (examples + t) for n, t in batches)
     ghost = sum(n * t * tokens * (size + width + GRAM_OVERHEAD) for n, t in batches)
     return "dense" if dense < ghost else "ghost"
 
 
-def make_target(
-    passes: Sequence[GradientFactors], batches: Sequence[tuple[int, int]], contraction: Contraction
-) -> Target:
+def make_target(passes: Sequence[GradientFactors], batches: Shapes, contraction: Contraction) -> Target:
     """Stack the gradients of evaluation examples, each layer in the form that is cheaper for all batches.
 
     The evaluation examples may come from several forward and backward passes. Passes over texts of like
@@ -81,7 +78,7 @@ def make_target(
 
     Args:
         passes: the evaluation examples' gradients, the longest texts last.
-        batches: (examples, tokens per example) of each training batch.
+        batches: the shapes of all training batches.
         contraction: counts the weights by form.
     """
     dense, ghost = {}, {}
@@ -122,34 +119,32 @@ def inner_products(
     device = factors.device
     shapes = [(parts, len(target.norms), factors.batch) for target in targets]
     products = [torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes]
+    pairs = list(zip(products, targets, strict=True))
     squares = torch.zeros(factors.batch, dtype=torch.float64, device=device)
     for name, matrix in factors.matrices.items():
         tiles_without_square = []
         for tile in matrix.active:
-            totals, evaluation = [], []
-            for total, target in zip(products, targets, strict=True):
-                if tile in target.dense.get(name, ()):
-                    totals.append(total[matrix.parts[tile]])
-                    evaluation.append(target.dense[name][tile])
-            if not evaluation:
+            dense = [(total, target) for total, target in pairs if tile in target.dense.get(name, ())]
+            if not dense:
                 tiles_without_square.append(tile)
                 continue
-            tile_products, tile_squares = contraction.contract(matrix, tile, evaluation)
+            stacks = [target.dense[name][tile] for _, target in dense]
+            tile_products, tile_squares = contraction.contract(matrix, tile, stacks)
             squares += tile_squares
-            for total, product in zip(totals, tile_products, strict=True):
-                total += product
+            for (total, _), product in zip(dense, tile_products, strict=True):
+                total[matrix.parts[tile]] += product
         if tiles_without_square:
             squares += _matrix_squares(matrix, tiles_without_square)
-        for total, target in zip(products, targets, strict=True):
+        for total, target in pairs:
             if name in target.ghost:
                 _add_ghost(total, matrix, target.ghost[name])
     for name, table in factors.tables.items():
         squares += _table_squares(table)
-        for total, target in zip(products, targets, strict=True):
+        for total, target in pairs:
             total[table.part] += _table_products(target.tables[name], table)
     for part, vector in factors.vectors.items():
         squares += vector.square().sum(1)
-        for total, target in zip(products, targets, strict=True):
+        for total, target in pairs:
             total[part] += target.vectors[part] @ vector.T
     return [total.mT for total in products], squares
 
@@ -178,11 +173,9 @@ def _stacked(matrices: Sequence[Matrix], tile: int) -> Float[Tensor, "examples w
 
 def _joined(tables: Sequence[Table]) -> Table:
     """Join the tables of several passes, padded to the longest: padding has no gradient."""
-    longest = max(table.ids.shape[1] for table in tables)
-    missing = [longest - table.ids.shape[1] for table in tables]
-    ids = [F.pad(table.ids, (0, n)) for table, n in zip(tables, missing, strict=True)]
-    grads = [F.pad(table.grads, (0, 0, 0, n)) for table, n in zip(tables, missing, strict=True)]
-    return Table(torch.cat(ids), torch.cat(grads), tables[0].part)
+    ids = pad_sequence([ids for table in tables for ids in table.ids], batch_first=True)
+    grads = pad_sequence([grads for table in tables for grads in table.grads], batch_first=True)
+    return Table(ids, grads, tables[0].part)
 
 
 def _add_ghost(total: Float64[Tensor, "parts examples batch"], training: Matrix, evaluation: Packed) -> None:
@@ -207,10 +200,8 @@ def _pick(values: Float[Tensor, "*batch tiles size"], tiles: list[int]) -> Float
     return values if values.shape[-2] in (1, len(tiles)) else values[..., tiles, :]
 
 
-def _gram(
-    a: Float[Tensor, " tokens_a *size"], b: Float[Tensor, " tokens_b *size"]
-) -> Float[Tensor, "tokens_a tokens_b"]:
-    """Return the inner products of all tokens of ``a`` with all tokens of ``b``."""
+def _gram(a: Float[Tensor, " a *size"], b: Float[Tensor, " b *size"]) -> Float[Tensor, "a b"]:
+    """Return the inner products of all tokens of one factor with all tokens of the other."""
     return a.flatten(1) @ b.flatten(1).T
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
@@ -18,14 +18,15 @@ from tqdm import tqdm
 from modspec.data.examples import Examples, sorted_batches
 from modspec.errors import InputError
 from modspec.influence.contraction import Contraction
-from modspec.influence.encoder_parts import EncoderPart, Placement, placements
+from modspec.influence.encoder_parts import EncoderPart, Places, placements
 from modspec.influence.gradient_factors import GradientFactors, collect_factors
-from modspec.influence.gradients import HeadMask, TraceFunction, tracing
-from modspec.influence.inner_products import Target, inner_products, make_target
+from modspec.influence.gradients import HeadMask, Positions, TraceFunction, tracing
+from modspec.influence.inner_products import Shapes, Target, inner_products, make_target
 
 BATCHES_OF_A_BLOCK = 4
 NOTHING = np.array([], dtype=np.int64)
 Arrays = Mapping[str, np.ndarray]
+TargetsFunction = Callable[[], list[Target]]
 Remember = Callable[[str, Callable[[], Arrays]], Arrays]
 
 
@@ -48,11 +49,10 @@ class Report:
     shares: dict[str, float]
 
     def __str__(self) -> str:
-        blocks = self.evaluation_blocks
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.shares.items())
-        extra = f", each further one costing {self.pass_seconds:.1f} s" if blocks > 1 else ""
-        passes = f"{blocks} pass{'es' if blocks > 1 else ''} of {self.pass_seconds:.1f} s"
-        return f"{passes} over the training examples{extra}; linear layers: {shares or 'nothing left to do'}"
+        passes = "1 pass" if self.evaluation_blocks == 1 else f"{self.evaluation_blocks} passes"
+        passes += f" of {self.pass_seconds:.1f} s over the training examples"
+        return f"{passes}; linear layers: {shares or 'nothing left to do'}"
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def influence(
     batch_blocks = [batches[i : i + BATCHES_OF_A_BLOCK] for i in range(0, len(batches), BATCHES_OF_A_BLOCK)]
     batch_blocks = batch_blocks[shard[0] :: shard[1]]
     positions = np.sort(np.concatenate([NOTHING, *(rows for block in batch_blocks for rows in block)]))
-    fit = _examples_that_fit(model, precision, memory, device)
+    fit = _examples_that_fit(model, precision, memory)
     evaluation_blocks = _evaluation_blocks(evaluation.lengths, fit, tiling)
     totals = {name: np.zeros((len(positions), len(evaluation))) for name in ("cosine", "dot")}
     if by_part:
@@ -160,9 +160,8 @@ def influence(
             for evaluation_block in evaluation_blocks:
                 start, columns = time.perf_counter(), np.concatenate([NOTHING, *evaluation_block])
                 # Computed when first called: not at all if every block of batches is remembered.
-                targets = cache(
-                    partial(scorer.targets, evaluation, evaluation_mask, evaluation_block, shapes)
-                )
+                prepare = partial(scorer.targets, evaluation, evaluation_mask, evaluation_block, shapes)
+                targets = cache(prepare)
                 for batch_block in batch_blocks:
                     rows = np.concatenate(batch_block)
                     # Columns too, since their blocks depend on free memory, which differs when a run resumes.
@@ -210,18 +209,14 @@ class _Scorer:
     """The hooks on the model and the layout of its parameters, which all passes of one call share."""
 
     trace: TraceFunction
-    places: Mapping[str, Placement]
-    trainable: Collection[nn.Parameter]
+    places: Places
+    trainable: set[nn.Parameter]
     parts: int
     tiling: Tiling
     contraction: Contraction
 
     def targets(
-        self,
-        evaluation: Examples,
-        mask: HeadMask | None,
-        evaluation_block: Sequence[Int[np.ndarray, " batch"]],
-        shapes: Sequence[tuple[int, int]],
+        self, evaluation: Examples, mask: HeadMask | None, evaluation_block: list[Positions], shapes: Shapes
     ) -> list[Target]:
         """Return the gradients of each batch of evaluation examples, each with the shortest texts first.
 
@@ -229,7 +224,7 @@ class _Scorer:
             evaluation: all evaluation examples.
             mask: their head mask or masks.
             evaluation_block: positions of the examples of each batch.
-            shapes: (examples, tokens per example) of each training batch.
+            shapes: the shapes of all training batches.
         """
         targets, size = [], self.tiling.evaluation_pass
         for columns in evaluation_block:
@@ -240,11 +235,7 @@ class _Scorer:
         return targets
 
     def score(
-        self,
-        train: Examples,
-        mask: HeadMask | None,
-        batch_block: Sequence[Int[np.ndarray, " batch"]],
-        targets: Callable[[], list[Target]],
+        self, train: Examples, mask: HeadMask | None, batch_block: list[Positions], targets: TargetsFunction
     ) -> Arrays:
         """Return cosine and dot of a block of training batches with an evaluation block.
 
@@ -271,33 +262,28 @@ class _Scorer:
         return arrays
 
     @torch.no_grad()
-    def _factors(
-        self, examples: Examples, mask: HeadMask | None, positions: Int[np.ndarray, " batch"]
-    ) -> GradientFactors:
+    def _factors(self, examples: Examples, mask: HeadMask | None, positions: Positions) -> GradientFactors:
         batch_mask = mask[positions] if np.ndim(mask) == 3 else mask
         traces = self.trace(examples, positions, batch_mask)
         return collect_factors(traces, self.places, self.trainable, batch_mask, self.tiling.weights)
 
 
-def _examples_that_fit(
-    model: nn.Module, precision: torch.dtype, memory: float | None, device: torch.device
-) -> int:
+def _examples_that_fit(model: nn.Module, precision: torch.dtype, memory: float | None) -> int:
     """Return how many evaluation examples fit into ``memory`` if all are multiplied out; at least 1."""
     linear = {m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
-    width = 2 if precision == torch.bfloat16 else next(model.parameters()).element_size()
+    first = next(model.parameters())
+    width = 2 if precision == torch.bfloat16 else first.element_size()
     held = sum(weight.numel() for weight in linear) * width
     if memory is None:
-        gpu = device.type == "cuda"
-        memory = (torch.cuda.mem_get_info(device)[0] if gpu else psutil.virtual_memory().available) / 2
+        on_gpu = first.device.type == "cuda"
+        free = torch.cuda.mem_get_info(first.device)[0] if on_gpu else psutil.virtual_memory().available
+        memory = free / 2
     return max(1, int(memory // max(held, 1)))
 
 
-def _evaluation_blocks(
-    lengths: Int[np.ndarray, " evaluation"], fit: int, tiling: Tiling
-) -> list[list[Int[np.ndarray, " batch"]]]:
+def _evaluation_blocks(lengths: Int[np.ndarray, " n"], fit: int, tiling: Tiling) -> list[list[Positions]]:
     """Return evaluation batches in blocks of at most ``fit`` examples; one empty block if there are none."""
-    blocks: list[list[np.ndarray]] = []
-    room = 0
+    blocks, room = [], 0
     for batch in sorted_batches(lengths, min(tiling.evaluation, fit), tiling.tokens):
         if len(batch) > room:
             blocks.append([])
@@ -307,7 +293,7 @@ def _evaluation_blocks(
     return blocks or [[]]
 
 
-def _digest(positions: Int[np.ndarray, " examples"]) -> str:
+def _digest(positions: Positions) -> str:
     """Return a file name for a set of positions: their number, and a digest."""
     return f"{len(positions)}-{hashlib.sha256(positions.tobytes()).hexdigest()[:12]}"
 
@@ -329,7 +315,7 @@ def _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size
         raise InputError(f"shard: {index} of {count}; allowed: (i, n) with 0 <= i < n")
 
 
-def _check_finite(norms: Float[Tensor, " batch"], examples: Examples, positions: np.ndarray) -> None:
+def _check_finite(norms: Float[Tensor, " batch"], examples: Examples, positions: Positions) -> None:
     """Raise FloatingPointError for the first example whose gradient's norm is not finite."""
     if not (finite := norms.isfinite()).all():
         example = examples.ids[positions[int((~finite).nonzero()[0])]]

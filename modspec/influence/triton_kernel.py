@@ -31,9 +31,9 @@ register spilled where sizes and strides are multiples of 16:
 
 Under HALF_LARGE the tile, in float32, takes half of all registers. It cannot be larger, and this decides
 where the kernel pays. With T = 128 and E = 500 the kernel moves 24 + 16 + 8 bytes for 1256 operations:
-through an L2 cache of 5 to 10 TB/s, at most 130 to 265 TFLOP/s. Matrix products that write per-example gradients
-to a buffer form them in larger tiles, so with fewer bytes, and should win there. With T = 16 and E = 64 the kernel
-moves 3 + 2 + 1 bytes, as few as it takes to write those gradients once and read them twice.
+through an L2 cache of 5 to 10 TB/s, at most 130 to 265 TFLOP/s. Matrix products that write per-example
+gradients to a buffer form them in larger tiles, so with fewer bytes, and should win there. With T = 16 and
+E = 64 the kernel moves 3 + 2 + 1 bytes, as few as it takes to write those gradients once and read them twice.
 """
 
 from __future__ import annotations
@@ -148,16 +148,14 @@ def _check(inputs: Tensor, grads: Tensor, evaluation: Tensor) -> None:
     device = inputs.device
     if not available(device):
         raise InputError(
-            f"inputs: on {device}, where no Triton kernel runs; allowed: NVIDIA, capability 8.0 or more"
+            f"inputs: on {device}, where no Triton kernel runs; allowed: NVIDIA, capability >= 8"
         )
     for name, tensor in (("inputs", inputs), ("grads", grads), ("evaluation", evaluation)):
         shape = tuple(tensor.shape)
         if len(shape) != 3:
             raise InputError(f"{name}: shape {shape}; allowed: three dimensions")
         if tensor.dtype not in DTYPES or tensor.dtype != inputs.dtype:
-            raise InputError(
-                f"{name}: {tensor.dtype}; allowed: float32, bfloat16 or float16, the same for all three"
-            )
+            raise InputError(f"{name}: {tensor.dtype}; allowed: float32, bfloat16, float16, the same for all")
         if tensor.device != device:
             raise InputError(f"{name}: on {tensor.device}; allowed: {device}, where inputs are")
         if shape[2] > 1 and tensor.stride(2) != 1:
