@@ -34,7 +34,7 @@ triton_kernel      a GPU kernel that never writes per-example gradients to memor
 tracin             ``influence`` and ``merge``: checkpoints, blocks, shards, resuming
 
 Shapes are annotations: ``Float[Tensor, "batch tokens out"]``. A name stands for the same size throughout one
-function; ``_`` is any size, ``*examples`` any number of dimensions, ``#tiles`` is ``tiles`` or 1. Some shapes
+function; ``_`` is any size, ``*size`` any number of dimensions, ``#tiles`` is ``tiles`` or 1. Some shapes
 begin with a space, which means nothing, but keeps linters from reading them as expressions.
 """
 

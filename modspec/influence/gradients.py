@@ -25,7 +25,8 @@ from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, gated
 
 KNOWN_MODULES = (nn.Linear, nn.Embedding, nn.LayerNorm)
-HeadMask = Bool[np.ndarray, "*examples layers heads"]  # one mask for all examples, or one mask per example
+# One head mask for all examples, or one per example.
+HeadMask = Bool[np.ndarray, "layers heads"] | Bool[np.ndarray, "_ layers heads"]
 Positions = Int[np.ndarray, " batch"]  # positions of the examples of a batch among all examples
 
 
