@@ -182,12 +182,12 @@ def by_influence(
     model: PreTrainedModel, train: Examples, evaluation: Examples
 ) -> dict[tuple[str, str], np.ndarray]:
     """{(influence by cosine or dot, language): mean contribution above other languages', (layers, heads)}."""
-    scores = influence(model, train, evaluation, groups=True)
+    scores = influence(model, train, evaluation, by_part=True)
     ratings = {}
-    for name, parts in (("cosine", scores.cosine_by_group), ("dot", scores.dot_by_group)):
+    for name, parts in (("cosine", scores.cosine_by_part), ("dot", scores.dot_by_part)):
         rows: list[tuple[Any, ...]] = [
             (0, language, other, group.layer, group.head, part[np.ix_(trained, judged)].mean(dtype=float))
-            for group, part in zip(scores.groups, parts, strict=True)
+            for group, part in zip(scores.parts, parts, strict=True)
             if group.part == "head"
             for language, other in product(dict.fromkeys(train.languages.tolist()), repeat=2)
             for trained, judged in [(train.languages == other, evaluation.languages == language)]

@@ -1,75 +1,100 @@
-"""How a tile of per-example gradients is contracted on this device, and a record of what was done.
+"""Contraction of a tile of per-example gradients with evaluation gradients, by PyTorch or by Triton.
 
-In PyTorch the tile is multiplied out into a buffer that every tile reuses (a fresh allocation would cost more
-page faults than arithmetic) and contracted by one matrix product per evaluation batch. On a GPU the Triton
-kernel of ``modspec.influence.triton_kernel`` never writes the tile to memory: it is used for tiles of those shapes of
-which the first was contracted faster by it. The two round differently, in the last digits, and so do runs on
-a GPU that decide differently; a CPU knows one path only, and repeats bitwise.
+PyTorch multiplies the tile out into a buffer that every tile reuses (a fresh allocation would cost more page
+faults than arithmetic) and contracts it with one matrix product per evaluation batch. On a GPU, the Triton
+kernel of ``modspec.influence.triton_kernel`` never writes the tile to memory. It is used for tiles of those
+shapes for which it was faster on the first tile.
+
+The two round differently in the last digits. So do two runs on a GPU whose timings led to different choices.
+A CPU has PyTorch alone, and its results repeat bitwise.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from modspec.influence import triton_kernel
 from modspec.influence.gradient_factors import Matrix
 
+# The same tile of the gradients of each batch of evaluation examples, multiplied out.
+Stacks = Sequence[Float[Tensor, "_ weights"]]
+# Products of a tile with each batch of evaluation gradients, and the squared norms of the tile's gradients.
+Products = tuple[list[Float[Tensor, "_ batch"]], Float[Tensor, " batch"]]
 
-class Paths:
-    """Contracts tiles; counts which path did, and which form evaluation gradients took, in weights."""
+
+class Contraction:
+    """Contracts tiles, and counts the weights that each method was used for.
+
+    ``counts``: numbers of weights by form of the inner product (dense, ghost; see
+    ``modspec.influence.inner_products``) and, on a GPU, by method (triton, pytorch).
+    """
 
     def __init__(self, device: torch.device) -> None:
+        self.counts: Counter[str] = Counter()
         self._fused = device.type == "cuda" and triton_kernel.available(device)
         self._buffer = torch.empty(0, device=device)
-        self._chosen: dict[tuple, Callable] = {}
-        self.counts: Counter[str] = Counter()
+        self._faster: dict[tuple, Callable] = {}
 
-    def count(self, what: str, weights: int) -> None:
-        """Add ``weights`` to a count."""
-        self.counts[what] += weights
+    def shares(self) -> dict[str, float]:
+        """Return each form's and each method's share of the weights that it could have had."""
+        shares = {}
+        for names in (("dense", "ghost"), ("triton", "pytorch")):
+            total = sum(self.counts[name] for name in names)
+            shares |= {name: self.counts[name] / total for name in names if self.counts[name]}
+        return shares
 
-    def contract(self, matrix: Matrix, tile: int, dense: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """<tile of example b, dense_e>: (examples, batch) for each of ``dense``; squared norms: (batch,)."""
+    def contract(self, matrix: Matrix, tile: int, evaluation: Stacks) -> Products:
+        """Return the inner products of one tile of each example's gradient with evaluation gradients.
+
+        Args:
+            matrix: a batch of examples.
+            tile: the position of the tile.
+            evaluation: the same tile of each batch of evaluation examples, multiplied out.
+
+        Returns:
+            For each evaluation batch the products, (evaluation, batch), and the squared norms, (batch,).
+        """
         if not self._fused:
-            return self._contract_torch(matrix, tile, dense)
+            return self._contract_torch(matrix, tile, evaluation)
         inputs, grads = matrix.factors(tile)
-        shape = (inputs.shape, grads.shape, *(len(d) for d in dense))
-        if shape not in self._chosen:
-            plain, kernel = self._contract_torch, self._contract_fused
-            gain = _seconds(plain, matrix, tile, dense) / _seconds(kernel, matrix, tile, dense)
-            self._chosen[shape] = kernel if gain > 1 else plain
-        path = self._chosen[shape]
-        self.count("triton" if path == self._contract_fused else "pytorch", inputs.numel() * grads.shape[-1])
-        return path(matrix, tile, dense)
+        shape = (inputs.shape, grads.shape, *(len(examples) for examples in evaluation))
+        if shape not in self._faster:
+            methods = self._contract_torch, self._contract_fused
+            self._faster[shape] = min(methods, key=lambda method: _seconds(method, matrix, tile, evaluation))
+        method = self._faster[shape]
+        name = "triton" if method == self._contract_fused else "pytorch"
+        self.counts[name] += inputs.numel() * grads.shape[-1]
+        return method(matrix, tile, evaluation)
 
-    def _contract_torch(self, matrix: Matrix, tile: int, dense: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _contract_torch(self, matrix: Matrix, tile: int, evaluation: Stacks) -> Products:
         inputs, grads = matrix.factors(tile)
-        batch, size, width = len(inputs), inputs.shape[-1], grads.shape[-1]
-        needed = batch * size * width
+        shape = len(inputs), grads.shape[-1], inputs.shape[-1]
+        needed = math.prod(shape)
         if self._buffer.numel() < needed or self._buffer.dtype != grads.dtype:
-            self._buffer = torch.empty(needed, dtype=grads.dtype, device=grads.device)
-        out = self._buffer[:needed].view(batch, width, size)
-        formed = matrix.dense(tile, out)
+            self._buffer = grads.new_empty(needed)
+        formed = matrix.dense(tile, self._buffer[:needed].view(shape))
         squares = torch.linalg.vector_norm(formed, dim=1).double().square()
-        return [d @ formed.T for d in dense], squares
+        return [examples @ formed.T for examples in evaluation], squares
 
-    def _contract_fused(self, matrix: Matrix, tile: int, dense: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _contract_fused(self, matrix: Matrix, tile: int, evaluation: Stacks) -> Products:
         inputs, grads = matrix.factors(tile)
-        width, size = grads.shape[-1], inputs.shape[-1]
-        found = [triton_kernel.fused_products(inputs, grads, d.view(-1, width, size)) for d in dense]
-        return [products.T for products, _ in found], found[0][1].double()
+        shape = grads.shape[-1], inputs.shape[-1]
+        results = [triton_kernel.fused_products(inputs, grads, e.unflatten(1, shape)) for e in evaluation]
+        return [products.T for products, _ in results], results[0][1].double()
 
 
-def _seconds(path: Callable, *arguments: object) -> float:
-    """Time of one call on a GPU, after one to warm up."""
-    path(*arguments)
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    path(*arguments)
+def _seconds(method: Callable[..., Products], *arguments: object) -> float:
+    """Return the time of one call on a GPU, after one call to warm up."""
+    for _ in range(2):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        method(*arguments)
     torch.cuda.synchronize()
     return time.perf_counter() - start

@@ -1,16 +1,17 @@
-"""Which part of an encoder a parameter belongs to: embeddings, heads, feed-forward, norms, classifier.
+"""The parts of an encoder, and which part each parameter belongs to.
 
 embeddings     word, position and token-type tables and their layer norm
-head           its rows of Q, K and V with their biases, and its columns of the output projection
-feed-forward   both layers of a block, with their biases
-norms          a block's two layer norms, and the bias of its output projection, which belongs to no
-               head and, like theirs, is added to the residual stream
+head           the head's rows of Q, K and V with their biases, and its columns of the output projection
+feed-forward   both layers of a transformer layer's feed-forward network, with their biases
+norms          a transformer layer's two layer norms, and the bias of its output projection: that bias belongs
+               to no head and is added to the residual stream, as the norms' biases are
 classifier     pooler and classification layers
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import nn
 
@@ -19,76 +20,80 @@ from modspec.models.head_masking import GATED_MODEL_TYPES, attention_layers
 
 
 @dataclass(frozen=True)
-class Group:
-    """A part of the parameters. layer: from 1; 0 is before, layers + 1 after them. head: from 1, or 0."""
+class EncoderPart:
+    """One part of an encoder, for example head 3 of layer 2."""
 
-    part: str
-    layer: int
-    head: int = 0
+    part: str  # as listed above, or "all" for the whole encoder
+    layer: int  # from 1; 0 for parts before the first layer, layers + 1 for those after the last
+    head: int = 0  # from 1; 0 for parts that are no head
+
+
+WHOLE_ENCODER = EncoderPart("all", 0)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a module's parameters belong.
+    """The parts that a module's parameters belong to, as positions in the list of parts."""
 
-    axis: "rows" or "columns" of the weight, if they fall into heads, else None. weight, bias: the places in
-    the list of groups, one a head, or one in all. layer: of the head mask, from 0, if there are heads.
+    weight: tuple[int, ...] = (0,)  # one per head, or one in all
+    bias: tuple[int, ...] = (0,)  # one per head, or one in all
+    axis: Literal["rows", "columns"] | None = None  # the axis of the weight that heads divide, if they do
+    layer: int | None = None  # the layer of the head mask, from 0, if heads divide the weight
+
+
+Places = dict[str, Placement]  # by name of the module
+
+
+def placements(model: nn.Module, *, by_part: bool) -> tuple[tuple[EncoderPart, ...], Places]:
+    """Return all parts of an encoder, in order, and the placement of each module that holds parameters.
+
+    Args:
+        model: the encoder with its classifier.
+        by_part: False merges everything into the one part "all". Heads are still told apart, since those
+            that a mask removes need no work.
+
+    Returns:
+        The parts, and the placements by module name. Without ``by_part``, an encoder whose heads are not
+        known has no placements: its modules belong to the one part.
+
+    Raises:
+        InputError: with ``by_part``, if the encoder's heads are not known, or if one of its layers has
+            parameters that belong to none of the parts.
     """
-
-    axis: str | None
-    weight: tuple[int, ...]
-    bias: tuple[int, ...]
-    layer: int | None = None
-
-
-WHOLE = Placement(None, (0,), (0,))
-
-
-def placements(model: nn.Module, *, resolved: bool) -> tuple[tuple[Group, ...], dict[str, Placement]]:
-    """All groups in order, and the placement of every module that holds parameters, by name.
-
-    Without ``resolved`` there is one nameless group, 0, but heads are still told apart, since those that a
-    mask removes need no work. Raises InputError where groups are asked of a model that has no known heads,
-    or that has parameters in a layer which belong to none of the groups.
-    """
-    if not resolved and getattr(model, "config", None) and model.config.model_type not in GATED_MODEL_TYPES:
-        return (Group("all", 0),), {}
-    blocks = attention_layers(model)
+    if not by_part and getattr(model, "config", None) and model.config.model_type not in GATED_MODEL_TYPES:
+        return (WHOLE_ENCODER,), {}
+    attentions = attention_layers(model)
     heads = model.config.num_attention_heads
     names = {module: name for name, module in model.named_modules()}
-    groups = [Group("embeddings", 0)]
-    found = {name: Placement(None, (0,), (0,)) for name in _inside(model.base_model.embeddings, names)}
-    for layer, (block, attention) in enumerate(
-        zip(model.base_model.encoder.layer, blocks, strict=True), start=0
-    ):
-        first = len(groups)
-        own = tuple(range(first, first + heads))
-        forward, norms = (first + heads,), (first + heads + 1,)
-        groups += [Group("head", layer + 1, head + 1) for head in range(heads)]
-        groups += [Group("feed-forward", layer + 1), Group("norms", layer + 1)]
-        inner = attention.self
-        known = {
-            module: Placement("rows", own, own, layer) for module in (inner.query, inner.key, inner.value)
-        }
-        known[attention.output.dense] = Placement("columns", own, norms, layer)
-        known |= {
-            m: Placement(None, forward, forward) for m in (block.intermediate.dense, block.output.dense)
-        }
-        known |= {
-            m: Placement(None, norms, norms) for m in (attention.output.LayerNorm, block.output.LayerNorm)
-        }
-        found |= {names[module]: place for module, place in known.items()}
-        if resolved and (strange := [n for n in _inside(block, names) if n not in found]):
-            raise InputError(f"groups: the parameters of module {strange[0]!r} belong to no known group")
-    last = (len(groups),)
-    groups.append(Group("classifier", len(blocks) + 1))
-    found |= {name: Placement(None, last, last) for name in _inside(model, names) if name not in found}
-    if not resolved:
-        groups = [Group("all", 0)]
-        found = {name: Placement(p.axis, (0,) * len(p.weight), (0,), p.layer) for name, p in found.items()}
-    return tuple(groups), found
+    parts = [EncoderPart("embeddings", 0)]
+    places = {name: Placement() for name in _with_parameters(model.base_model.embeddings, names)}
+    for layer, (block, attention) in enumerate(zip(model.base_model.encoder.layer, attentions, strict=True)):
+        of_heads = tuple(range(len(parts), len(parts) + heads))
+        parts += [EncoderPart("head", layer + 1, head + 1) for head in range(heads)]
+        feed_forward, norms = (len(parts),), (len(parts) + 1,)
+        parts += [EncoderPart("feed-forward", layer + 1), EncoderPart("norms", layer + 1)]
+        rows = Placement(of_heads, of_heads, "rows", layer)
+        places |= {names[m]: rows for m in (attention.self.query, attention.self.key, attention.self.value)}
+        places[names[attention.output.dense]] = Placement(of_heads, norms, "columns", layer)
+        for module in (block.intermediate.dense, block.output.dense):
+            places[names[module]] = Placement(feed_forward, feed_forward)
+        for module in (attention.output.LayerNorm, block.output.LayerNorm):
+            places[names[module]] = Placement(norms, norms)
+        if by_part and (unknown := [n for n in _with_parameters(block, names) if n not in places]):
+            raise InputError(
+                f"by_part: module {unknown[0]!r} has parameters that belong to no known part; "
+                "allowed: attention, feed-forward and layer norms, laid out as in BERT"
+            )
+    classifier = (len(parts),)
+    parts.append(EncoderPart("classifier", len(attentions) + 1))
+    for name in _with_parameters(model, names):
+        places.setdefault(name, Placement(classifier, classifier))
+    if by_part:
+        return tuple(parts), places
+    merged = {name: replace(p, weight=(0,) * len(p.weight), bias=(0,)) for name, p in places.items()}
+    return (WHOLE_ENCODER,), merged
 
 
-def _inside(parent: nn.Module, names: dict[nn.Module, str]) -> list[str]:
-    """Names of the modules inside that hold parameters of their own."""
+def _with_parameters(parent: nn.Module, names: dict[nn.Module, str]) -> list[str]:
+    """Return the names of the modules inside ``parent`` that hold parameters of their own."""
     return [names[m] for m in parent.modules() if any(True for _ in m.parameters(recurse=False))]

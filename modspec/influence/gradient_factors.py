@@ -1,178 +1,176 @@
-"""Per-example gradients of one batch, exact and never multiplied out: what contracts and what it holds.
+"""Per-example gradients of one batch, exact, kept as factors and not multiplied out.
 
-Linear layers that read one input (query, key, value) are one matrix here, so that they share products of
-that input. A matrix falls into tiles: its heads, or, where it has none, equal cuts of its longer side.
+The factors of a linear layer's gradient sum_t G_t X_t' are its inputs X and output gradients G, with one row
+per token t. They are not the Kronecker factors of EK-FAC, which approximate a curvature matrix; nothing is
+approximated here.
+
+Linear layers that read the same input (query, key, value) become one matrix, so that they share the products
+of that input. A matrix is divided into tiles: one per head, or, where it has no heads, equal cuts of its
+longer side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modspec.influence.encoder_parts import WHOLE, Placement
-from modspec.influence.gradients import Trace
+from modspec.influence.encoder_parts import Placement, Places
+from modspec.influence.gradients import HeadMask, Trace
+
+Factors = tuple[Float[Tensor, "batch tokens in"], Float[Tensor, "batch tokens out"]]  # X and G
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The weight gradients sum_t G_t X_t' of linear layers that read one input.
+    """The gradients sum_t G_t X_t' of the weights of linear layers that read one input.
 
-    inputs: (batch, tokens, tiles or 1, in). grads: (batch, tokens, tiles or 1, out). Cut into tiles is the
-    one or the other, or neither. groups: of each tile. active: tiles that are not zero by a head mask.
+    At most one of ``inputs`` and ``grads`` has more than one tile.
     """
 
-    inputs: Tensor
-    grads: Tensor
-    groups: tuple[int, ...]
-    active: tuple[int, ...]
+    inputs: Float[Tensor, "batch tokens #tiles in"]  # X
+    grads: Float[Tensor, "batch tokens #tiles out"]  # G
+    parts: tuple[int, ...]  # each tile's part of the encoder, as a position in the list of parts
+    active: tuple[int, ...]  # the tiles whose gradient the head mask does not make zero
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(in, out) of a tile."""
-        return self.inputs.shape[-1], self.grads.shape[-1]
-
-    def factors(self, tile: int) -> tuple[Tensor, Tensor]:
-        """X (batch, tokens, in) and G (batch, tokens, out) of one tile."""
+    def factors(self, tile: int) -> Factors:
+        """Return X and G of one tile."""
         inputs = self.inputs[:, :, tile if self.inputs.shape[2] > 1 else 0]
         return inputs, self.grads[:, :, tile if self.grads.shape[2] > 1 else 0]
 
-    def dense(self, tile: int, out: Tensor | None = None) -> Tensor:
-        """One tile of every example's gradient: (batch, out * in)."""
+    def dense(self, tile: int, out: Tensor | None = None) -> Float[Tensor, "batch weights"]:
+        """Multiply out one tile of each example's gradient, into ``out`` (batch, out, in) if it is given."""
         inputs, grads = self.factors(tile)
         return torch.bmm(grads.mT, inputs, out=out).flatten(1)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The gradient of an embedding: row ids_t is the sum of its G_t.
+    """The gradient of an embedding: row r of the table is the sum of G_t over the tokens t of piece r."""
 
-    ids: (batch, tokens). grads: (batch, tokens, size), zero at padding.
-    """
-
-    ids: Tensor
-    grads: Tensor
-    group: int
+    ids: Int[Tensor, "batch tokens"]
+    grads: Float[Tensor, "batch tokens size"]  # G, zero at padding
+    part: int
 
 
 @dataclass(frozen=True)
-class Gradients:
-    """Per-example gradients of one batch. vectors: biases and layer norms by group, (batch, size)."""
+class GradientFactors:
+    """The gradients of a batch of examples over all trainable parameters, one gradient per example."""
 
     matrices: dict[str, Matrix]
     tables: dict[str, Table]
-    vectors: dict[int, Tensor]
+    vectors: dict[int, Float[Tensor, "batch _"]]  # part -> gradients of its biases and layer norms
     batch: int
     device: torch.device
 
 
-def factored(
+def collect_factors(
     traces: list[Trace],
-    places: Mapping[str, Placement],
-    trains: Mapping[nn.Parameter, bool],
-    mask: np.ndarray | None,
-    tile: int,
-) -> Gradients:
-    """Sort what a pass recorded into matrices, tables and vectors.
+    places: Places,
+    trainable: set[nn.Parameter],
+    mask: HeadMask | None,
+    tile_weights: int,
+) -> GradientFactors:
+    """Sort the traces of one forward and backward pass into matrices, tables and vectors.
 
-    ``trains``: whether a parameter is trainable. ``mask``: the pass's head mask. ``tile``: number of weights
-    that a tile should not exceed. A weight that several modules share has one gradient: over the tokens of
-    all of them, in turn.
+    A weight that several modules share has one gradient, over the tokens of all these modules in turn.
+
+    Args:
+        traces: the record of the pass.
+        places: module name -> the parts that its parameters belong to; part 0 for other modules.
+        trainable: the parameters whose gradients count.
+        mask: the head mask of the pass.
+        tile_weights: the number of weights that a tile should not exceed.
     """
-    runs: dict[nn.Parameter, list[Trace]] = {}
-    tables: dict[str, Table] = {}
-    vectors: dict[tuple[int, nn.Parameter, int], Tensor] = {}
-
-    def add(group: int, parameter: nn.Parameter, part: int, value: Tensor) -> None:
-        key = (group, parameter, part)
-        vectors[key] = vectors[key] + value if key in vectors else value
-
     owners: dict[nn.Parameter, Placement] = {}
+    traces_of_weight: dict[nn.Parameter, list[Trace]] = {}
     for trace in traces:
-        module = trace.module
-        place = owners.setdefault(module.weight, places.get(trace.name, WHOLE))
-        if trains[module.weight]:
-            if isinstance(module, nn.LayerNorm):
-                scaled = F.layer_norm(
-                    trace.inputs.to(trace.grads.dtype), module.normalized_shape, eps=module.eps
-                )
-                add(place.weight[0], module.weight, 0, (trace.grads * scaled).sum(1))
-            else:
-                runs.setdefault(module.weight, []).append(trace)
-        if getattr(module, "bias", None) is not None and trains[module.bias]:
-            parts = trace.grads.sum(1, dtype=_summed(trace.grads)).chunk(len(place.bias), dim=1)
-            for part, (group, value) in enumerate(zip(place.bias, parts, strict=True)):
-                add(group, module.bias, part, value)
-
-    readers: dict[tuple, list[Trace]] = {}
-    for weight, of in runs.items():
-        kinds = {type(trace.module) for trace in of}
-        if nn.Embedding in kinds:
-            tables[of[0].name] = _table(of, owners[weight].weight[0])
-        elif len(of) == 1:  # query, key and value read one tensor
-            x = of[0].inputs
-            readers.setdefault((x.data_ptr(), x.shape, x.stride(), owners[weight]), []).append(of[0])
-        else:
-            readers[weight, owners[weight]] = of
+        weight = trace.module.weight
+        owners.setdefault(weight, places.get(trace.name, Placement()))
+        if weight in trainable and not isinstance(trace.module, nn.LayerNorm):
+            traces_of_weight.setdefault(weight, []).append(trace)
+    tables: dict[str, Table] = {}
+    traces_of_matrix: dict[object, list[Trace]] = {}
+    for weight, (first, *others) in traces_of_weight.items():
+        if isinstance(first.module, nn.Embedding):
+            tables[first.name] = _table([first, *others], owners[weight].weight[0])
+        elif others:
+            traces_of_matrix[weight] = [first, *others]
+        else:  # query, key and value read one tensor
+            read = first.inputs.data_ptr(), first.inputs.shape, first.inputs.stride(), owners[weight]
+            traces_of_matrix.setdefault(read, []).append(first)
     matrices = {}
-    for (*key, place), of in readers.items():
-        shared = isinstance(key[0], nn.Parameter)
-        dim, names = (1, of[0].name) if shared else (-1, " + ".join(trace.name for trace in of))
-        inputs = torch.cat([trace.inputs for trace in of], dim=1) if shared else of[0].inputs
-        matrices[names] = _matrix(inputs, [trace.grads for trace in of], dim, place, mask, tile)
-    by_group: dict[int, list[Tensor]] = {}
-    for (group, *_), value in vectors.items():
-        by_group.setdefault(group, []).append(value)
-    first = traces[0].grads
-    joined = {group: torch.cat(values, dim=1) for group, values in by_group.items()}
-    return Gradients(matrices, tables, joined, len(first), first.device)
+    for joined in traces_of_matrix.values():
+        name = " + ".join(trace.name for trace in joined)
+        matrices[name] = _matrix(joined, owners[joined[0].module.weight], mask, tile_weights)
+    vectors = _vectors(traces, owners, trainable)
+    return GradientFactors(matrices, tables, vectors, len(traces[0].grads), traces[0].grads.device)
 
 
-def _matrix(
-    inputs: Tensor, grads: list[Tensor], dim: int, place: Placement, mask: np.ndarray | None, tile: int
-) -> Matrix:
-    """Cut into heads, or into as many tiles as keep each within ``tile`` weights. Under mixed precision
-    G is bfloat16, and X, which the layer rounded to it too, follows."""
-    inputs = inputs.to(grads[0].dtype)
-    if place.axis == "rows":  # of several layers: each head's rows of all of them side by side
-        tiles = len(place.weight)
-        cut = torch.cat([g.unflatten(-1, (tiles, -1)) for g in grads], dim=dim)
+def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_weights: int) -> Matrix:
+    """Join modules that share one weight (token after token) or read one input (output beside output).
+
+    Under mixed precision G is bfloat16, and X is rounded to it as the layer itself rounded it.
+    """
+    shared = len({trace.module.weight for trace in traces}) < len(traces)
+    dim = 1 if shared else -1
+    inputs = torch.cat([trace.inputs for trace in traces], 1) if shared else traces[0].inputs
+    inputs = inputs.to(traces[0].grads.dtype)
+    tiles = len(place.weight)
+    if place.axis == "rows":  # each head's rows of all modules side by side
         inputs = inputs.unsqueeze(2)
+        grads = torch.cat([trace.grads.unflatten(-1, (tiles, -1)) for trace in traces], dim)
     else:
-        cut = torch.cat(grads, dim=dim).unsqueeze(2)
-        size, width = inputs.shape[-1], cut.shape[-1]
-        longer = max(size, width)
-        tiles = len(place.weight)
+        grads = torch.cat([trace.grads for trace in traces], dim)
+        size, width = inputs.shape[-1], grads.shape[-1]
         if place.axis is None:
-            tiles = next(
-                n
-                for n in range(1, longer + 1)
-                if longer % n == 0 and size * width // n <= tile or n == longer
-            )
-        if place.axis == "columns" or (tiles > 1 and size == longer):
-            inputs = inputs.unflatten(-1, (tiles, -1))
-        else:
-            inputs, cut = inputs.unsqueeze(2), cut.squeeze(2).unflatten(-1, (tiles, -1))
-    groups = place.weight if place.axis else place.weight * tiles
+            longer = max(size, width)
+            cuts = (n for n in range(1, longer) if longer % n == 0 and size * width // n <= tile_weights)
+            tiles = next(cuts, longer)
+        input_tiles = tiles if place.axis == "columns" or size >= width else 1
+        inputs = inputs.unflatten(-1, (input_tiles, -1))
+        grads = grads.unflatten(-1, (tiles // input_tiles, -1))
     active = range(tiles)
     if mask is not None and place.layer is not None:
         kept = np.asarray(mask)[..., place.layer, :].reshape(-1, tiles).any(axis=0)
         active = np.flatnonzero(kept).tolist()
-    return Matrix(inputs, cut, tuple(groups), tuple(active))
+    return Matrix(inputs, grads, place.weight if place.axis else place.weight * tiles, tuple(active))
 
 
-def _table(of: list[Trace], group: int) -> Table:
+def _table(traces: list[Trace], part: int) -> Table:
+    """Join embeddings that share one table, token after token."""
     grads = []
-    for trace in of:
+    for trace in traces:
         padding = trace.module.padding_idx
         grads.append(trace.grads if padding is None else trace.grads * (trace.inputs != padding)[..., None])
-    return Table(torch.cat([trace.inputs for trace in of], 1), torch.cat(grads, 1), group)
+    return Table(torch.cat([trace.inputs for trace in traces], 1), torch.cat(grads, 1), part)
 
 
-def _summed(values: Tensor) -> torch.dtype:
-    """The dtype of sums: float32, or float64 for float64."""
+def _vectors(
+    traces: list[Trace], owners: dict[nn.Parameter, Placement], trainable: set[nn.Parameter]
+) -> dict[int, Float[Tensor, "batch _"]]:
+    """Return the gradients of biases and layer norms, one after the other, by part of the encoder."""
+    by_part: dict[int, dict[tuple[nn.Parameter, int], Tensor]] = {}
+
+    def add(parameter: nn.Parameter, parts: tuple[int, ...], values: Tensor) -> None:
+        for number, (part, value) in enumerate(zip(parts, values.chunk(len(parts), dim=1), strict=True)):
+            sums, key = by_part.setdefault(part, {}), (parameter, number)
+            sums[key] = sums[key] + value if key in sums else value
+
+    for trace in traces:
+        module, grads, place = trace.module, trace.grads, owners[trace.module.weight]
+        if isinstance(module, nn.LayerNorm) and module.weight in trainable:
+            normalized = F.layer_norm(trace.inputs.to(grads.dtype), module.normalized_shape, eps=module.eps)
+            add(module.weight, place.weight, (grads * normalized).sum(1))
+        if getattr(module, "bias", None) is not None and module.bias in trainable:
+            add(module.bias, place.bias, grads.sum(1, dtype=sum_dtype(grads)))
+    return {part: torch.cat(list(sums.values()), dim=1) for part, sums in by_part.items()}
+
+
+def sum_dtype(values: Tensor) -> torch.dtype:
+    """Return the dtype to sum ``values`` in: float32, or float64 for float64."""
     return torch.promote_types(values.dtype, torch.float32)

@@ -1,8 +1,9 @@
-"""One batched forward and backward pass, and from it every example's own gradient in factors.
+"""One batched forward and backward pass that records each layer's inputs X and output gradients G.
 
-Hooks record what enters each module that has trainable parameters (X) and the gradient of the loss with
-respect to what leaves it (G). An example's gradient of a linear layer is sum_t G_t X_t', of an embedding the
-same with one-hot X_t. The loss is summed over the batch, so that no gradient depends on its batch.
+Hooks record the input X of each module that has trainable parameters, and the gradient G of the loss with
+respect to its output. The gradient of one example is sum_t G_t X_t' for a linear layer, with t running over
+its tokens; an embedding has the same with one-hot X_t. The loss is summed over the batch, so that an
+example's gradient does not depend on the other examples of its batch.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from modspec.data.examples import Examples, collate
@@ -22,26 +25,31 @@ from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, gated
 
 KNOWN_MODULES = (nn.Linear, nn.Embedding, nn.LayerNorm)
+# One head mask for all examples, or one per example.
+HeadMask = Bool[np.ndarray, "layers heads"] | Bool[np.ndarray, "_ layers heads"]
+Positions = Int[np.ndarray, " batch"]  # positions of the examples of a batch among all examples
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One run of one module. inputs: what entered, (batch, tokens, in), or int64 (batch, tokens) of an
-    embedding. grads: (batch, tokens, out), zero wherever a token contributes nothing."""
+    """The record of one call of one module."""
 
     name: str
     module: nn.Module
-    inputs: Tensor
-    grads: Tensor
+    inputs: Float[Tensor, "batch tokens in"] | Int[Tensor, "batch tokens"]  # an embedding reads piece ids
+    grads: Float[Tensor, "batch tokens out"]  # zero for tokens that contribute nothing
 
 
-TraceFunction = Callable[[Examples, np.ndarray, np.ndarray | None], list[Trace]]
+# (all examples, the batch's positions among them, head mask) -> traces, in the order in which modules ran
+TraceFunction = Callable[[Examples, Positions, HeadMask | None], list[Trace]]
 
 
 def trainable_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Modules that hold trainable parameters of their own, by name.
+    """Return the modules that hold trainable parameters of their own, by name.
 
-    Raises InputError where one is of an unknown type: its influence would be left out.
+    Raises:
+        InputError: if no parameter is trainable, or if a module with trainable parameters is of a type that
+            is not known here. Leaving that module out would make influence incomplete.
     """
     modules = {}
     for name, module in model.named_modules():
@@ -61,43 +69,47 @@ def trainable_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 @contextmanager
 def tracing(model: nn.Module, precision: torch.dtype = torch.float32) -> Iterator[TraceFunction]:
-    """Within the context, a function (examples, positions, mask) -> traces of one pass, in eval mode.
+    """Yield a function that runs one batch forward and backward and returns its traces, in eval mode.
 
-    The weights themselves take no gradient meanwhile (those products would be thrown away): where none
-    of a module's inputs requires one, its output becomes a leaf of the graph instead. ``precision``:
-    bfloat16 for mixed precision, whose sums and layer norms stay float32.
+    Inside the context the weights do not require gradients, because their summed gradients would be computed
+    only to be thrown away. If none of a module's inputs requires a gradient, the module's output becomes a
+    leaf of the graph instead.
+
+    Args:
+        model: the encoder with its classifier. Mode, hooks and ``requires_grad`` are restored at the end.
+        precision: bfloat16 for mixed precision, in which sums and layer norms stay float32.
+
+    Raises:
+        InputError: see :func:`trainable_modules`.
     """
     modules = trainable_modules(model)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    device, training = trainable[0].device, model.training
+    device = trainable[0].device
     recorded: list[tuple[str, Tensor, Tensor]] = []
     size = 0
 
-    def recorder(name: str) -> Callable:
-        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            entering = inputs[0].detach()
-            if not output.requires_grad:
-                output = output.detach()
-                if len(output) != size:  # position embeddings: one row for the whole batch
-                    entering = entering.expand(size, *entering.shape[1:])
-                    output = output.expand(size, *output.shape[1:])
-                output.requires_grad_(True)
-            recorded.append((name, entering, output))
-            return output
+    def record(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        entering = inputs[0].detach()
+        if not output.requires_grad:
+            output = output.detach()
+            if len(output) != size:  # position embeddings: one row for the whole batch
+                entering = entering.expand(size, *entering.shape[1:])
+                output = output.expand(size, *output.shape[1:])
+            output.requires_grad_(True)
+        recorded.append((name, entering, output))
+        return output
 
-        return record
-
-    def trace(examples: Examples, indices: np.ndarray, mask: np.ndarray | None) -> list[Trace]:
+    def trace(examples: Examples, positions: Positions, mask: HeadMask | None) -> list[Trace]:
         nonlocal size
-        size = len(indices)
+        size = len(positions)
         recorded.clear()
-        batch = collate(examples, indices, model.config.pad_token_id, device)
-        labels = torch.from_numpy(examples.labels[indices]).to(device)
+        batch = collate(examples, positions, model.config.pad_token_id, device)
+        labels = torch.from_numpy(examples.labels[positions]).to(device)
         with torch.enable_grad(), gated(model, mask):
             with autocast(device, precision):
                 logits = model(**batch).logits
-            # In float64, since 1 - p of a confident example is lost in float32, and with it the direction
-            # of its gradient.
+            # In float64, because float32 loses 1 - p of a confident example, and with it the direction of
+            # the gradient.
             loss = F.cross_entropy(logits.double(), labels, reduction="sum")
             grads = torch.autograd.grad(loss, [output for *_, output in recorded])
         traces = [
@@ -108,20 +120,19 @@ def tracing(model: nn.Module, precision: torch.dtype = torch.float32) -> Iterato
         return traces
 
     with ExitStack() as undo:
-        undo.callback(model.train, training)
-        for parameter in trainable:
-            undo.callback(parameter.requires_grad_, True)
-        for name, module in modules.items():
-            undo.callback(module.register_forward_hook(recorder(name)).remove)
-        undo.enter_context(first_token_only(model))
+        undo.callback(model.train, model.training)
         model.eval()
         for parameter in trainable:
+            undo.callback(parameter.requires_grad_, True)
             parameter.requires_grad_(False)
+        for name, module in modules.items():
+            undo.callback(module.register_forward_hook(partial(record, name)).remove)
+        undo.enter_context(first_token_only(model))
         yield trace
 
 
 def _by_token(values: Tensor) -> Tensor:
-    """What a pooler or classifier sees, (batch, size), as one token; embeddings' ids stay as they are."""
+    """Give the (batch, size) of a pooler or classifier one token; leave an embedding's piece ids alone."""
     if not values.is_floating_point():
         return values
     return values.reshape(len(values), -1, values.shape[-1])

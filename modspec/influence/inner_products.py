@@ -1,4 +1,4 @@
-"""Inner products of per-example gradients, exact, in whichever form costs less.
+"""Inner products of per-example gradients, exact, in whichever of two forms costs less.
 
 For a linear layer, B training examples of T tokens and E evaluation examples of T' tokens:
 
@@ -6,14 +6,15 @@ For a linear layer, B training examples of T tokens and E evaluation examples of
     ghost   sum over token pairs (t, t') of (X_t . X'_t')(G_t . G'_t')     2 B T E T' (in + out + 16)
 
 In the dense form the evaluation examples' gradients are multiplied out once and kept: in * out numbers each.
-A training example's are multiplied out tile by tile, contracted with all of those while the tile is in
-cache, and overwritten by the next. The 16 stands for multiplying and summing the two Gram matrices, which
-costs about as much as 32 operations of a matrix product for every pair of tokens. So short texts take the
-ghost form and long ones the dense one: of e5-small's feed-forward, where T T' exceeds some 300.
+A training example's gradient is multiplied out tile by tile; each tile is contracted with all evaluation
+gradients while it is in cache, and then overwritten by the next tile. The 16 stands for multiplying and
+summing the two Gram matrices, which costs about as much as 32 operations of a matrix product for every pair
+of tokens. So short texts take the ghost form and long ones the dense form: in e5-small's feed-forward layers
+from T T' of about 300 on.
 
-Embedding tables: gradients of the rows that occur on both sides, and only those. Biases and layer norms are
-formed outright. Every product is rounded to no less than its inputs and summed over tiles in float64: a
-single float32 sum over millions of weights would lose five digits.
+Embedding tables: only rows that occur on both sides have an inner product, and only their gradients are
+formed. Biases and layer norms are formed outright. Every product is rounded to no less than its inputs'
+precision, and sums over tiles are float64: one float32 sum over millions of weights would lose five digits.
 """
 
 from __future__ import annotations
@@ -22,203 +23,205 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from modspec.influence.contraction import Paths
-from modspec.influence.gradient_factors import Gradients, Matrix, Table
+from modspec.influence.contraction import Contraction
+from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, sum_dtype
 
 GRAM_OVERHEAD = 16
+Shapes = Sequence[tuple[int, int]]  # (examples, tokens per example) of each training batch
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The tokens of a matrix that have a gradient, without padding between them.
+    """The tokens of a matrix that have a gradient, without the padding between them."""
 
-    inputs: (tokens, tiles or 1, in). grads: (tokens, tiles or 1, out). owners: (tokens,), whose they are.
-    """
-
-    inputs: Tensor
-    grads: Tensor
-    owners: Tensor
-    active: tuple[int, ...]
+    inputs: Float[Tensor, " tokens #tiles in"]
+    grads: Float[Tensor, " tokens #tiles out"]
+    owners: Int[Tensor, " tokens"]  # the position of the example that a token belongs to
+    active: tuple[int, ...]  # the tiles that are not zero by a head mask
 
 
 @dataclass(frozen=True)
 class Target:
-    """A batch of evaluation examples, ready to be contracted with.
+    """The gradients of a batch of evaluation examples, prepared for inner products with training examples."""
 
-    dense: by matrix, tile -> (examples, out * in). ghost: the other matrices. norms: (examples,) float64.
-    """
-
-    dense: dict[str, dict[int, Tensor]]
-    ghost: dict[str, Packed]
+    dense: dict[str, dict[int, Float[Tensor, "examples _"]]]  # matrix -> tile -> gradients, multiplied out
+    ghost: dict[str, Packed]  # the other matrices
     tables: dict[str, Table]
-    vectors: dict[int, Tensor]
-    norms: Tensor
+    vectors: dict[int, Float[Tensor, "examples _"]]  # part -> gradients of its biases and layer norms
+    norms: Float64[Tensor, " examples"]
 
 
-def cheaper_form(
-    size: int, width: int, examples: int, tokens: int, batches: Sequence[tuple[int, int]]
-) -> str:
-    """``dense`` or ``ghost`` for a layer of ``size`` inputs and ``width`` outputs, by the cost model above.
+def cheaper_form(size: int, width: int, examples: int, tokens: int, batches: Shapes) -> str:
+    """Return "dense" or "ghost", whichever costs less for one layer by the cost model above.
 
-    examples, tokens: of the evaluation batch, all its tokens. batches: (examples, tokens of each) of all
-    training batches.
+    Args:
+        size: number of the layer's inputs.
+        width: number of the layer's outputs.
+        examples: number of evaluation examples.
+        tokens: number of tokens of all evaluation examples together.
+        batches: the shapes of all training batches.
     """
     dense = sum(size * width * n * (examples + t) for n, t in batches)
     ghost = sum(n * t * tokens * (size + width + GRAM_OVERHEAD) for n, t in batches)
     return "dense" if dense < ghost else "ghost"
 
 
-def target(passes: Sequence[Gradients], batches: Sequence[tuple[int, int]], paths: Paths) -> Target:
-    """Evaluation gradients of one or more passes, the longest texts last, stacked.
+def make_target(passes: Sequence[GradientFactors], batches: Shapes, contraction: Contraction) -> Target:
+    """Stack the gradients of evaluation examples, each layer in the form that is cheaper for all batches.
 
-    In the form that is cheaper over all training ``batches``, (examples, tokens).
-    Passes of texts of like length compute less padding; stacked, they still meet training examples in one
-    matrix product.
+    The evaluation examples may come from several forward and backward passes. Passes over texts of like
+    length compute less padding, and stacked, their examples still meet a training batch in one product.
+
+    Args:
+        passes: the evaluation examples' gradients, the longest texts last.
+        batches: the shapes of all training batches.
+        contraction: counts the weights by form.
     """
     dense, ghost = {}, {}
-    examples = sum(gradients.batch for gradients in passes)
+    examples = sum(factors.batch for factors in passes)
     longest = max((m.inputs.shape[1] for m in passes[-1].matrices.values()), default=1)
     for name, matrix in passes[-1].matrices.items():
-        every = [gradients.matrices[name] for gradients in passes]
-        packed = _packed(every)
-        # The last layer and the classifier see one token of every text, however long.
+        matrices = [factors.matrices[name] for factors in passes]
+        packed = _packed(matrices)
+        # The last layer and the classifier see one token of every text, however long the text is.
         seen = batches if matrix.inputs.shape[1] == longest else [(n, 1) for n, _ in batches]
-        cuts = matrix.inputs.shape[2], matrix.grads.shape[2]
-        size, width = (whole * cut for whole, cut in zip(matrix.size, cuts, strict=True))
+        size, width = (values[0, 0].numel() for values in (matrix.inputs, matrix.grads))
         form = cheaper_form(size, width, examples, len(packed.owners), seen)
-        paths.count(form, size * width)
+        contraction.counts[form] += size * width
         if form == "dense":
-            dense[name] = {tile: _stacked(every, tile) for tile in packed.active}
+            dense[name] = {tile: _stacked(matrices, tile) for tile in packed.active}
         else:
             ghost[name] = packed
-    tables = {name: _joined([g.tables[name] for g in passes]) for name in passes[0].tables}
-    vectors = {group: torch.cat([g.vectors[group] for g in passes]) for group in passes[0].vectors}
-    squares = torch.cat([inner_products(gradients, [], 1, paths)[1] for gradients in passes])
+    tables = {name: _joined([factors.tables[name] for factors in passes]) for name in passes[0].tables}
+    vectors = {part: torch.cat([factors.vectors[part] for factors in passes]) for part in passes[0].vectors}
+    squares = torch.cat([inner_products(factors, [], 1, contraction)[1] for factors in passes])
     return Target(dense, ghost, tables, vectors, squares.sqrt())
 
 
 def inner_products(
-    gradients: Gradients, targets: Sequence[Target], groups: int, paths: Paths
-) -> tuple[list[Tensor], Tensor]:
-    """For each target float64 (groups, batch, examples), and the squared norms, float64 (batch,)."""
-    device = gradients.device
-    shapes = [(groups, len(t.norms), gradients.batch) for t in targets]
+    factors: GradientFactors, targets: Sequence[Target], parts: int, contraction: Contraction
+) -> tuple[list[Float64[Tensor, "parts batch _"]], Float64[Tensor, " batch"]]:
+    """Return inner products of a batch's gradients with evaluation gradients, and the batch's squared norms.
+
+    Args:
+        factors: the gradients of a batch of examples.
+        targets: batches of evaluation examples.
+        parts: number of parts of the encoder that products are summed over separately.
+        contraction: contracts what has the dense form.
+
+    Returns:
+        For each target the products (parts, batch, examples), and the squared norms (batch,) over all parts.
+    """
+    device = factors.device
+    shapes = [(parts, len(target.norms), factors.batch) for target in targets]
     products = [torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes]
-    squares = torch.zeros(gradients.batch, dtype=torch.float64, device=device)
-    for name, matrix in gradients.matrices.items():
-        left = []
+    pairs = list(zip(products, targets, strict=True))
+    squares = torch.zeros(factors.batch, dtype=torch.float64, device=device)
+    for name, matrix in factors.matrices.items():
+        tiles_without_square = []
         for tile in matrix.active:
-            held = [
-                (p[matrix.groups[tile]], t.dense[name][tile])
-                for p, t in zip(products, targets, strict=True)
-                if tile in t.dense.get(name, ())
-            ]
-            if not held:
-                left.append(tile)
+            dense = [(total, target) for total, target in pairs if tile in target.dense.get(name, ())]
+            if not dense:
+                tiles_without_square.append(tile)
                 continue
-            found, square = paths.contract(matrix, tile, [dense for _, dense in held])
-            squares += square
-            for (total, _), product in zip(held, found, strict=True):
-                total += product
-        squares += _matrix_squares(matrix, left)
-        for total, other in zip(products, targets, strict=True):
-            if name in other.ghost:
-                _add_ghost(total, matrix, other.ghost[name])
-    for name, table in gradients.tables.items():
+            stacks = [target.dense[name][tile] for _, target in dense]
+            tile_products, tile_squares = contraction.contract(matrix, tile, stacks)
+            squares += tile_squares
+            for (total, _), product in zip(dense, tile_products, strict=True):
+                total[matrix.parts[tile]] += product
+        if tiles_without_square:
+            squares += _matrix_squares(matrix, tiles_without_square)
+        for total, target in pairs:
+            if name in target.ghost:
+                _add_ghost(total, matrix, target.ghost[name])
+    for name, table in factors.tables.items():
         squares += _table_squares(table)
-        for total, other in zip(products, targets, strict=True):
-            total[table.group] += _table_products(other.tables[name], table)
-    for group, vector in gradients.vectors.items():
+        for total, target in pairs:
+            total[table.part] += _table_products(target.tables[name], table)
+    for part, vector in factors.vectors.items():
         squares += vector.square().sum(1)
-        for total, other in zip(products, targets, strict=True):
-            total[group] += other.vectors[group] @ vector.T
+        for total, target in pairs:
+            total[part] += target.vectors[part] @ vector.T
     return [total.mT for total in products], squares
 
 
-def _packed(every: Sequence[Matrix]) -> Packed:
-    kept, start = [], 0
-    for a in every:
-        keep = (a.grads != 0).flatten(2).any(2)
-        owners = torch.arange(start, start + len(keep), device=keep.device)[:, None].expand_as(keep)
-        kept.append((a.inputs[keep], a.grads[keep], owners[keep]))
-        start += len(keep)
-    active = tuple(sorted({tile for a in every for tile in a.active}))
-    return Packed(*(torch.cat(parts) for parts in zip(*kept, strict=True)), active)
+def _packed(matrices: Sequence[Matrix]) -> Packed:
+    """Join the tokens of several passes, leaving out those without a gradient."""
+    kept, first_owner = [], 0
+    for matrix in matrices:
+        keep = (matrix.grads != 0).flatten(2).any(2)
+        example, _ = keep.nonzero(as_tuple=True)
+        kept.append((matrix.inputs[keep], matrix.grads[keep], first_owner + example))
+        first_owner += len(keep)
+    active = tuple(sorted({tile for matrix in matrices for tile in matrix.active}))
+    return Packed(*(torch.cat(values) for values in zip(*kept, strict=True)), active)
 
 
-def _stacked(every: Sequence[Matrix], tile: int) -> Tensor:
-    """One tile of every example's gradient: (examples, out * in)."""
-    first = every[0].grads
-    rows = sum(len(a.grads) for a in every)
-    out = torch.empty(rows, *reversed(every[0].size), dtype=first.dtype, device=first.device)
-    start = 0
-    for a in every:
-        a.dense(tile, out[start : start + len(a.grads)])
-        start += len(a.grads)
+def _stacked(matrices: Sequence[Matrix], tile: int) -> Float[Tensor, "examples weights"]:
+    """Multiply out one tile of the gradients of several passes, one below the other."""
+    inputs, grads = matrices[0].factors(tile)
+    batches = [len(matrix.grads) for matrix in matrices]
+    out = grads.new_empty(sum(batches), grads.shape[-1], inputs.shape[-1])
+    for matrix, rows in zip(matrices, out.split(batches), strict=True):
+        matrix.dense(tile, rows)
     return out.flatten(1)
 
 
-def _joined(every: Sequence[Table]) -> Table:
-    """Tables of several passes as one, padded to the longest: padding has no gradient."""
-    longest = max(table.ids.shape[1] for table in every)
-    short = [longest - table.ids.shape[1] for table in every]
-    ids = [F.pad(table.ids, (0, n)) for table, n in zip(every, short, strict=True)]
-    grads = [F.pad(table.grads, (0, 0, 0, n)) for table, n in zip(every, short, strict=True)]
-    return Table(torch.cat(ids), torch.cat(grads), every[0].group)
+def _joined(tables: Sequence[Table]) -> Table:
+    """Join the tables of several passes, padded to the longest: padding has no gradient."""
+    ids = pad_sequence([ids for table in tables for ids in table.ids], batch_first=True)
+    grads = pad_sequence([grads for table in tables for grads in table.grads], batch_first=True)
+    return Table(ids, grads, tables[0].part)
 
 
-def _add_ghost(total: Tensor, a: Matrix, b: Packed) -> None:
-    """Add the products of a's and b's gradients by group to ``total`` (groups, examples of b, batch)."""
-    tiles = [tile for tile in a.active if tile in b.active]
-    inputs, grads = a.inputs.flatten(0, 1), a.grads.flatten(0, 1)
-    batch, tokens = a.grads.shape[:2]
-    whole = None  # the side that is not cut is common to all groups
-    for group in sorted({a.groups[tile] for tile in tiles}):
-        own = [tile for tile in tiles if a.groups[tile] == group]
-        if grads.shape[1] > 1:
-            whole = _gram(b.inputs, inputs) if whole is None else whole
-            part = _gram(_pick(b.grads, own), _pick(grads, own))
-        else:
-            whole = _gram(b.grads, grads) if whole is None else whole
-            part = _gram(_pick(b.inputs, own), _pick(inputs, own))
-        part *= whole
-        by_owner = part.new_zeros(total.shape[1], part.shape[1], dtype=total_dtype(part))
-        by_owner.index_add_(0, b.owners, part.to(by_owner.dtype))
-        total[group] += by_owner.view(-1, batch, tokens).sum(2)
+def _add_ghost(total: Float64[Tensor, "parts examples batch"], training: Matrix, evaluation: Packed) -> None:
+    """Add the inner products of training and evaluation gradients, in the ghost form, to ``total``."""
+    batch, tokens = training.grads.shape[:2]
+    inputs = evaluation.inputs, training.inputs.flatten(0, 1)
+    grads = evaluation.grads, training.grads.flatten(0, 1)
+    tiles = [tile for tile in training.active if tile in evaluation.active]
+    # One factor is divided into tiles; the products of the other are common to all tiles.
+    common, divided = (inputs, grads) if training.grads.shape[2] > 1 else (grads, inputs)
+    gram = _gram(*common)
+    for part in sorted({training.parts[tile] for tile in tiles}):
+        of_part = [tile for tile in tiles if training.parts[tile] == part]
+        pairs = _gram(*(_pick(values, of_part) for values in divided)).mul_(gram)
+        by_owner = pairs.new_zeros(total.shape[1], pairs.shape[1], dtype=sum_dtype(pairs))
+        by_owner.index_add_(0, evaluation.owners, pairs.to(by_owner.dtype))
+        total[part] += by_owner.view(-1, batch, tokens).sum(2)
 
 
-def _pick(values: Tensor, tiles: list[int]) -> Tensor:
-    """(…, tiles, size) -> some of the tiles; all of them without a copy."""
+def _pick(values: Float[Tensor, "*batch tiles size"], tiles: list[int]) -> Float[Tensor, "*batch _ size"]:
+    """Return the values of some tiles; if these are all, without a copy."""
     return values if values.shape[-2] in (1, len(tiles)) else values[..., tiles, :]
 
 
-def _gram(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of all tokens of a with all of b: (tokens a, tokens b)."""
+def _gram(a: Float[Tensor, " a *size"], b: Float[Tensor, " b *size"]) -> Float[Tensor, "a b"]:
+    """Return the inner products of all tokens of one factor with all tokens of the other."""
     return a.flatten(1) @ b.flatten(1).T
 
 
-def _matrix_squares(a: Matrix, tiles: list[int]) -> Tensor | float:
-    """Squared norms over some tiles, in the ghost form: (batch,)."""
-    if not tiles:
-        return 0.0
-    inputs, grads = (_pick(values, tiles).flatten(2) for values in (a.inputs, a.grads))
+def _matrix_squares(matrix: Matrix, tiles: list[int]) -> Float[Tensor, " batch"]:
+    """Return squared norms over some tiles, in the ghost form."""
+    inputs, grads = (_pick(values, tiles).flatten(2) for values in (matrix.inputs, matrix.grads))
     products = (inputs @ inputs.mT) * (grads @ grads.mT)
     # Terms that cancel can round to less than zero.
-    return products.sum((1, 2), dtype=total_dtype(products)).clamp_min(0)
+    return products.sum((1, 2), dtype=sum_dtype(products)).clamp_min(0)
 
 
-def _table_products(a: Table, b: Table) -> Tensor:
-    """(batch a, batch b), over the rows that both sides use."""
-    rows, there = torch.unique(a.ids), torch.unique(b.ids)
-    rows = rows[torch.isin(rows, there)]
+def _table_products(a: Table, b: Table) -> Float[Tensor, "batch_a batch_b"]:
+    """Return inner products over the rows that both tables use."""
+    rows = torch.unique(a.ids)
+    rows = rows[torch.isin(rows, b.ids)]
     return _rows(a, rows) @ _rows(b, rows).T
 
 
-def _rows(table: Table, rows: Tensor) -> Tensor:
-    """The gradients of some rows, sorted: (batch, rows * size)."""
+def _rows(table: Table, rows: Int[Tensor, " rows"]) -> Float[Tensor, "batch _"]:
+    """Return the gradients of some rows, in ascending order, side by side: (batch, rows * size)."""
     batch, _, size = table.grads.shape
     if not len(rows):
         return table.grads.new_zeros(batch, 0)
@@ -229,11 +232,7 @@ def _rows(table: Table, rows: Tensor) -> Tensor:
     return out.view(batch, -1)
 
 
-def _table_squares(a: Table) -> Tensor:
-    agree = a.ids[:, :, None] == a.ids[:, None, :]
-    return (agree * (a.grads @ a.grads.mT)).sum((1, 2)).clamp_min(0)
-
-
-def total_dtype(values: Tensor) -> torch.dtype:
-    """What to sum values in: float32, or float64 for float64."""
-    return torch.promote_types(values.dtype, torch.float32)
+def _table_squares(table: Table) -> Float[Tensor, " batch"]:
+    """Return squared norms: tokens of one piece add to the same row."""
+    agree = table.ids[:, :, None] == table.ids[:, None, :]
+    return (agree * (table.grads @ table.grads.mT)).sum((1, 2)).clamp_min(0)

@@ -1,4 +1,4 @@
-"""TracIn scores of all training for all evaluation examples: checkpoints, blocks, shards, resuming."""
+"""TracIn scores of all training examples for all evaluation examples, in blocks and shards, resumable."""
 
 from __future__ import annotations
 
@@ -6,82 +6,77 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 import numpy as np
 import psutil
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from modspec.data.examples import Examples, sorted_batches
 from modspec.errors import InputError
-from modspec.influence.contraction import Paths
-from modspec.influence.encoder_parts import Group, Placement, placements
-from modspec.influence.gradient_factors import Gradients, factored
-from modspec.influence.gradients import TraceFunction, tracing
-from modspec.influence.inner_products import Target, inner_products, target
+from modspec.influence.contraction import Contraction
+from modspec.influence.encoder_parts import EncoderPart, Places, placements
+from modspec.influence.gradient_factors import GradientFactors, collect_factors
+from modspec.influence.gradients import HeadMask, Positions, TraceFunction, tracing
+from modspec.influence.inner_products import Shapes, Target, inner_products, make_target
 
-UNIT_BATCHES = 4
+BATCHES_OF_A_BLOCK = 4
 NOTHING = np.array([], dtype=np.int64)
 Arrays = Mapping[str, np.ndarray]
+TargetsFunction = Callable[[], list[Target]]
 Remember = Callable[[str, Callable[[], Arrays]], Arrays]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One term of the TracIn sum. load: puts the checkpoint's weights into the model, in place."""
+    """One term of the TracIn sum."""
 
-    load: Callable[[nn.Module], None]
+    load: Callable[[nn.Module], None]  # puts the checkpoint's weights into the model, in place
     learning_rate: float
 
 
 @dataclass(frozen=True)
 class Report:
-    """What scoring took: not part of the result, and not the same in every run.
+    """The cost of scoring: not part of the result, and not the same in every run."""
 
-    blocks: passes over the training examples for each checkpoint, one for each block of evaluation examples
-    that fits the memory budget. pass_seconds: of such a pass, mean. paths: share of the linear layers'
-    weights contracted in each form (dense, ghost) and, on a GPU, of the dense work by each path.
-    """
-
-    blocks: int
-    pass_seconds: float
-    paths: dict[str, float]
+    evaluation_blocks: int  # each costs one pass over the training examples per checkpoint
+    pass_seconds: float  # mean time of such a pass over the training examples
+    # Share of the linear layers' weights contracted in each form (dense, ghost) and, on a GPU, share of the
+    # dense work done by each method (triton, pytorch).
+    shares: dict[str, float]
 
     def __str__(self) -> str:
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in self.paths.items())
-        extra = f", each further one costing {self.pass_seconds:.1f} s" if self.blocks > 1 else ""
-        passes = f"{self.blocks} pass{'es' if self.blocks > 1 else ''} of {self.pass_seconds:.1f} s"
-        return f"{passes} over the training examples{extra}; linear layers: {shares or 'nothing left to do'}"
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in self.shares.items())
+        passes = "1 pass" if self.evaluation_blocks == 1 else f"{self.evaluation_blocks} passes"
+        passes += f" of {self.pass_seconds:.1f} s over the training examples"
+        return f"{passes}; linear layers: {shares or 'nothing left to do'}"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Influence of training on evaluation examples: float32 of shape (rows, evaluation).
+    """Influence of training examples on evaluation examples, in float32."""
 
-    rows: positions of the training examples; all of them, but of a shard. groups: what the leading axis of
-    ``cosine_by_group`` and ``dot_by_group`` stands for, (groups, rows, evaluation), which add up over the
-    groups to ``cosine`` and ``dot``; empty where groups were not asked for.
-    """
-
-    cosine: np.ndarray
-    dot: np.ndarray
-    rows: np.ndarray
-    groups: tuple[Group, ...] = ()
-    cosine_by_group: np.ndarray | None = None
-    dot_by_group: np.ndarray | None = None
+    cosine: Float[np.ndarray, "train evaluation"]
+    dot: Float[np.ndarray, "train evaluation"]
+    rows: Int[np.ndarray, " train"]  # positions of the training examples: all, or those of one shard
+    parts: tuple[EncoderPart, ...] = ()  # empty without by_part
+    # The contribution of each part; over the parts they add up to ``cosine`` and ``dot``.
+    cosine_by_part: Float[np.ndarray, "parts train evaluation"] | None = None
+    dot_by_part: Float[np.ndarray, "parts train evaluation"] | None = None
     report: Report | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How work is cut on a kind of device: at most so many evaluation examples, of them in one pass, tokens
-    of a batch, and weights of a tile at once. On a CPU a tile of 64 examples should stay in cache."""
+    """The largest amounts of work done at once on a kind of device."""
 
-    evaluation: int
-    evaluation_pass: int
-    tokens: int
-    weights: int
+    evaluation: int  # evaluation examples that a training batch meets in one matrix product
+    evaluation_pass: int  # evaluation examples of one forward and backward pass
+    tokens: int  # tokens of a batch, padding included
+    weights: int  # weights of a tile; on a CPU, a tile of 64 examples should stay in cache
 
 
 TILINGS = {"cpu": Tiling(64, 16, 4096, 36_864), "cuda": Tiling(256, 256, 32_768, 2**22)}
@@ -93,9 +88,9 @@ def influence(
     evaluation: Examples,
     *,
     checkpoints: Iterable[Checkpoint] | None = None,
-    train_mask: np.ndarray | None = None,
-    evaluation_mask: np.ndarray | None = None,
-    groups: bool = False,
+    train_mask: HeadMask | None = None,
+    evaluation_mask: HeadMask | None = None,
+    by_part: bool = False,
     precision: torch.dtype = torch.float32,
     batch_size: int = 64,
     memory: float | None = None,
@@ -103,78 +98,95 @@ def influence(
     remember: Remember | None = None,
     progress: str | None = None,
 ) -> Scores:
-    """TracIn scores of every training example for every evaluation example, over all trainable parameters.
+    """Return the TracIn score of every training example for every evaluation example.
 
-    ``checkpoints``: None scores the model as it is, with eta = 1. Masks: None, (layers, heads), or
-    (n, layers, heads): one for each example. ``groups``: also the scores by part of the parameters, see
-    ``modspec.influence.encoder_parts``. ``precision``: bfloat16 for forward, backward and contraction with sums in
-    float32; otherwise that of the model. ``batch_size``: examples of one pass at most. ``memory``: bytes for
-    evaluation gradients, by default half of what is free; where they need more, they are scored in blocks,
-    each with a training pass of its own. ``shard``: (i, n) scores only the i-th of n parts of the training
-    examples, see :func:`merge`. ``remember``: called with the name of every finished unit of work and a
-    function that does it, to keep and to return its arrays: the default keeps nothing.
+    Gradients run over all trainable parameters (Pruthi et al. 2020, equation in ``modspec.influence``).
+    Dropout is off. An example whose gradient is zero has cosine 0 with every other example.
 
-    Dropout is off. An example whose gradient is zero has cosine 0 with every other.
+    Args:
+        model: the encoder with its classifier; mode, hooks and ``requires_grad`` are restored.
+        train: n training examples.
+        evaluation: m evaluation examples.
+        checkpoints: the terms of the TracIn sum; None scores the model as it is, with eta = 1.
+        train_mask: Boolean head mask for training gradients, (layers, heads), or one per example,
+            (n, layers, heads); None keeps all heads.
+        evaluation_mask: the same for evaluation gradients, (layers, heads) or (m, layers, heads).
+        by_part: also return the scores by part of the encoder, see ``modspec.influence.encoder_parts``.
+        precision: torch.bfloat16 runs forward, backward and contraction in bfloat16, with sums in float32;
+            torch.float32 keeps the model's own precision.
+        batch_size: largest number of examples in one forward and backward pass.
+        memory: bytes for evaluation gradients; None takes half of what is free. If they need more, the
+            evaluation examples are scored in blocks, and each block needs its own pass over ``train``.
+        shard: (i, n) scores only the i-th of n shards of the training examples, see :func:`merge`.
+        remember: called with the name of every block of four training batches and a function that computes
+            its arrays; returns these arrays, and may keep them on disk to return them when a killed run
+            is started again. None keeps nothing.
+        progress: title of a progress bar; None shows none.
 
-    Raises InputError for arguments that do not fit and for an encoder without trainable parameters or with
-    some in a type of module that it does not know, and FloatingPointError naming the first example whose
-    gradient is not finite.
+    Returns:
+        The scores, (n, m), or those of the shard's training examples.
+
+    Raises:
+        InputError: for arguments that do not fit, and for an encoder without trainable parameters or with
+            some in a module of unknown type.
+        FloatingPointError: names the first example whose gradient is not finite.
     """
     _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size, memory, shard)
-    every, places = placements(model, resolved=groups)
-    trains = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    parts, places = placements(model, by_part=by_part)
+    trainable = {parameter for parameter in model.parameters() if parameter.requires_grad}
     device = next(model.parameters()).device
     tiling = TILINGS.get(device.type, TILINGS["cpu"])
     remember = remember or (lambda name, compute: compute())
-    # The longest first: what they need is then reused, and too little memory shows at once.
+    # The longest first: later batches reuse their memory, and too little memory shows at once.
     batches = sorted_batches(train.lengths, batch_size, tiling.tokens)[::-1]
     shapes = [(len(rows), int(train.lengths[rows].max())) for rows in batches]
-    # A unit is the same work whatever the shard, so shards merge to the very same numbers.
-    units = [batches[i : i + UNIT_BATCHES] for i in range(0, len(batches), UNIT_BATCHES)]
-    units = units[shard[0] :: shard[1]]
-    positions = np.sort(np.concatenate([NOTHING, *(rows for unit in units for rows in unit)]))
-    blocks = _blocks(evaluation.lengths, _examples_that_fit(model, precision, memory, device), tiling)
+    # A block of batches is the same work whatever the shard, so shards merge to the very same numbers.
+    batch_blocks = [batches[i : i + BATCHES_OF_A_BLOCK] for i in range(0, len(batches), BATCHES_OF_A_BLOCK)]
+    batch_blocks = batch_blocks[shard[0] :: shard[1]]
+    positions = np.sort(np.concatenate([NOTHING, *(rows for block in batch_blocks for rows in block)]))
+    fit = _examples_that_fit(model, precision, memory)
+    evaluation_blocks = _evaluation_blocks(evaluation.lengths, fit, tiling)
     totals = {name: np.zeros((len(positions), len(evaluation))) for name in ("cosine", "dot")}
-    if groups:
-        shape = (len(every), len(positions), len(evaluation))
-        totals |= {f"{name}_by_group": np.zeros(shape, np.float32) for name in ("cosine", "dot")}
-    seconds, paths = [], Paths(device)
+    if by_part:
+        shape = (len(parts), len(positions), len(evaluation))
+        totals |= {f"{name}_by_part": np.zeros(shape, np.float32) for name in ("cosine", "dot")}
+    seconds, contraction = [], Contraction(device)
     bar = tqdm(desc=progress, disable=progress is None, mininterval=1.0)
     with bar, tracing(model, precision) as trace:
-        scorer = _Scorer(trace, places, trains, len(every), tiling, paths)
+        scorer = _Scorer(trace, places, trainable, len(parts), tiling, contraction)
         for number, checkpoint in enumerate(checkpoints or [Checkpoint(lambda model: None, 1.0)]):
             checkpoint.load(model)
-            bar.total = (number + 1) * len(blocks) * len(units)
-            for block in blocks:
-                start, targets = time.perf_counter(), None
-                columns = np.concatenate([NOTHING, *block])
-                for unit in units:
-
-                    def compute(unit=unit, block=block) -> Arrays:
-                        nonlocal targets
-                        if targets is None:
-                            targets = [scorer.target(evaluation, evaluation_mask, b, shapes) for b in block]
-                        return scorer.score(train, train_mask, unit, targets)
-
-                    rows = np.concatenate(unit)
-                    # Columns too, since blocks depend on free memory, which differs when a run resumes.
-                    name = f"checkpoint{number}-rows{_named(rows)}-columns{_named(columns)}"
-                    found, place = remember(name, compute), np.searchsorted(positions, rows)
+            bar.total = (number + 1) * len(evaluation_blocks) * len(batch_blocks)
+            for evaluation_block in evaluation_blocks:
+                start, columns = time.perf_counter(), np.concatenate([NOTHING, *evaluation_block])
+                # Computed when first called: not at all if every block of batches is remembered.
+                prepare = partial(scorer.targets, evaluation, evaluation_mask, evaluation_block, shapes)
+                targets = cache(prepare)
+                for batch_block in batch_blocks:
+                    rows = np.concatenate(batch_block)
+                    # Columns too, since their blocks depend on free memory, which differs when a run resumes.
+                    name = f"checkpoint{number}-rows{_digest(rows)}-columns{_digest(columns)}"
+                    compute = partial(scorer.score, train, train_mask, batch_block, targets)
+                    arrays, place = remember(name, compute), np.searchsorted(positions, rows)
                     for score, total in totals.items():
-                        total[..., place[:, None], columns] += checkpoint.learning_rate * found[score]
+                        total[..., place[:, None], columns] += checkpoint.learning_rate * arrays[score]
                     bar.update()
-                if targets is not None:
+                if targets.cache_info().currsize:
                     seconds.append(time.perf_counter() - start)
-    report = Report(len(blocks), float(np.mean(seconds)) if seconds else 0.0, _shares(paths))
+    mean_seconds = float(np.mean(seconds)) if seconds else 0.0
+    report = Report(len(evaluation_blocks), mean_seconds, contraction.shares())
     sums = {name: total.astype(np.float32, copy=False) for name, total in totals.items()}
-    return Scores(rows=positions, groups=every if groups else (), report=report, **sums)
+    return Scores(rows=positions, parts=parts if by_part else (), report=report, **sums)
 
 
 def merge(shards: Sequence[Scores]) -> Scores:
-    """The scores of all shards of one call, in the order of the training examples.
+    """Join the scores of all shards of one call, in the order of the training examples.
 
-    Exactly what the unsharded call returns (on a GPU: if every shard's work took the same path). Raises
-    InputError where shards are missing or named twice.
+    The result is exactly what the unsharded call returns (on a GPU: if every shard chose the same method of
+    contraction).
+
+    Raises:
+        InputError: if a shard is missing or occurs twice.
     """
     rows = np.concatenate([shard.rows for shard in shards])
     order = np.argsort(rows, kind="stable")
@@ -185,8 +197,8 @@ def merge(shards: Sequence[Scores]) -> Scores:
             f"{rows.max(initial=0)}; allowed: every shard of one call, once"
         )
     joined = {
-        name: np.concatenate([getattr(shard, name) for shard in shards], axis=axis).take(order, axis)
-        for name, axis in (("cosine", 0), ("dot", 0), ("cosine_by_group", 1), ("dot_by_group", 1))
+        name: np.concatenate([getattr(shard, name) for shard in shards], axis=-2).take(order, axis=-2)
+        for name in ("cosine", "dot", "cosine_by_part", "dot_by_part")
         if getattr(shards[0], name) is not None
     }
     return replace(shards[0], rows=rows[order], report=None, **joined)
@@ -194,74 +206,84 @@ def merge(shards: Sequence[Scores]) -> Scores:
 
 @dataclass(frozen=True)
 class _Scorer:
-    """What all passes of one call share: hooks on the model, and the layout of its parameters."""
+    """The hooks on the model and the layout of its parameters, which all passes of one call share."""
 
     trace: TraceFunction
-    places: Mapping[str, Placement]
-    trains: Mapping[nn.Parameter, bool]
-    groups: int
+    places: Places
+    trainable: set[nn.Parameter]
+    parts: int
     tiling: Tiling
-    paths: Paths
+    contraction: Contraction
 
-    def target(
-        self,
-        evaluation: Examples,
-        mask: np.ndarray | None,
-        columns: np.ndarray,
-        shapes: Sequence[tuple[int, int]],
-    ) -> Target:
-        """Evaluation examples, shortest first, for training batches of ``shapes`` (examples, tokens)."""
-        size = self.tiling.evaluation_pass
-        cuts = [columns[i : i + size] for i in range(0, len(columns), size)]
-        found = target([self._gradients(evaluation, mask, cut) for cut in cuts], shapes, self.paths)
-        _check_finite(found.norms, evaluation, columns)
-        return found
+    def targets(
+        self, evaluation: Examples, mask: HeadMask | None, evaluation_block: list[Positions], shapes: Shapes
+    ) -> list[Target]:
+        """Return the gradients of each batch of evaluation examples, each with the shortest texts first.
+
+        Args:
+            evaluation: all evaluation examples.
+            mask: their head mask or masks.
+            evaluation_block: positions of the examples of each batch.
+            shapes: the shapes of all training batches.
+        """
+        targets, size = [], self.tiling.evaluation_pass
+        for columns in evaluation_block:
+            cuts = [columns[i : i + size] for i in range(0, len(columns), size)]
+            factors = [self._factors(evaluation, mask, cut) for cut in cuts]
+            targets.append(make_target(factors, shapes, self.contraction))
+            _check_finite(targets[-1].norms, evaluation, columns)
+        return targets
 
     def score(
-        self, train: Examples, mask: np.ndarray | None, unit: list[np.ndarray], targets: list[Target]
+        self, train: Examples, mask: HeadMask | None, batch_block: list[Positions], targets: TargetsFunction
     ) -> Arrays:
-        """Cosine and dot of a unit's training examples, float64 (rows, columns of the block), and where
-        there are groups, by group: float32 (groups, rows, columns)."""
+        """Return cosine and dot of a block of training batches with an evaluation block.
+
+        Returns:
+            cosine, dot: float64 (rows of the block, columns of the block). If there are several parts, also
+            cosine_by_part, dot_by_part: float32 (parts, rows of the block, columns of the block).
+        """
         cosines, dots = [], []
-        for rows in unit:
-            gradients = self._gradients(train, mask, rows)
-            products, squares = inner_products(gradients, targets, self.groups, self.paths)
+        for rows in batch_block:
+            factors = self._factors(train, mask, rows)
+            products, squares = inner_products(factors, targets(), self.parts, self.contraction)
             norms = squares.sqrt()
             _check_finite(norms, train, rows)
-            dot = torch.cat([norms.new_zeros(self.groups, len(rows), 0), *products], dim=2)
-            scale = torch.outer(norms, torch.cat([norms.new_zeros(0), *(t.norms for t in targets)]))
+            dot = torch.cat([norms.new_zeros(self.parts, len(rows), 0), *products], dim=2)
+            scale = torch.outer(norms, torch.cat([norms.new_zeros(0), *(t.norms for t in targets())]))
             dots.append(dot.cpu().numpy())
             cosines.append(torch.where(scale > 0, dot / scale, 0).cpu().numpy())
-        found = {}
+        arrays = {}
         for name, values in (("cosine", cosines), ("dot", dots)):
-            by_group = np.concatenate(values, axis=1)
-            found[name] = by_group.sum(axis=0)
-            if self.groups > 1:
-                found[f"{name}_by_group"] = by_group.astype(np.float32)
-        return found
+            by_part = np.concatenate(values, axis=1)
+            arrays[name] = by_part.sum(axis=0)
+            if self.parts > 1:
+                arrays[f"{name}_by_part"] = by_part.astype(np.float32)
+        return arrays
 
     @torch.no_grad()
-    def _gradients(self, examples: Examples, mask: np.ndarray | None, indices: np.ndarray) -> Gradients:
-        own = mask[indices] if np.ndim(mask) == 3 else mask
-        traces = self.trace(examples, indices, own)
-        return factored(traces, self.places, self.trains, own, self.tiling.weights)
+    def _factors(self, examples: Examples, mask: HeadMask | None, positions: Positions) -> GradientFactors:
+        batch_mask = mask[positions] if np.ndim(mask) == 3 else mask
+        traces = self.trace(examples, positions, batch_mask)
+        return collect_factors(traces, self.places, self.trainable, batch_mask, self.tiling.weights)
 
 
-def _examples_that_fit(
-    model: nn.Module, precision: torch.dtype, memory: float | None, device: torch.device
-) -> int:
-    """How many evaluation examples fit the budget, linear layers' gradients multiplied out; at least 1."""
+def _examples_that_fit(model: nn.Module, precision: torch.dtype, memory: float | None) -> int:
+    """Return how many evaluation examples fit into ``memory`` if all are multiplied out; at least 1."""
     linear = {m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
-    width = 2 if precision == torch.bfloat16 else next(model.parameters()).element_size()
+    first = next(model.parameters())
+    width = 2 if precision == torch.bfloat16 else first.element_size()
     held = sum(weight.numel() for weight in linear) * width
-    budget = _free_memory(device) / 2 if memory is None else memory
-    return max(1, int(budget // max(held, 1)))
+    if memory is None:
+        on_gpu = first.device.type == "cuda"
+        free = torch.cuda.mem_get_info(first.device)[0] if on_gpu else psutil.virtual_memory().available
+        memory = free / 2
+    return max(1, int(memory // max(held, 1)))
 
 
-def _blocks(lengths: np.ndarray, fit: int, tiling: Tiling) -> list[list[np.ndarray]]:
-    """Evaluation batches in blocks of at most ``fit`` examples; one without batches if there are none."""
-    blocks: list[list[np.ndarray]] = []
-    room = 0
+def _evaluation_blocks(lengths: Int[np.ndarray, " n"], fit: int, tiling: Tiling) -> list[list[Positions]]:
+    """Return evaluation batches in blocks of at most ``fit`` examples; one empty block if there are none."""
+    blocks, room = [], 0
     for batch in sorted_batches(lengths, min(tiling.evaluation, fit), tiling.tokens):
         if len(batch) > room:
             blocks.append([])
@@ -271,25 +293,15 @@ def _blocks(lengths: np.ndarray, fit: int, tiling: Tiling) -> list[list[np.ndarr
     return blocks or [[]]
 
 
-def _named(positions: np.ndarray) -> str:
-    """A file name for a set of positions: how many, and a digest of which."""
+def _digest(positions: Positions) -> str:
+    """Return a file name for a set of positions: their number, and a digest."""
     return f"{len(positions)}-{hashlib.sha256(positions.tobytes()).hexdigest()[:12]}"
 
 
-def _shares(paths: Paths) -> dict[str, float]:
-    """Each form's and each path's share of the weights that it could have had."""
-    shares = {}
-    for names in (("dense", "ghost"), ("triton", "pytorch")):
-        total = sum(paths.counts[name] for name in names)
-        shares |= {name: paths.counts[name] / total for name in names if paths.counts[name]}
-    return shares
-
-
 def _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size, memory, shard) -> None:
-    for name, mask, examples in (
-        ("train_mask", train_mask, train),
-        ("evaluation_mask", evaluation_mask, evaluation),
-    ):
+    """Raise InputError for arguments of :func:`influence` that do not fit."""
+    masks = (("train_mask", train_mask, train), ("evaluation_mask", evaluation_mask, evaluation))
+    for name, mask, examples in masks:
         if np.ndim(mask) == 3 and len(mask) != len(examples):
             raise InputError(f"{name}: {len(mask)} masks for {len(examples)} examples; allowed: one for each")
     if precision not in (torch.float32, torch.bfloat16):
@@ -303,11 +315,8 @@ def _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size
         raise InputError(f"shard: {index} of {count}; allowed: (i, n) with 0 <= i < n")
 
 
-def _check_finite(norms: Tensor, examples: Examples, indices: np.ndarray) -> None:
+def _check_finite(norms: Float[Tensor, " batch"], examples: Examples, positions: Positions) -> None:
+    """Raise FloatingPointError for the first example whose gradient's norm is not finite."""
     if not (finite := norms.isfinite()).all():
-        worst = str(examples.ids[indices[int((~finite).nonzero()[0])]])
-        raise FloatingPointError(f"the gradient of example {worst!r} is not finite")
-
-
-def _free_memory(device: torch.device) -> float:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+        example = examples.ids[positions[int((~finite).nonzero()[0])]]
+        raise FloatingPointError(f"the gradient of example {str(example)!r} is not finite")

@@ -1,9 +1,9 @@
 """Inner products of per-example gradients that are never written to memory: a Triton kernel.
 
 Training example b has the weight gradient A_b = sum_t grads[b, t, :] inputs[b, t, :]', a matrix (out, in).
-Wanted are its inner products with the gradients of evaluation examples, and its squared norm. A program of
-the kernel takes a block of BATCH training examples and walks over a share of the OUT x IN tiles of the weight
-matrix. For each tile it
+The kernel computes its inner products with the gradients of evaluation examples, and its squared norm. One
+program of the kernel takes a block of BATCH training examples and walks over a share of the OUT x IN tiles of
+the weight matrix. For each tile the program
 
 1. forms the tile of every A_b of its block: a batched product over tokens, TOKENS at a time, in float32;
 2. adds the tile's squares to the norms, before any rounding;
@@ -12,15 +12,15 @@ matrix. For each tile it
 
 Sums over tiles stay in float32, in a slice of a buffer that no other program touches; the slices are added
 up at the end, in a fixed order. Tiles, their order and the number of slices depend on out and in alone. So a
-run repeats bitwise (no atomics), and what is found for an example depends neither on the examples beside it
-nor on how many they are. For the same reason nothing is tuned by timing at run time.
+run repeats bitwise (there are no atomics), and the result of an example does not depend on the other
+examples or their number. For the same reason nothing is tuned by timing at run time.
 
 Costs, for B training examples of T tokens, E evaluation examples and w bytes a number:
 
     operations     2 B out in T to form, 2 B out in E to contract
     L2 cache       bytes for each of the B out in numbers of the per-example gradients:
                    w T (OUT + IN) / (OUT IN) to form, w E / BATCH of evaluation, 8 E / (OUT IN) of sums
-    memory         the evaluation gradients, once a call, and 4 B E min(128, number of tiles) bytes of buffer
+    memory         the evaluation gradients, once per call; 4 B E min(128, number of tiles) bytes of buffer
 
 On chip, as compiled by Triton 3.9 (HALF_SMALL for compute capability 8.0, the others for 9.0), with no
 register spilled where sizes and strides are multiples of 16:
@@ -29,11 +29,11 @@ register spilled where sizes and strides are multiples of 16:
     HALF_SMALL    231 registers x 128 threads,  64 KiB, two programs
     FLOAT32       128 registers x 256 threads,  68 KiB, two programs
 
-The tile, in float32, takes half of all registers under HALF_LARGE: it cannot be larger, and that decides
-where the kernel pays. With T = 128 and E = 500 it moves 24 + 16 + 8 bytes for 1256 operations: through an
-L2 cache of 5 to 10 TB/s, at most 130 to 265 TFLOP/s. Matrix products that write per-example gradients to a
-buffer form them in larger tiles, so with fewer bytes, and should win there. With T = 16 and E = 64 it is
-3 + 2 + 1 bytes, as few as it takes to write those gradients once and read them twice.
+Under HALF_LARGE the tile, in float32, takes half of all registers. It cannot be larger, and this decides
+where the kernel pays. With T = 128 and E = 500 the kernel moves 24 + 16 + 8 bytes for 1256 operations:
+through an L2 cache of 5 to 10 TB/s, at most 130 to 265 TFLOP/s. Matrix products that write per-example
+gradients to a buffer form them in larger tiles, so with fewer bytes, and should win there. With T = 16 and
+E = 64 the kernel moves 3 + 2 + 1 bytes, as few as it takes to write those gradients once and read them twice.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from modspec.errors import InputError
@@ -54,20 +55,21 @@ except ImportError:  # builds of torch without CUDA do not bring it
     triton = None
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-SLICES = 128  # of the buffer, each for one share of the tiles: about as many as an H100 has multiprocessors
+# Slices of the buffer, each for one share of the tiles: about as many as an H100 has multiprocessors.
+SLICES = 128
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What a program holds at once, in powers of two, its warps, and steps over tokens in flight."""
+    """The numbers that one program works on at once, all powers of two but ``stages``."""
 
-    batch: int
-    out: int
-    in_: int
+    batch: int  # training examples
+    out: int  # outputs of a tile
+    in_: int  # inputs of a tile
     tokens: int
-    examples: int
+    examples: int  # evaluation examples
     warps: int
-    stages: int
+    stages: int  # steps over tokens that are in flight
 
 
 HALF_LARGE = Blocks(batch=64, out=16, in_=32, tokens=16, examples=64, warps=8, stages=3)
@@ -76,10 +78,10 @@ FLOAT32 = Blocks(batch=32, out=16, in_=16, tokens=16, examples=32, warps=8, stag
 
 
 def available(device: torch.device) -> bool:
-    """Whether ``fused_products`` runs on ``device``: NVIDIA since Ampere, or any in Triton's interpreter.
+    """Return whether ``fused_products`` runs on ``device``: NVIDIA since Ampere, or any in the interpreter.
 
-    The interpreter is on where TRITON_INTERPRET=1 is in the environment. It is for tests: it takes the CPU
-    seconds for what a GPU does in microseconds.
+    TRITON_INTERPRET=1 in the environment turns Triton's interpreter on. It is for tests: the CPU takes
+    seconds where a GPU takes microseconds.
     """
     if triton is None:
         return False
@@ -90,28 +92,39 @@ def available(device: torch.device) -> bool:
 
 
 def fused_products(
-    inputs: Tensor, grads: Tensor, evaluation: Tensor, *, blocks: Blocks | None = None
-) -> tuple[Tensor, Tensor]:
-    """Inner products of weight gradients with evaluation gradients, and their squared norms.
+    inputs: Float[Tensor, "batch tokens in"],
+    grads: Float[Tensor, "batch tokens out"],
+    evaluation: Float[Tensor, "examples out in"],
+    *,
+    blocks: Blocks | None = None,
+) -> tuple[Float[Tensor, "batch examples"], Float[Tensor, " batch"]]:
+    """Return inner products of weight gradients with evaluation gradients, and the squared norms.
 
-    inputs: (batch, tokens, in). grads: (batch, tokens, out). evaluation: (examples, out, in). All of one
-    dtype: bfloat16, float16 (whose range must hold the weight gradients) or float32 (never rounded to TF32).
-    Any sizes, and any strides but 1 in the last dimensions, without copies; multiples of 16 are fast.
-    ``blocks``: None picks by dtype and device.
+    All tensors have one dtype: bfloat16, float16 (whose range must hold the weight gradients) or float32
+    (never rounded to TF32). Sizes are free, and so are strides, but for stride 1 in the last dimension; no
+    tensor is copied. Multiples of 16 are fast.
 
-    Returns products, float32 (batch, examples), and squares, float32 (batch,).
+    Args:
+        inputs: what the layer read.
+        grads: gradients of the loss with respect to the layer's output.
+        evaluation: evaluation examples' weight gradients.
+        blocks: None chooses by dtype and device.
 
-    Raises InputError for shapes, dtypes, devices or strides that do not fit, and where ``available`` says no.
+    Returns:
+        The inner products and the squared norms, both float32.
+
+    Raises:
+        InputError: for shapes, dtypes, devices or strides that do not fit, and if :func:`available` is False.
     """
     _check(inputs, grads, evaluation)
     blocks = blocks or _blocks(inputs)
     (batch, tokens, size_in), (examples, size_out, _) = inputs.shape, evaluation.shape
-    tiles = _count(size_out, blocks.out) * _count(size_in, blocks.in_)
-    share = max(1, _count(tiles, SLICES))
-    slices = _count(tiles, share)
+    tiles = triton.cdiv(size_out, blocks.out) * triton.cdiv(size_in, blocks.in_)
+    share = max(1, triton.cdiv(tiles, SLICES))
+    slices = triton.cdiv(tiles, share)
     # Whole blocks: sums are read and written 16 bytes at a time, without masks.
-    rows = _count(examples, blocks.examples) * blocks.examples
-    columns = _count(batch, blocks.batch) * blocks.batch
+    rows = triton.cdiv(examples, blocks.examples) * blocks.examples
+    columns = triton.cdiv(batch, blocks.batch) * blocks.batch
     products = inputs.new_zeros(slices, rows, columns, dtype=torch.float32)
     squares = inputs.new_zeros(slices, columns, dtype=torch.float32)
     if batch and tokens and tiles:
@@ -122,13 +135,8 @@ def fused_products(
                 *(inputs, grads, evaluation, products, squares),
                 *(batch, tokens, size_in, size_out, examples, rows, columns, share),
                 *(*inputs.stride()[:2], *grads.stride()[:2], *evaluation.stride()[:2]),
-                BATCH=blocks.batch,
-                OUT=blocks.out,
-                IN=blocks.in_,
-                TOKENS=blocks.tokens,
-                EXAMPLES=blocks.examples,
-                STAGES=blocks.stages,
-                INTERPRETED=interpreted,
+                *(blocks.batch, blocks.out, blocks.in_, blocks.tokens, blocks.examples, blocks.stages),
+                interpreted,
                 num_warps=blocks.warps,
                 enable_fp_fusion=True,
             )
@@ -140,16 +148,14 @@ def _check(inputs: Tensor, grads: Tensor, evaluation: Tensor) -> None:
     device = inputs.device
     if not available(device):
         raise InputError(
-            f"inputs: on {device}, where no Triton kernel runs; allowed: NVIDIA, capability 8.0 or more"
+            f"inputs: on {device}, where no Triton kernel runs; allowed: NVIDIA, capability >= 8"
         )
     for name, tensor in (("inputs", inputs), ("grads", grads), ("evaluation", evaluation)):
         shape = tuple(tensor.shape)
         if len(shape) != 3:
             raise InputError(f"{name}: shape {shape}; allowed: three dimensions")
         if tensor.dtype not in DTYPES or tensor.dtype != inputs.dtype:
-            raise InputError(
-                f"{name}: {tensor.dtype}; allowed: float32, bfloat16 or float16, the same for all three"
-            )
+            raise InputError(f"{name}: {tensor.dtype}; allowed: float32, bfloat16, float16, the same for all")
         if tensor.device != device:
             raise InputError(f"{name}: on {tensor.device}; allowed: {device}, where inputs are")
         if shape[2] > 1 and tensor.stride(2) != 1:
@@ -164,6 +170,7 @@ def _check(inputs: Tensor, grads: Tensor, evaluation: Tensor) -> None:
 
 
 def _blocks(inputs: Tensor) -> Blocks:
+    """Choose blocks by dtype and by the shared memory of the device."""
     if inputs.dtype == torch.float32:
         return FLOAT32
     if inputs.device.type != "cuda":
@@ -172,16 +179,11 @@ def _blocks(inputs: Tensor) -> Blocks:
     return HALF_LARGE if shared >= 227 * 1024 else HALF_SMALL
 
 
-def _count(size: int, block: int) -> int:
-    """How many blocks cover a size."""
-    return -(-size // block)
-
-
 @cache
 def _kernel(interpreted: bool) -> Any:
-    """``_products``, compiled or interpreted: ``triton.jit`` decides by the environment when it is called.
+    """Return ``_products``, compiled or interpreted: ``triton.jit`` asks the environment when it is called.
 
-    Not compiled anew for the sizes that change from batch to batch.
+    The sizes that change from batch to batch do not cause a new compilation.
     """
     return triton.jit(_products, do_not_specialize=["batch", "tokens", "examples", "share"])
 
@@ -214,10 +216,10 @@ def _products(
     STAGES: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
-    """Program (n, s): the n-th block of training examples, the s-th share of tiles.
+    """Run program (n, s): the n-th block of training examples and the s-th share of tiles.
 
-    products: (slices, rows, columns), squares: (slices, columns), zeros; rows are evaluation examples and
-    columns training examples, in whole blocks. ``*_row``, ``*_token``, ``*_out``: strides.
+    products: (slices, rows, columns) and squares: (slices, columns) start as zeros. Rows are evaluation
+    examples and columns training examples, in whole blocks. ``*_row``, ``*_token``, ``*_out`` are strides.
     """
     dtype: tl.constexpr = inputs.dtype.element_ty
     # Triton's interpreter does not multiply bfloat16.

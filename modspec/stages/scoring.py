@@ -19,7 +19,7 @@ from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.influence import Arrays, Checkpoint, Group, influence
+from modspec.influence import Arrays, Checkpoint, EncoderPart, influence
 from modspec.models.device_and_precision import choose_precision
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
 from modspec.stages.resuming import remembering, resumable
@@ -150,7 +150,7 @@ def score_pass(
                 checkpoints=[Checkpoint(checkpoint.load, 1.0)],
                 train_mask=scoring_pass.train_mask,
                 evaluation_mask=scoring_pass.evaluation_mask,
-                groups=by_part,
+                by_part=by_part,
                 precision=choose_precision(p.score_precision, material.device),
                 batch_size=p.batch_size,
                 memory=None if p.memory_gib is None else p.memory_gib * 2**30,
@@ -160,8 +160,8 @@ def score_pass(
             print(f"{name}, epoch {checkpoint.epoch}: {scores.report}")
             kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in ("cosine", "dot")}
             if by_part:
-                parts = scores.groups
-                cosine_by_part = cosine_by_part + checkpoint.weight(p) * scores.cosine_by_group
+                parts = scores.parts
+                cosine_by_part = cosine_by_part + checkpoint.weight(p) * scores.cosine_by_part
         save_file(dict(kept), building / "scores.safetensors")
         columns = _described(material, evaluation).assign(
             mask_kind=scoring_pass.mask_kinds,
@@ -189,12 +189,12 @@ def _described(material: Material, examples: Examples) -> pd.DataFrame:
 
 
 def part_statistics(
-    parts: Sequence[Group], cosine_by_part: np.ndarray, train: Examples, evaluation: Examples, top_k: int
+    parts: Sequence[EncoderPart], cosine_by_part: np.ndarray, train: Examples, evaluation: Examples, top_k: int
 ) -> pd.DataFrame:
     """Return statistics of the contribution of each part of the encoder alone to the cosine.
 
     Args:
-        parts: of the encoder, see :class:`modspec.influence.Group`.
+        parts: of the encoder, see :class:`modspec.influence.EncoderPart`.
         cosine_by_part: TracIn scores by part, (parts, train, evaluation).
         top_k: number of proponents.
 
@@ -205,7 +205,7 @@ def part_statistics(
     scores = dict(zip(parts, cosine_by_part, strict=True))
     for layer in sorted({part.layer for part in parts if part.part == "head"}):
         heads = [values for part, values in scores.items() if part.part == "head" and part.layer == layer]
-        scores[Group("attention", layer)] = np.sum(heads, axis=0)
+        scores[EncoderPart("attention", layer)] = np.sum(heads, axis=0)
     frames = [
         example_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k)
         .drop(columns="auc")

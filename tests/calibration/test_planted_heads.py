@@ -45,13 +45,13 @@ def test_planted_masks_are_disjoint_and_even(layers: int, heads: int, count: int
 def test_influence_rates_heads_by_own_minus_other_languages() -> None:
     model = random_encoder()
     train, evaluation = random_examples(12, seed=1), random_examples(6, seed=2)
-    scores = influence(model, train, evaluation, groups=True)
+    scores = influence(model, train, evaluation, by_part=True)
     ratings = by_influence(model, train, evaluation)
     assert set(ratings) == {(f"influence, {s}", t) for s in ("cosine", "dot") for t in ("en", "de")}
     for (name, language), found in ratings.items():
-        parts = {"influence, cosine": scores.cosine_by_group, "influence, dot": scores.dot_by_group}[name]
+        parts = {"influence, cosine": scores.cosine_by_part, "influence, dot": scores.dot_by_part}[name]
         assert found.shape == (LAYERS, HEADS)
-        for group, part in zip(scores.groups, parts, strict=True):
+        for group, part in zip(scores.parts, parts, strict=True):
             if group.part == "head":
                 columns = part[:, evaluation.languages == language]
                 own = train.languages == language

@@ -207,9 +207,9 @@ def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
     live = []
 
     def score(model, epoch) -> None:
-        scores = influence(model, examples.train, examples.evaluation, groups=True)
-        assert scores.groups[-1].part == "classifier"
-        live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_group[-1]))
+        scores = influence(model, examples.train, examples.evaluation, by_part=True)
+        assert scores.parts[-1].part == "classifier"
+        live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_part[-1]))
 
     trained(material, examples.train, 1, after_epoch=score)
     found = tracin(material, examples, 1)

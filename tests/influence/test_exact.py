@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modspec.influence import Checkpoint, influence, triton_kernel
-from modspec.influence.contraction import Paths
+from modspec.influence.contraction import Contraction
 from modspec.influence.gradient_factors import Matrix
 from tests.helpers.models import (
     HEADS,
@@ -68,7 +68,7 @@ def test_any_length_in_both_forms(kind, attention, lengths, form, monkeypatch):
     train, evaluation = (random_examples(5, seed=s, lengths=lengths) for s in (3, 4))
     scores = influence(model, train, evaluation, batch_size=3)
     check(scores, reference(model, train, evaluation), FLOAT32 + 1e-9)
-    assert scores.report.paths == {form: 1.0}
+    assert scores.report.shares == {form: 1.0}
 
 
 def test_repeated_pieces_and_an_example_with_itself():
@@ -212,7 +212,7 @@ def test_bfloat16_keeps_the_scores(kind):
     train, evaluation = random_examples(12, seed=1, lengths=(3, 30)), random_examples(8, seed=2)
     exact = reference(model, train, evaluation)[0]
     for form in (
-        influence(model, train, evaluation, precision=torch.bfloat16, groups=g) for g in (False, True)
+        influence(model, train, evaluation, precision=torch.bfloat16, by_part=b) for b in (False, True)
     ):
         assert 1e-6 < np.abs(form.cosine - exact).max() < 0.03
         assert np.corrcoef(form.cosine.ravel(), exact.ravel())[0, 1] > 0.9995
@@ -228,11 +228,11 @@ def test_the_gpu_kernel_gives_the_same_scores(kind, monkeypatch):
     expected = reference(model, train, evaluation, MASK, OTHER)
     used = []
 
-    def through_triton(paths: Paths, matrix: Matrix, tile: int, dense: list[torch.Tensor]):
+    def through_triton(contraction: Contraction, matrix: Matrix, tile: int, dense: list[torch.Tensor]):
         used.append(tile)
-        return paths._contract_fused(matrix, tile, dense)
+        return contraction._contract_fused(matrix, tile, dense)
 
-    monkeypatch.setattr(Paths, "contract", through_triton)
+    monkeypatch.setattr(Contraction, "contract", through_triton)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     if not triton_kernel.available(torch.device("cpu")):
         pytest.skip("this version of Triton has no interpreter that runs here")

@@ -8,32 +8,32 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modspec.influence.contraction import Paths
-from modspec.influence.gradient_factors import Gradients, Matrix, Table
+from modspec.influence.contraction import Contraction
+from modspec.influence.gradient_factors import GradientFactors, Matrix, Table
 from modspec.influence.inner_products import (
     _matrix_squares,
     _table_squares,
     cheaper_form,
     inner_products,
-    target,
+    make_target,
 )
 
 CPU = torch.device("cpu")
-GROUPS = 3
+PARTS = 3
 
 
 def random_matrix(
     rng: np.random.Generator, batch: int, tokens: int, size: int, out: int, cut: str, tiles: int
 ):
-    """A matrix whose tiles belong to random groups, some of them masked and therefore zero."""
+    """A matrix whose tiles belong to random parts, some of them masked and therefore zero."""
     inputs = rng.normal(size=(batch, tokens, tiles if cut == "columns" else 1, size))
     grads = rng.normal(size=(batch, tokens, tiles if cut == "rows" else 1, out))
     grads[rng.random((batch, tokens)) < 0.2] = 0  # padding
     active = tuple(np.flatnonzero(rng.random(tiles) < 0.8).tolist())
     dropped = [tile for tile in range(tiles) if tile not in active]
     (inputs if cut == "columns" else grads)[:, :, dropped if cut != "none" else []] = 0
-    groups = tuple(int(g) for g in np.random.default_rng(0).integers(0, GROUPS, tiles))
-    return Matrix(*map(torch.from_numpy, (inputs, grads)), groups, active if cut != "none" else (0,))
+    parts = tuple(int(part) for part in np.random.default_rng(0).integers(0, PARTS, tiles))
+    return Matrix(*map(torch.from_numpy, (inputs, grads)), parts, active if cut != "none" else (0,))
 
 
 def explicit(matrix: Matrix) -> np.ndarray:
@@ -45,8 +45,8 @@ def explicit(matrix: Matrix) -> np.ndarray:
     return outer.sum(1).reshape(len(x), tiles, -1).swapaxes(0, 1)
 
 
-def gradients(matrix: Matrix) -> Gradients:
-    return Gradients({"m": matrix}, {}, {}, len(matrix.inputs), CPU)
+def gradients(matrix: Matrix) -> GradientFactors:
+    return GradientFactors({"m": matrix}, {}, {}, len(matrix.inputs), CPU)
 
 
 SHAPES = st.tuples(*[st.integers(1, top) for top in (4, 12, 4, 12, 8, 8, 4)])
@@ -63,16 +63,16 @@ def test_dense_ghost_and_explicit_matrices_agree(shape, cut, seed):
     a, *passes = (random_matrix(rng, k, s, size, out, cut, tiles) for k, s in shapes)
     weights = [explicit(a), np.concatenate([explicit(matrix) for matrix in passes], axis=1)]
     m += 2
-    expected = np.zeros((GROUPS, n, m))
+    expected = np.zeros((PARTS, n, m))
     for tile in range(tiles):
-        expected[a.groups[tile]] += weights[0][tile] @ weights[1][tile].T
+        expected[a.parts[tile]] += weights[0][tile] @ weights[1][tile].T
     for form in ("dense", "ghost"):
-        paths = Paths(CPU)
+        contraction = Contraction(CPU)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("modspec.influence.inner_products.cheaper_form", lambda *_, form=form: form)
-            other = target([gradients(b) for b in passes], [(n, t)], paths)
-        assert set(paths.counts) == {form}
-        (products,), squares = inner_products(gradients(a), [other], GROUPS, paths)
+            other = make_target([gradients(b) for b in passes], [(n, t)], contraction)
+        assert set(contraction.counts) == {form}
+        (products,), squares = inner_products(gradients(a), [other], PARTS, contraction)
         np.testing.assert_allclose(products, expected, rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(squares, (weights[0] ** 2).sum((0, 2)), rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(other.norms**2, (weights[1] ** 2).sum((0, 2)), rtol=1e-10, atol=1e-10)
@@ -97,8 +97,10 @@ def test_embedding_products_equal_explicit_tables(shape, pieces, seed):
         for i, t in np.ndindex(*table.ids.shape):
             whole[i, table.ids[i, t]] += table.grads[i, t].numpy()
         tables.append(whole.reshape(len(whole), -1))
-    own, *others = [Gradients({}, {"e": table}, {}, len(table.ids), CPU) for table in (a, *passes)]
-    (products,), squares = inner_products(own, [target(others, [(n, t)], Paths(CPU))], GROUPS, Paths(CPU))
+    own, *others = [GradientFactors({}, {"e": table}, {}, len(table.ids), CPU) for table in (a, *passes)]
+    (products,), squares = inner_products(
+        own, [make_target(others, [(n, t)], Contraction(CPU))], PARTS, Contraction(CPU)
+    )
     expected = tables[0] @ np.concatenate(tables[1:]).T
     np.testing.assert_allclose(products[1], expected, rtol=1e-10, atol=1e-10)
     assert (products[0] == 0).all() and (products[2] == 0).all()

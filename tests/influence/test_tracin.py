@@ -16,7 +16,7 @@ from modspec.influence.gradients import trainable_modules
 from tests.helpers.models import random_encoder, random_examples
 from tests.helpers.references import FLOAT32, GRID, MASK, check, reference
 
-SCORES = ("cosine", "dot", "cosine_by_group", "dot_by_group")
+SCORES = ("cosine", "dot", "cosine_by_part", "dot_by_part")
 
 
 def test_does_not_depend_on_batch_size_or_order():
@@ -55,19 +55,19 @@ def test_leaves_the_model_as_it_was(training, fails):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("by_part", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_shards_merge_to_exactly_the_whole(count, groups):
+def test_shards_merge_to_exactly_the_whole(count, by_part):
     model = random_encoder(dtype=torch.float32)
     train, evaluation = random_examples(33, seed=1), random_examples(7, seed=2)
     masks = np.random.default_rng(0).random((33, *GRID)) < 0.7
-    arguments = dict(train_mask=masks, evaluation_mask=MASK, batch_size=2, groups=groups)
+    arguments = dict(train_mask=masks, evaluation_mask=MASK, batch_size=2, by_part=by_part)
     whole = influence(model, train, evaluation, **arguments)
     shards = [influence(model, train, evaluation, shard=(i, count), **arguments) for i in range(count)]
     merged = merge(shards[::-1])
-    assert merged.groups == whole.groups and np.array_equal(merged.rows, np.arange(33))
+    assert merged.parts == whole.parts and np.array_equal(merged.rows, np.arange(33))
     assert sum(len(shard.cosine) for shard in shards) == 33
-    for name in SCORES if groups else SCORES[:2]:
+    for name in SCORES if by_part else SCORES[:2]:
         assert np.array_equal(getattr(merged, name), getattr(whole, name)), name
     if count > 1:
         for wrong in (shards[1:], [*shards, shards[0]]):
@@ -82,16 +82,16 @@ def test_blocks_of_evaluation_examples_give_the_same_scores():
     linear = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)]
     for examples, blocks in ((9, 1), (8, 2), (3, 3), (1, 9), (0.1, 9)):
         some = influence(model, train, evaluation, batch_size=4, memory=4 * sum(linear) * (examples + 0.5))
-        assert some.report.blocks == blocks
+        assert some.report.evaluation_blocks == blocks
         np.testing.assert_allclose(some.cosine, whole.cosine, rtol=0, atol=3e-6)
         np.testing.assert_allclose(some.dot, whole.dot, rtol=1e-4, atol=1e-4)
-    assert whole.report.blocks == 1 and "1 pass of" in str(whole.report)
+    assert whole.report.evaluation_blocks == 1 and "1 pass of" in str(whole.report)
 
 
-def test_a_killed_run_resumes_after_its_last_finished_unit():
+def test_a_killed_run_resumes_after_its_last_finished_block():
     model = random_encoder(dtype=torch.float32)
     train, evaluation = random_examples(40, seed=1), random_examples(6, seed=2)
-    arguments = dict(batch_size=2, groups=True)
+    arguments = dict(batch_size=2, by_part=True)
     whole = influence(model, train, evaluation, **arguments)
     kept, passes = {}, []
 
@@ -110,7 +110,7 @@ def test_a_killed_run_resumes_after_its_last_finished_unit():
     resumed = influence(model, train, evaluation, remember=remember, **arguments)
     assert (
         len(kept) == 5 and len(passes) - 1 == 1 + 2 * 4
-    )  # evaluation examples, and two units of four batches
+    )  # evaluation examples, and two blocks of four batches
     for name in SCORES:
         assert np.array_equal(getattr(resumed, name), getattr(whole, name)), name
     passes.clear()
@@ -213,7 +213,7 @@ def test_memory_does_not_grow_with_the_number_of_training_examples():
 
     def see(*_):
         calls.append(1)
-        if len(calls) in (4, 20):  # at the same place in a unit of four batches
+        if len(calls) in (4, 20):  # at the same place in a block of four batches
             live.append(live_bytes())
 
     model.register_forward_pre_hook(see)

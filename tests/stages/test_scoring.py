@@ -14,10 +14,10 @@ from tests.helpers.models import HEADS, LAYERS, random_encoder, random_examples
 
 def test_part_statistics_against_plain_loops():
     train, evaluation = random_examples(12, seed=1), random_examples(4, seed=2)
-    scores = influence(random_encoder(), train, evaluation, groups=True)
-    table = part_statistics(scores.groups, scores.cosine_by_group, train, evaluation, top_k=5)
+    scores = influence(random_encoder(), train, evaluation, by_part=True)
+    table = part_statistics(scores.parts, scores.cosine_by_part, train, evaluation, top_k=5)
     assert len(table) == (1 + LAYERS * (HEADS + 3) + 1) * 4 * 2
-    sums = {(g.part, g.layer, g.head): v for g, v in zip(scores.groups, scores.cosine_by_group, strict=True)}
+    sums = {(g.part, g.layer, g.head): v for g, v in zip(scores.parts, scores.cosine_by_part, strict=True)}
     for layer in range(1, LAYERS + 1):
         sums["attention", layer, 0] = sum(sums["head", layer, head] for head in range(1, HEADS + 1))
     for row in table.itertuples():
@@ -52,7 +52,7 @@ def test_a_killed_pass_resumes_and_one_of_another_origin_does_not(tmp_path):
         remember = _remembering(tmp_path / "none.units", {"unit": "none", "code": origin}, epoch=1)
         return influence(model, train, evaluation, batch_size=2, remember=remember)
 
-    stop = 8  # in the second unit of four batches, after one batch of evaluation examples
+    stop = 8  # in the second block of four batches, after one batch of evaluation examples
     with pytest.raises(KeyboardInterrupt):
         score("a")
     stop = -1
