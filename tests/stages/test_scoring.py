@@ -8,7 +8,8 @@ import torch
 
 from modspec.analysis.shares import example_statistics
 from modspec.influence import influence
-from modspec.stages.scoring import _remembering, part_statistics
+from modspec.stages.resuming import remembering
+from modspec.stages.scoring import part_statistics
 from tests.helpers.models import HEADS, LAYERS, random_encoder, random_examples
 
 
@@ -49,7 +50,7 @@ def test_a_killed_pass_resumes_and_one_of_another_origin_does_not(tmp_path):
 
     def score(origin: str):
         batches.clear()
-        remember = _remembering(tmp_path / "none.units", {"unit": "none", "code": origin}, epoch=1)
+        remember = remembering(tmp_path / "none.blocks", {"piece": "none", "code": origin}, "epoch01")
         return influence(model, train, evaluation, batch_size=2, remember=remember)
 
     stop = 8  # in the second block of four batches, after one batch of evaluation examples

@@ -11,7 +11,6 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.stages import scoring_plan
 from modspec.stages.scoring_plan import _columns, plan_passes, scored_train, translated_items
-from modspec.workflow.costs import pass_columns
 from modspec.workflow.parameters import InfluenceParameters
 
 LANGUAGES = ("de", "en")
@@ -36,9 +35,9 @@ def planned(monkeypatch):
     grid = np.ones((2, 3), dtype=bool)
     masks = {t: grid for t in LANGUAGES}
     asked = []
-    monkeypatch.setattr(scoring_plan, "masks_in_force", lambda m, c, s: asked.append((c, s)) or masks)
+    monkeypatch.setattr(scoring_plan, "masks_in_force", lambda m, p, c, s: asked.append((c, s)) or masks)
     monkeypatch.setattr(
-        scoring_plan, "searched_masks", lambda m, s, importance: asked.append(importance) or masks
+        scoring_plan, "searched_masks", lambda m, p, s, importance: asked.append(importance) or masks
     )
     monkeypatch.setattr(scoring_plan, "random_masks", lambda m, s: asked.append(("random", s)) or masks)
 
@@ -48,7 +47,7 @@ def planned(monkeypatch):
             languages=LANGUAGES, train_per_language=4, evaluation_per_language=2, top_k=3, **values
         )
         splits = {"train": examples(4, "train"), "test": examples(3, "test")}
-        return plan_passes(SimpleNamespace(parameters=p, examples=splits)), asked
+        return plan_passes(SimpleNamespace(examples=splits), p), asked
 
     return plan
 
@@ -64,19 +63,19 @@ def test_every_random_draw_is_another_and_a_pass_a_language(planned):
 def test_inherited_masks_are_scored_for_their_own_language(planned):
     found, asked = planned(mask_kinds=("none", "inherited"))
     assert [p.name for p in found] == ["none", "inherited-de", "inherited-en"] and "inherited" in asked
-    assert found[1].kinds == ("inherited", "inherited") and found[1].positions.tolist() == [0, 1]
+    assert found[1].mask_kinds == ("inherited", "inherited") and found[1].positions.tolist() == [0, 1]
 
 
 def test_other_languages_share_the_pass_of_the_mask(planned):
     found, _ = planned(mask_kinds=("none", "own", "other_language"))
-    assert found[1].kinds == ("own", "own", "other_language", "other_language")
+    assert found[1].mask_kinds == ("own", "own", "other_language", "other_language")
     assert found[1].mask_languages == ("de",) * 4
 
 
 def test_other_languages_masks_take_turns_over_the_examples():
     p = InfluenceParameters(mask_kinds=("none", "own", "other_language"), evaluation_per_language=6)
     of = {t: np.arange(6) + 10 * i for i, t in enumerate(p.languages)}
-    under = {t: _columns(p, "own", t, of) for t in p.languages}
+    under = {t: _columns(p.mask_kinds, "own", t, of) for t in p.languages}
     for kinds, _, positions in under.values():
         assert sorted(positions[np.array(kinds) == "own"] % 10) == list(range(6))
     others = [
@@ -87,11 +86,10 @@ def test_other_languages_masks_take_turns_over_the_examples():
 
 def test_a_part_of_the_training_examples_are_the_first_of_each_language():
     train = examples(4, "train")
-    material = SimpleNamespace(examples={"train": train}, parameters=SimpleNamespace(scored_per_language=3))
-    found = scored_train(material)
+    material = SimpleNamespace(examples={"train": train})
+    found = scored_train(material, SimpleNamespace(scored_per_language=3))
     assert found.ids.tolist() == [f"train-{t}-{i}" for t in LANGUAGES for i in range(3)]
-    material.parameters.scored_per_language = None
-    assert scored_train(material) is train
+    assert scored_train(material, SimpleNamespace(scored_per_language=None)) is train
 
 
 def test_own_gradients_are_one_pass_with_a_mask_for_every_example(planned):
@@ -104,7 +102,7 @@ def test_own_gradients_are_one_pass_with_a_mask_for_every_example(planned):
 def test_training_items_are_whole_sets_of_translations(planned):
     found, _ = planned(mask_kinds=("none",), train_items=2)
     item = found[1]
-    assert (item.name, item.split, item.kinds) == ("train-items", "train", ("none",) * 4)
+    assert (item.name, item.split, item.mask_kinds) == ("train-items", "train", ("none",) * 4)
     assert item.positions.tolist() == [0, 1, 4, 5]
 
 
@@ -116,28 +114,3 @@ def test_a_task_without_translations_refuses_training_items():
     one = examples(4, "x").of("de")
     with pytest.raises(InputError, match="train_items: 1; allowed: at most 0"):
         translated_items(one, 1)
-
-
-@pytest.mark.parametrize("train_items", [0, 2])
-@pytest.mark.parametrize(
-    ("kinds", "gradients"),
-    [
-        (("none",), ("test_example",)),
-        (("none", "own"), ("own",)),
-        (("none", "own", "other_language"), ("test_example", "own_language")),
-        (("none", "other_language"), ("test_example",)),
-        (("none", "own", "other_language", "other_seed", "random", "inherited"), ("test_example",)),
-    ],
-)
-def test_an_estimate_of_cost_counts_the_columns_of_the_same_passes(planned, kinds, gradients, train_items):
-    chosen = {
-        "mask_kinds": kinds,
-        "train_gradient_masks": gradients,
-        "random_draws": 3,
-        "train_items": train_items,
-    }
-    found, _ = planned(**chosen)
-    sizes = {"languages": LANGUAGES, "train_per_language": 4, "evaluation_per_language": 2, "top_k": 3}
-    assert sorted(pass_columns(InfluenceParameters(**sizes, **chosen))) == sorted(
-        len(p.positions) for p in found
-    )

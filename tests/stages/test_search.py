@@ -19,27 +19,27 @@ from modspec.workflow.parameters import SearchParameters
 TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
 
 
-def material(directory: Path, **options) -> Material:
-    return load_material(
-        SearchParameters(
-            study_dir=str(directory),
-            encoder="tiny",
-            languages=("en", "de"),
-            train_per_language=24,
-            dev_per_language=20,
-            test_per_language=20,
-            importance_examples=10,
-            precision="float32",
-            **TRAINING,
-            **options,
-        )
+def arguments(directory: Path, **options) -> tuple[Material, SearchParameters]:
+    """What a stage function is called with."""
+    parameters = SearchParameters(
+        study_dir=str(directory),
+        encoder="tiny",
+        languages=("en", "de"),
+        train_per_language=24,
+        dev_per_language=20,
+        test_per_language=20,
+        importance_examples=10,
+        precision="float32",
+        **TRAINING,
+        **options,
     )
+    return load_material(parameters), parameters
 
 
 @pytest.mark.parametrize("start", [(), ("de",), ("en", "de")])
 def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, start):
     """Weights at the end, bit for bit, against the calls that a reader would make."""
-    of = material(tmp_path, start_languages=start, start_epochs=2, epochs=1)
+    material, parameters = arguments(tmp_path, start_languages=start, start_epochs=2, epochs=1)
     ends = {}
 
     def gradients(model, sample, mask, **options):
@@ -47,10 +47,10 @@ def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, star
         return np.ones((len(sample), *mask.shape))
 
     monkeypatch.setattr(search, "head_gradients", gradients)
-    trajectory = pd.read_parquet(search_all(of) / "trajectory.parquet")
-    train, dev = of.examples["train"], of.examples["dev"]
+    trajectory = pd.read_parquet(search_all(material, parameters) / "trajectory.parquet")
+    train, dev = material.examples["train"], material.examples["dev"]
     for language in ("en", "de"):
-        model = of.new_classifier()
+        model = material.new_classifier(parameters.seed)
         if start:
             first = train if len(start) == 2 else train.of(*start)
             finetune(model, first, epochs=2, **TRAINING)
@@ -64,7 +64,7 @@ def test_fine_tuning_starts_where_the_parameters_say(tmp_path, monkeypatch, star
 
 def test_a_killed_search_makes_its_start_once(tmp_path, monkeypatch):
     trained = []
-    whole = search_all(material(tmp_path / "whole", start_languages=("en", "de"), start_epochs=1, epochs=1))
+    whole = search_all(*arguments(tmp_path / "whole", start_languages=("en", "de"), start_epochs=1, epochs=1))
 
     def killed(model, train, **options):
         trained.append(tuple(dict.fromkeys(train.languages.tolist())))
@@ -74,10 +74,10 @@ def test_a_killed_search_makes_its_start_once(tmp_path, monkeypatch):
 
     for module in (search, warm_start):
         monkeypatch.setattr(module, "finetune", killed)
-    of = material(tmp_path / "killed", start_languages=("en", "de"), start_epochs=1, epochs=1)
+    killed_arguments = arguments(tmp_path / "killed", start_languages=("en", "de"), start_epochs=1, epochs=1)
     with pytest.raises(KeyboardInterrupt):
-        search_all(of)
-    resumed = search_all(of)
+        search_all(*killed_arguments)
+    resumed = search_all(*killed_arguments)
     assert [len(languages) for languages in trained] == [2, 1, 1, 1]
     masks, expected = (load_masks(d / "masks.safetensors") for d in (resumed, whole))
     assert masks.keys() == expected.keys()

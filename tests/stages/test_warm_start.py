@@ -37,7 +37,7 @@ def test_fine_tuning_goes_on_from_the_start(tmp_path, condition):
         **TRAINING,
     )
     material = load_material(p)
-    expected, found = material.new_classifier(), material.new_classifier()
+    expected, found = (material.new_classifier(p.seed) for _ in range(2))
     grid = (expected.config.num_hidden_layers, expected.config.num_attention_heads)
     masks = {t: np.random.default_rng(i).random(grid) < 0.5 for i, t in enumerate(p.languages)}
     with artifacts.writing(search_dir(p, p.seed), {}) as building:
@@ -47,7 +47,7 @@ def test_fine_tuning_goes_on_from_the_start(tmp_path, condition):
     first = np.flatnonzero(train.languages != "fr")
     finetune(expected, train.take(first), epochs=2, **TRAINING)
     finetune(expected, train, epochs=1, masks=None if condition == "full" else masks, **TRAINING)
-    load_checkpoint(found, keep_checkpoints(material, masks) / checkpoint_file(1))
+    load_checkpoint(found, keep_checkpoints(material, p, masks) / checkpoint_file(1))
     for name, weights in expected.state_dict().items():
         assert torch.equal(weights, found.state_dict()[name]), name
 
@@ -65,17 +65,17 @@ def test_what_starts_alike_shares_a_start(tmp_path, monkeypatch):
     data |= {"train_per_language": 24, "dev_per_language": 20, "test_per_language": 20}
     alike = data | TRAINING | {"start_languages": ("en",), "start_epochs": 1}
     search = SearchParameters(**alike, epochs=2, importance_examples=10)
-    first = warm_start.started_classifier(load_material(search)).state_dict()
+
+    def started(parameters):
+        return warm_start.started_classifier(load_material(parameters), parameters).state_dict()
+
+    first = started(search)
     for condition in ("full", "sft"):
-        again = warm_start.started_classifier(
-            load_material(FinetuningParameters(**alike, condition=condition))
-        )
-        assert all(torch.equal(weights, first[name]) for name, weights in again.state_dict().items())
+        again = started(FinetuningParameters(**alike, condition=condition))
+        assert all(torch.equal(weights, first[name]) for name, weights in again.items())
     assert len(made) == 1
     for other in ({"seed": 1}, {"learning_rate": 2e-2}, {"start_epochs": 2}, {"start_languages": ("de",)}):
-        weights = warm_start.started_classifier(
-            load_material(FinetuningParameters(**alike | other))
-        ).state_dict()
+        weights = started(FinetuningParameters(**alike | other))
         assert not all(torch.equal(weights[name], first[name]) for name in first)
     assert len(made) == 5
 
