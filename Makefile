@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration test lint benchmark lab figures results publish restore environment constraints
+.PHONY: help study calibration test lint benchmark lab figures results publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -86,6 +86,9 @@ restore:  ## go on from what was published of preset PRESET, without its weights
 	for notebook in notebooks/executed/$(PRESET)/0[123]_*.ipynb; do
 		cp "$$notebook" runs/$(PRESET)/notebooks/
 	done
+
+docs: $(INSTALLED)  ## regenerate the tables of docs/ from CSVs and parameter models
+	@$(RUN) modspec.pages.generated_docs
 
 environment: $(INSTALLED)  ## generate environment.yml from pyproject.toml
 	@$(RUN) pyproject2conda project --overwrite force

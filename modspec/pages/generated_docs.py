@@ -26,7 +26,7 @@ CALIBRATION = "embedded/calibration"
 OWN_GRADIENTS = "SFT: own-mask gradients"  # settings by their names in sensitivity.csv
 DOT_PRODUCT = "dot product"
 BOUNDS = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
-BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)
 
 
 def regenerate(page: str) -> str:
@@ -35,7 +35,7 @@ def regenerate(page: str) -> str:
     Raises:
         KeyError: a block's name is not in :data:`BLOCKS`.
     """
-    return BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n{block[3]}", page)
+    return BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n\n{block[3]}", page)
 
 
 # Parameters
@@ -153,7 +153,8 @@ def overlap() -> str:
         (False, True): "other language, same seed",
     }
     same = zip(table["language_a"] == table["language_b"], table["seed_a"] == table["seed_b"], strict=True)
-    table["pair"] = [kinds[pair] for pair in same]
+    table["pair"] = pd.Categorical([kinds[pair] for pair in same], kinds.values(), ordered=True)
+    table = table.sort_values("pair", kind="stable").astype({"pair": str})
     means = table.groupby(["study", "pair"], sort=False)[["jaccard", "chance"]].mean().reset_index()
     return _table(means, ["pair"], "study", lambda row: f"{row.jaccard:.3f} (chance {row.chance:.3f})")
 
