@@ -1,4 +1,4 @@
-"""README and docs: what they say can be typed, works; what they link to, exists; their numbers are the published ones."""
+"""README and docs: commands work, links resolve, and numbers are the published ones."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_glossary_has_every_term_once() -> None:
         r"^\| ([^|]+) \| [^|]+ \|$", PAGES["docs/methods.md"].split("## Glossary")[1], re.MULTILINE
     )[1:]
     terms = [term for row in rows if not row.startswith("---") for term in row.split(", ")]
-    assert terms and len(set(terms)) == len(terms) and sorted(terms, key=str.lower) == terms
+    assert terms and len(set(terms)) == len(terms) and sorted(terms, key=str.casefold) == terms
     for kind in MASK_KINDS:
         assert f"`{kind}`" in PAGES["docs/methods.md"]
     for condition in CONDITIONS:
@@ -218,7 +218,8 @@ def result_numbers() -> list[str]:
     relations = [csv(f"{study}/head_relation.csv") for study in STUDIES]
     values = [
         table.query(
-            "seed == 'all' and language == 'all languages' and measure == 'share_importance' and mask_kind == 'own'"
+            "seed == 'all' and language == 'all languages' and measure == 'share_importance'"
+            " and mask_kind == 'own'"
         )["value"].iloc[0]
         for table in relations
     ]
@@ -241,9 +242,9 @@ def intent_numbers() -> list[str]:
     value = {(row.part, row.layer): f"{100 * row.value:.0f}" for row in parts.itertuples()}
     own, random = "SFT - full", "SFT with random masks - full"
     rises = [interval(changed("SFT: own-mask gradients", name), "") for name in (own, random)]
-    falls = interval(changed("dot product", own), "").replace("−", "", 1)
+    falls = interval(changed("dot product", own))
     overlap = csv("intents/mask_overlap.csv")
-    language, seed = overlap["language_a"] == overlap["language_b"], overlap["seed_a"] == overlap["seed_b"]
+    language = overlap["language_a"] == overlap["language_b"]
     same, other = overlap.loc[language, "jaccard"].mean(), overlap.loc[~language, "jaccard"].mean()
     relation = csv("intents/head_relation.csv").query("seed == 'all' and language == 'all languages'")
     relation = relation.set_index(["measure", "mask_kind"])["value"]
@@ -258,9 +259,10 @@ def intent_numbers() -> list[str]:
     number, low_high = rises[0].split(" ", 1)
     return [
         f"by {number} points {low_high}, and with *random* masks by {rises[1]}",
-        f"falls, by {falls}",
+        f"falls: {falls}",
         f"{value['attention', 1]} and {value['feed-forward', 1]} %",
-        f"{value['attention', 12]} and {value['feed-forward', 12]} % in layer 12, and to {value['classifier', 13]} %",
+        f"to {value['attention', 12]} and {value['feed-forward', 12]} % in layer 12, "
+        f"and to {value['classifier', 13]} %",
         f"overlap by {same:.2f}, masks of two languages by {other:.2f}".replace("0.", "."),
         f"{heads[0]} for the contribution and {heads[1]} for the share",
         f"it is {heads[2]} and {heads[3]}",
@@ -285,10 +287,11 @@ def calibration_numbers() -> list[str]:
     nothing = planted.query("condition == 'full' and language == 'all languages'")
     (off,) = nothing[nothing["p"] < 0.05].itertuples()
     return [
-        f"off chance by {100 * share['excess']:.1f} points (standard deviation {100 * share['sd']:.1f}), and Δ by\n"
-        f"{100 * delta['excess']:+.1f} ({100 * delta['sd']:.1f})".replace("-", "−"),
+        f"off chance by {100 * share['excess']:.1f} points".replace("-", "−"),
+        f"(standard deviation {100 * share['sd']:.1f})",
+        f"and Δ by {100 * delta['excess']:+.1f} ({100 * delta['sd']:.1f})",
         f"{ceilings['test']:.2f} for test sentences and {ceilings['held out']:.2f}".replace("0.", "."),
-        f"{chance['all languages']:.2f} for the recall".removeprefix("0"),
+        f"{chance['all languages']:.2f} for the search's recall".removeprefix("0"),
         f"({chance['en']:.2f} in English, {chance['de']:.2f} in German)".replace("0.", "."),
         f"1 of {len(nothing)} readings",
         f"(importance's precision, {off.value:.2f}, p = {off.p:.3f})".replace(", 0.", ", .", 1),
@@ -318,7 +321,7 @@ def speed_numbers() -> list[str]:
             whole = ratios["all", "float32"]
             assert f"on short ones {whole.min():.0f} to {whole.max():.0f} times" in README
         else:
-            for (covers, precision), ratio in ratios.items():
+            for (_, precision), ratio in ratios.items():
                 low, high = (f"{value:.1f}".removesuffix(".0") for value in (ratio.min(), ratio.max()))
                 texts.append(
                     f"{low} to {high} times" if precision == "float32" else f"({low} to {high} in bfloat16)"
