@@ -46,7 +46,7 @@ def provenance(hardware: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def write(directory: Path, content: dict[str, Any]) -> None:
-    """Write ``provenance.json``: ``content``, and sha256 and size of every table and figure in ``directory``."""
+    """Write ``provenance.json``: ``content``, and the checksums of tables and figures in ``directory``."""
     files = _described(directory, ".csv", ".pdf", ".png", ".tex")
     artifacts.write_json(directory / "provenance.json", {**content, "files": files})
 

@@ -26,7 +26,7 @@ def recorded_costs(record: Path, jobs: Mapping[str, int]) -> str:
             published = stages[stage]
             hours = published["wall_seconds"] / 3600 / published["runs"]
             lines.append(
-                f"{stage}: {count} jobs, {count * hours:.1f} hours in all; the published run took {hours:.2f} "
-                f"hours and at most {published['peak_memory_gib']:.1f} GiB per job of {published['threads']} threads\n"
+                f"{stage}: {count} jobs, {count * hours:.1f} hours in all; when published, a job took "
+                f"{hours:.2f} hours and at most {published['peak_memory_gib']:.1f} GiB\n"
             )
     return "".join(lines)

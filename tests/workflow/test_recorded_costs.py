@@ -14,6 +14,5 @@ def test_hours_are_scaled_by_the_number_of_jobs_and_nothing_recorded_gives_nothi
     took = {"runs": 3, "wall_seconds": 5400.0, "peak_memory_gib": 3.86, "threads": 1}
     record.write_text(json.dumps({"stages": {"search": took}}))
     assert recorded_costs(record, {"search": 10, "influence": 30}) == (
-        "search: 10 jobs, 5.0 hours in all; "
-        "the published run took 0.50 hours and at most 3.9 GiB per job of 1 threads\n"
+        "search: 10 jobs, 5.0 hours in all; when published, a job took 0.50 hours and at most 3.9 GiB\n"
     )
