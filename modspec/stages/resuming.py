@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from modspec.models.device_and_precision import hardware
 from modspec.workflow import artifacts
 from modspec.workflow.provenance import provenance
 
@@ -15,6 +16,6 @@ def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path]
     if artifacts.is_current(directory, made_by):
         print(f"already done: {directory.parent.name}/{directory.name}")
     else:
-        with artifacts.writing(directory, made_by, provenance) as building:
+        with artifacts.writing(directory, made_by, lambda: provenance(hardware())) as building:
             make(building)
     return directory

@@ -240,7 +240,7 @@ class InfluenceParameters(DataParameters):
 class FigureParameters(Parameters):
     """Stage 4: tables and figures over all seeds and conditions of a study."""
 
-    figures_dir: str = Field("figures/embedded", description="where figures and their CSVs go")
+    figures_dir: str = Field("runs/embedded/figures", description="where figures and their CSVs go")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1)
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("full", "sft", "sft_random")
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="level of the intervals")
@@ -251,7 +251,7 @@ class FigureParameters(Parameters):
 class CalibrationParameters(DataParameters):
     """Notebook 0: what the instrument reads where nothing is, and where something was planted."""
 
-    figures_dir: str = Field("figures/embedded", description="where figures and their CSVs go")
+    figures_dir: str = Field("runs/embedded/figures", description="where figures and their CSVs go")
     seed: Seed = Field(0, description="seed of random splits and ciphers")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
         (0, 1, 2), description="of initialisation, batches and dropout: one model each"

@@ -41,13 +41,13 @@ class Study:
         values: dict[str, Any] = {"study_dir": f"runs/{self.name}"}
         if stage == "figures":
             values |= {
-                "figures_dir": f"figures/{self.name}",
+                "figures_dir": f"runs/{self.name}/figures",
                 "seeds": self.seeds,
                 "conditions": self.conditions,
             }
             return STAGES[stage](**values, **self.values["figures"])
         if stage == "calibration":
-            values |= {"figures_dir": f"figures/{self.name}", "seeds": self.seeds}
+            values |= {"figures_dir": f"runs/{self.name}/figures", "seeds": self.seeds}
             return STAGES[stage](**values | self.values["data"] | self.values["calibration"])
         values |= {"seed": seed, **self.values["data"], **self.values[stage]}
         if stage != "search":

@@ -11,7 +11,6 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.stages import scoring_plan
 from modspec.stages.scoring_plan import _columns, plan_passes, scored_train, translated_items
-from modspec.workflow.costs import pass_columns
 from modspec.workflow.parameters import InfluenceParameters
 
 LANGUAGES = ("de", "en")
@@ -116,28 +115,3 @@ def test_a_task_without_translations_refuses_training_items():
     one = examples(4, "x").of("de")
     with pytest.raises(InputError, match="train_items: 1; allowed: at most 0"):
         translated_items(one, 1)
-
-
-@pytest.mark.parametrize("train_items", [0, 2])
-@pytest.mark.parametrize(
-    ("kinds", "gradients"),
-    [
-        (("none",), ("test_example",)),
-        (("none", "own"), ("own",)),
-        (("none", "own", "other_language"), ("test_example", "own_language")),
-        (("none", "other_language"), ("test_example",)),
-        (("none", "own", "other_language", "other_seed", "random", "inherited"), ("test_example",)),
-    ],
-)
-def test_an_estimate_of_cost_counts_the_columns_of_the_same_passes(planned, kinds, gradients, train_items):
-    chosen = {
-        "mask_kinds": kinds,
-        "train_gradient_masks": gradients,
-        "random_draws": 3,
-        "train_items": train_items,
-    }
-    found, _ = planned(**chosen)
-    sizes = {"languages": LANGUAGES, "train_per_language": 4, "evaluation_per_language": 2, "top_k": 3}
-    assert sorted(pass_columns(InfluenceParameters(**sizes, **chosen))) == sorted(
-        len(p.positions) for p in found
-    )
