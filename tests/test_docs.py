@@ -184,7 +184,7 @@ def interval(row: pd.Series, sign: str = "+") -> str:
 def test_readmes_findings_are_the_published_ones() -> None:
     claims = csv("results/claims_by_study.csv").query("language == 'all languages'")
     comparisons = {
-        "C0: Do proponents": "no mask - chance",
+        "C0: Are the most": "no mask - chance",
         "C1: Does a": "own mask - no mask",
         "C2: More than other": "own mask - other languages' masks",
         "C2: More than random": "own mask - random mask",
