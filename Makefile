@@ -1,4 +1,4 @@
-# On a fresh machine with Python >= 3.11 (venv, pip), make and git, `make study` is all there is to type.
+# On a fresh machine with Python >= 3.11 (venv, pip), make and git, `make study` is the only command to type.
 
 PYTHON ?= python3
 PRESET ?= embedded
@@ -9,15 +9,15 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration test lint benchmark lab figures results publish restore environment constraints
+.PHONY: help study calibration test test-slow lint benchmark lab figures results publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
-# Workflow rules and notebook kernels start programs by name: they must be this environment's.
+# Workflow rules and notebook kernels start programs by name. Those must be the programs of this environment.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	echo
 	echo "Variables: PRESET=$(PRESET) CORES=$(CORES) PYTHON=$(PYTHON) VENV=$(VENV)"
 
@@ -27,21 +27,31 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 	echo
 	echo "Study $(PRESET) is complete."
 	echo "Executed notebooks: runs/$(PRESET)/notebooks/"
-	echo "Figures:            figures/$(PRESET)/"
+	echo "Figures:            runs/$(PRESET)/figures/"
+	echo "Keep them in the repository with: make publish PRESET=$(PRESET)"
 
-calibration: $(INSTALLED)  ## ask whether the instrument reads right where the answer is known (half an hour)
+calibration: $(INSTALLED)  ## test the method where the answer is known (half an hour)
 	@$(RUN) modspec.models.encoders fetch e5-small
 	$(RUN) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
+	echo "Figures:           runs/$(PRESET)/figures/calibration/"
 
-test: $(INSTALLED)  ## run all tests
+# One thread per process, as many processes as cores. Tests of one file share fixtures, so one process runs them.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+test: $(INSTALLED)  ## run the tests that do not take minutes each
 	@$(RUN) modspec.models.encoders fetch e5-small --tokenizer-reference
-	$(RUN) pytest
+	$(PYTEST) -m "not slow"
 
-lint: $(INSTALLED)  ## check style and formatting
+test-slow: $(INSTALLED)  ## run the other tests
+	@$(RUN) modspec.models.encoders fetch e5-small --tokenizer-reference
+	$(PYTEST) -m slow
+
+lint: $(INSTALLED)  ## check style, formatting, and who imports whom
 	@$(RUN) ruff check
 	$(RUN) ruff format --check
+	$(VENV)/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 
 benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUMENTS="--budget 60 --rounds 1": less)
 	@$(RUN) modspec.models.encoders fetch e5-small
@@ -53,32 +63,42 @@ benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUME
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab --notebook-dir=notebooks
 
-figures: $(INSTALLED)  ## redraw every figure from its CSV
+figures: $(INSTALLED)  ## draw every published figure again from its CSV
 	@$(RUN) modspec.figures.save figures
 
-results: $(INSTALLED)  ## gather the published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
+# Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
+results: $(INSTALLED)  ## publish a comparison of published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
 	@mkdir -p runs/results notebooks/executed/results
 	$(RUN) papermill --kernel python3 --no-progress-bar --log-level WARNING $(ARGUMENTS) \
 		notebooks/05_results.ipynb runs/results/05_results.ipynb
 	$(RUN) modspec.workflow.executed_notebooks runs/results/05_results.ipynb notebooks/executed/results/05_results.ipynb
 
-publish:  ## keep the executed notebooks and the tables of preset PRESET in the repository
-	@mkdir -p notebooks/executed/$(PRESET) figures/$(PRESET)/artefacts
-	cp runs/$(PRESET)/notebooks/*.ipynb notebooks/executed/$(PRESET)/
-	# Of an unfinished study, what is finished: whole artefacts, and stages that there are.
+# Of an unfinished study, publishes what is finished: figures, artefacts and notebooks that are complete.
+publish:  ## copy figures, executed notebooks and tables of preset PRESET from runs/ into the repository
+	@run=runs/$(PRESET) published=figures/$(PRESET)
+	mkdir -p notebooks/executed/$(PRESET) $$published/artefacts
+	cp $$run/notebooks/*.ipynb notebooks/executed/$(PRESET)/
+	if test -e $$run/figures/provenance.json; then
+		find $$published -maxdepth 1 -type f -delete
+		find $$run/figures -maxdepth 1 -type f -exec cp {} $$published/ \;
+	fi
+	if test -e $$run/notebooks/00_calibration.ipynb && test -d $$run/figures/calibration; then
+		rm -rf $$published/calibration
+		cp -R $$run/figures/calibration $$published/
+	fi
 	for stage in search finetuning influence; do
-		rm -rf figures/$(PRESET)/artefacts/$$stage
-		for artefact in runs/$(PRESET)/$$stage/*/manifest.json; do
+		rm -rf $$published/artefacts/$$stage
+		for artefact in $$run/$$stage/*/manifest.json; do
 			test -e "$$artefact" || continue
-			mkdir -p figures/$(PRESET)/artefacts/$$stage
-			cp -R "$${artefact%/manifest.json}" figures/$(PRESET)/artefacts/$$stage/
+			mkdir -p $$published/artefacts/$$stage
+			cp -R "$${artefact%/manifest.json}" $$published/artefacts/$$stage/
 		done
 	done
 
-# In the order of the stages: what a notebook depends on must not be newer than it.
-restore:  ## go on from what was published of preset PRESET, without its weights and scores
+# Copies in the order of the stages: what a notebook depends on must not be newer than the notebook.
+restore:  ## continue from what was published of preset PRESET, without its weights and scores
 	@if ! test -d figures/$(PRESET)/artefacts; then
-		echo "PRESET=$(PRESET): figures/$(PRESET)/artefacts is not there, nothing of it was kept to go on from" >&2
+		echo "PRESET=$(PRESET): figures/$(PRESET)/artefacts does not exist, so there is nothing to continue from" >&2
 		exit 1
 	fi
 	mkdir -p runs/$(PRESET)/notebooks
@@ -87,11 +107,14 @@ restore:  ## go on from what was published of preset PRESET, without its weights
 		cp "$$notebook" runs/$(PRESET)/notebooks/
 	done
 
+docs: $(INSTALLED)  ## regenerate the tables of docs/ from CSVs and parameter models
+	@$(RUN) modspec.pages.generated_docs
+
 environment: $(INSTALLED)  ## generate environment.yml from pyproject.toml
 	@$(RUN) pyproject2conda project --overwrite force
 
-# The stamp is there only after a complete installation. Where a killed one left none, the
-# environment is built from nothing; otherwise it is brought up to date in place.
+# The stamp exists only after a complete installation. Without it, the environment is built from nothing;
+# with it, the environment is brought up to date in place.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
 		echo "PYTHON=$(PYTHON) is not a Python >= 3.11 with venv and pip: name one, as in make PYTHON=python3.12" >&2
@@ -102,8 +125,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-# Resolves everything but torch, whose pin is changed by hand: another version of it costs gigabytes.
-# Left out is what differs by machine: torch's local version tag and its CUDA packages.
+# Resolves everything but torch. Its pin is changed by hand, because another version costs gigabytes. The file
+# leaves out what differs between machines: torch's local version tag and its CUDA packages.
 constraints:  ## resolve pyproject.toml anew into constraints.txt
 	@scratch=$$(mktemp -d)
 	trap 'rm -rf "$$scratch"' EXIT

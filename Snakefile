@@ -1,10 +1,13 @@
-# The whole study: four notebooks, run by papermill, one process each; and on request the calibration.
+# The whole study: four notebooks, each run by papermill in its own process; and, on request, the calibration.
 #
 #   snakemake [calibration] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
 #
-# Presets and overrides: modspec/workflow/presets.py. A stage is done when its executed notebook is in place, which
-# is after its artefact. Artefacts are no outputs here, because Snakemake deletes the outputs of failed jobs:
-# modspec.workflow.artifacts itself knows which are current, and a killed stage resumes from its finished parts.
+# Presets and overrides: modspec/workflow/presets.py. A run writes under runs/<study>/ only, figures too;
+# `make publish` copies results to figures/ and notebooks/executed/.
+#
+# A stage is done when its executed notebook is in place, which happens after its artefact is in place. Artefacts
+# are not outputs of the rules, because Snakemake deletes the outputs of failed jobs. Instead,
+# modspec.workflow.artifacts knows which artefacts are current, and a killed stage resumes from its finished parts.
 
 import math
 import sys
@@ -13,11 +16,11 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from modspec.workflow.costs import summary
+from modspec.data.tasks import check_languages
 from modspec.errors import InputError
 from modspec.workflow.fingerprints import CODE
 from modspec.workflow.presets import resolve
-from modspec.data.tasks import check_languages
+from modspec.workflow.recorded_costs import recorded_costs
 
 try:
     study = resolve(config)
@@ -27,22 +30,27 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
-    print(summary(study), file=sys.stderr)
+    published = Path("figures", Path(str(config.get("preset", "embedded"))).stem, "provenance.json")
+    runs = len(study.seeds) * len(study.conditions)
+    jobs = {"search": len(study.seeds), "finetuning": runs, "influence": runs}
+    print(recorded_costs(published, jobs), end="", file=sys.stderr)
 
-RUN, FIGURES = f"runs/{study.name}", f"figures/{study.name}"
+RUN = f"runs/{study.name}"
+FIGURES = study.parameters("figures").figures_dir
 
 
 def papermill(stage):
-    """The parameters of a job as YAML: what papermill is given, and what makes Snakemake run it again.
+    """Return a function that gives a job's parameters as YAML, on one line.
 
-    On one line, and no JSON, whose 5e-05 is a text in YAML.
+    papermill gets them, and Snakemake runs the job again when they change. YAML rather than JSON, because YAML
+    reads JSON's 5e-05 as a text.
     """
 
     def of_job(wildcards):
         job = {name: int(value) if name == "seed" else value for name, value in wildcards.items()}
         try:
             parameters = study.parameters(stage, **job).model_dump(mode="json")
-        except InputError as error:  # of the calibration, which only who asks for it has to satisfy
+        except InputError as error:  # the calibration's parameters are checked only when it is asked for
             raise WorkflowError(str(error)) from None
         return yaml.safe_dump(parameters, default_flow_style=True, sort_keys=False, width=math.inf).strip()
 
@@ -50,13 +58,13 @@ def papermill(stage):
 
 
 def code(stage):
-    """The modules that a stage's results depend on."""
+    """Return the files of the modules that a stage's results depend on."""
     return [f"modspec/{module}.py" for module in CODE[stage]]
 
 
-# glibc gives freed memory back at once, and fetching it again can cost more than computing with it.
+# glibc returns freed memory to the system at once. Fetching it again can cost more than the computation.
 ALLOCATOR = f"MALLOC_MMAP_THRESHOLD_={2**27} MALLOC_TRIM_THRESHOLD_={2**36}"
-# A notebook that fails is left under unfinished/, with the error in it.
+# A notebook that fails stays under unfinished/ and shows the error.
 RUN_NOTEBOOK = (
     "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
     f"{ALLOCATOR} "
@@ -66,18 +74,18 @@ RUN_NOTEBOOK = (
     f"{sys.executable} -m modspec.workflow.executed_notebooks $part {{output.notebook}}"
 )
 
-# An artefact that was deleted takes its notebook with it, so that it is made again; checkpoints, which are
-# large, may be missing where they have been scored.
+# Where an artefact was deleted, delete its notebook too, so that both are made again. Checkpoints are large;
+# they may be missing once they have been scored.
 for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
     number, _, job = notebook.stem.partition("-")
-    there = {
+    exists = {
         stage: Path(f"{RUN}/{stage}/{job}/manifest.json").exists()
         for stage in ("search", "finetuning", "checkpoints", "influence")
     }
     done = {
-        "01": there["search"],
-        "02": there["finetuning"] and (there["checkpoints"] or there["influence"]),
-        "03": there["influence"],
+        "01": exists["search"],
+        "02": exists["finetuning"] and (exists["checkpoints"] or exists["influence"]),
+        "03": exists["influence"],
     }
     if not done[number[:2]]:
         notebook.unlink()
@@ -124,7 +132,7 @@ rule finetuning:
 
 
 def searches(wildcards):
-    """Of the seed itself, and of the one whose masks are its control."""
+    """Return the notebooks of the seed's own search and of the search whose masks are its control."""
     p = study.parameters("influence", seed=int(wildcards.seed), condition=wildcards.condition)
     seeds = {p.seed, p.other_seed if "other_seed" in p.mask_kinds else p.seed}
     return expand(rules.search.output.notebook, seed=sorted(seeds))
@@ -141,7 +149,7 @@ rule influence:
     params:
         job=papermill("influence"),
     threads: study.threads
-    # The longest jobs first, so that no core waits for one of them at the end.
+    # The longest jobs start first, so that no core waits for one of them at the end.
     priority: 1
     shell:
         RUN_NOTEBOOK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -54,3 +55,17 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.bfloat16:
         return torch.autocast(device.type, dtype=dtype)
     return nullcontext()
+
+
+def hardware() -> dict[str, Any]:
+    """Return what this process computes on: device, instructions, precision, threads; GPU memory in GiB."""
+    cuda = torch.cuda.is_available()
+    record = {
+        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "auto_precision": str(choose_precision("auto", choose_device())),
+        "threads": torch.get_num_threads(),
+    }
+    if cuda:
+        record["peak_gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return record

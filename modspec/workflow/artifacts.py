@@ -6,8 +6,8 @@ An artefact is a directory of safetensors, parquet, CSV or JSON files plus ``man
     files       sha256 and size of every file
     provenance  how it came about: commit, versions, device, seconds (never compared)
 
-It is built beside its place and moved there in one rename, so a killed run leaves either nothing or
-everything. Reading checks every file against the manifest.
+It is built beside its place and moved there in one rename. So a killed run leaves nothing or the whole
+artefact. Reading checks every file against the manifest.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 
 from modspec.errors import InputError
+from modspec.files import sha256, write_whole
 
 MANIFEST = "manifest.json"
 
@@ -36,9 +37,14 @@ def writing(
     made_by: Mapping[str, Any],
     provenance: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[Path]:
-    """Yields an empty directory to fill; moves it to ``directory`` with a manifest if no error came.
+    """Yield an empty directory to fill; on success, add the manifest and move it to ``directory``.
 
-    What stood there before is replaced. ``made_by`` and what ``provenance`` returns at the end are JSON.
+    The new artefact replaces an older one. An error leaves the older one as it was.
+
+    Args:
+        directory: where the artefact will stand.
+        made_by: JSON values that decide the content.
+        provenance: called at the end; returns JSON values.
     """
     directory = Path(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -47,14 +53,11 @@ def writing(
     building = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
     try:
         yield building
-        manifest = {
-            "made_by": made_by,
-            "files": {name: describe(building / name) for name in _file_names(building)},
-            "provenance": provenance(),
-        }
-        for name in manifest["files"]:
+        names = sorted(p.relative_to(building).as_posix() for p in building.rglob("*") if p.is_file())
+        files = {name: describe(building / name) for name in names}
+        for name in names:
             _sync(building / name)
-        _write_synced(building / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+        write_json(building / MANIFEST, {"made_by": made_by, "files": files, "provenance": provenance()})
         building.chmod(0o755)
         if directory.exists():
             shutil.rmtree(directory)
@@ -64,9 +67,9 @@ def writing(
 
 
 def is_current(directory: str | Path, made_by: Mapping[str, Any]) -> bool:
-    """True if the artefact is there, intact, and was made from exactly this.
+    """Return whether the artefact exists, is intact, and was made from exactly ``made_by``.
 
-    Damaged ones are reported on standard output and count as absent, so that resuming repairs them.
+    A damaged artefact is reported on standard output and counts as absent, so that resuming repairs it.
     """
     directory = Path(directory)
     if not (directory / MANIFEST).exists():
@@ -80,75 +83,56 @@ def is_current(directory: str | Path, made_by: Mapping[str, Any]) -> bool:
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
-    """The manifest, after checking every file against it.
+    """Return the manifest, after checking every file against it.
 
-    Raises InputError naming what is missing, truncated or altered.
+    Raises:
+        InputError: names the file that is missing, truncated or altered.
     """
     directory = Path(directory)
+    remedy = f"delete {directory} and run its stage again"
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         files = manifest["files"]
     except FileNotFoundError:
         raise InputError(f"{directory}: no {MANIFEST}; run the stage that makes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError):
-        raise InputError(f"{directory / MANIFEST}: truncated or altered; {_remedy(directory)}") from None
+        raise InputError(f"{directory / MANIFEST}: truncated or altered; {remedy}") from None
     for name, described in files.items():
-        if not (directory / name).exists():
-            raise InputError(f"{directory / name}: missing, but in the manifest; {_remedy(directory)}")
-        if describe(directory / name) != described:
-            raise InputError(
-                f"{directory / name}: truncated or altered (its sha256 is not the manifest's); "
-                f"{_remedy(directory)}"
-            )
+        file = directory / name
+        if not file.exists():
+            raise InputError(f"{file}: missing, but in the manifest; {remedy}")
+        if describe(file) != described:
+            raise InputError(f"{file}: truncated or altered (its sha256 is not the manifest's); {remedy}")
     return manifest
 
 
 def content_fingerprint(directory: str | Path) -> str:
-    """sha256 over the files of an artefact; provenance has no part in it. Checks them on the way."""
+    """Return the sha256 over an artefact's files, not its provenance; checks the files on the way."""
     return fingerprint(read_manifest(directory)["files"])
 
 
 def fingerprint(value: Any) -> str:
-    """sha256 of a JSON value, whatever the order of its keys."""
+    """Return the sha256 of a JSON value; the order of its keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def describe(file: Path) -> dict[str, Any]:
+    """Return sha256 and size (bytes) of a file."""
+    return {"sha256": sha256(file), "bytes": file.stat().st_size}
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_whole(file, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def _remove_abandoned(directory: Path) -> None:
     """Remove what killed processes of this machine left half built beside ``directory``."""
     prefix = f".{directory.name}.{socket.gethostname()}."
-    for left in directory.parent.glob(f"{prefix}*"):
-        pid = left.name.removeprefix(prefix).partition(".")[0]
+    for abandoned in directory.parent.glob(f"{prefix}*"):
+        pid = abandoned.name.removeprefix(prefix).partition(".")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _remedy(directory: Path) -> str:
-    return f"delete {directory} and run its stage again"
-
-
-def _file_names(directory: Path) -> list[str]:
-    return sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file())
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """sha256 and size of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def write_json(file: Path, value: Any) -> None:
-    """A JSON file, written whole or not at all."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    _write_synced(part, json.dumps(value, indent=1, sort_keys=True) + "\n")
-    os.replace(part, file)
-
-
-def _write_synced(file: Path, text: str) -> None:
-    with file.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+            shutil.rmtree(abandoned, ignore_errors=True)
 
 
 def _sync(file: Path) -> None:

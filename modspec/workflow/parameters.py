@@ -257,7 +257,7 @@ class InfluenceParameters(DataParameters):
 class FigureParameters(Parameters):
     """Stage 4: tables and figures over all seeds and conditions of a study."""
 
-    figures_dir: FiguresDir = "figures/embedded"
+    figures_dir: FiguresDir = "runs/embedded/figures"
     seeds: Seeds = param((0, 1), "seeds of the study")
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = param(
         ("full", "sft", "sft_random"), "conditions of the study"
@@ -270,7 +270,7 @@ class FigureParameters(Parameters):
 class CalibrationParameters(DataParameters):
     """Notebook 0: results of the method where there is nothing to find, and where something was planted."""
 
-    figures_dir: FiguresDir = "figures/embedded"
+    figures_dir: FiguresDir = "runs/embedded/figures"
     seed: Seed = param(0, "seed of the random splits and ciphers")
     seeds: Seeds = param((0, 1, 2), "seeds of initialisation, batches and dropout; a model for each")
     language: str = param("en", "language that is split into clones and enciphered")

@@ -51,7 +51,7 @@ class StudyPlan:
         values: dict[str, Any] = {"study_dir": f"runs/{self.name}"}
         if stage in ("figures", "calibration"):
             shared = self.values["data"] if stage == "calibration" else {"conditions": self.conditions}
-            values |= {"figures_dir": f"figures/{self.name}", "seeds": self.seeds}
+            values |= {"figures_dir": f"runs/{self.name}/figures", "seeds": self.seeds}
             return STAGES[stage](**values | shared | self.values[stage])
         values |= {"seed": seed, **self.values["data"], **self.values[stage]}
         if stage != "search":

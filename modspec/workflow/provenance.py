@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,39 +23,40 @@ PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy",
 _STARTED = time.monotonic()
 
 
-def provenance() -> dict[str, Any]:
-    """Commit, versions, device, threads, seconds since modspec was loaded, peak memory of the process."""
-    record: dict[str, Any] = git_state()
-    record["python"] = platform.python_version()
-    record |= {name: version(name) for name in PACKAGES}
-    record["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    if torch := sys.modules.get("torch"):
-        from modspec.models.device_and_precision import (  # imports torch, which figures do without
-            choose_device,
-            choose_precision,
-        )
+def provenance(hardware: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return how this process came to its results, as JSON values.
 
-        cuda = torch.cuda.is_available()
-        record["device"] = torch.cuda.get_device_name() if cuda else "CPU"
-        record["instructions"] = torch.backends.cpu.get_cpu_capability()
-        record["auto_precision"] = str(choose_precision("auto", choose_device()))
-        record["threads"] = torch.get_num_threads()
-        if cuda:
-            record["peak_gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    record["wall_seconds"] = round(time.monotonic() - _STARTED, 1)
-    record["peak_memory_gib"] = round(peak_memory() / 2**30, 2)
-    return record
+    Args:
+        hardware: device, threads and precision, from ``modspec.models.device_and_precision.hardware()``
+            where torch computed something.
+
+    Returns:
+        Commit, versions, machine, ``hardware``, seconds since this module was loaded, and the largest
+        memory of the process so far (GiB).
+    """
+    return {
+        **git_state(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        **(hardware or {}),
+        "wall_seconds": round(time.monotonic() - _STARTED, 1),
+        "peak_memory_gib": round(peak_memory() / 2**30, 2),
+    }
 
 
 def write(directory: Path, content: dict[str, Any]) -> None:
-    """``provenance.json``: ``content``, and the sha256 of every table and figure in ``directory``."""
+    """Write ``provenance.json``: ``content``, and the checksums of tables and figures in ``directory``."""
     files = _described(directory, ".csv", ".pdf", ".png", ".tex")
     artifacts.write_json(directory / "provenance.json", {**content, "files": files})
 
 
 def redrawn(directory: Path) -> None:
-    """Keep ``provenance.json`` true, where there is one, of figures that now look otherwise: their sha256,
-    and under ``redrawn`` the code. Tables are left as described: nothing but a run changes them."""
+    """Update ``provenance.json``, where there is one, after figures were drawn again and look different.
+
+    The checksums of the figures change, and ``redrawn`` names the code that drew them. Checksums of tables
+    stay: only a run changes tables.
+    """
     file = directory / "provenance.json"
     if not file.exists():
         return
@@ -70,9 +72,9 @@ def _described(directory: Path, *suffixes: str) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout and whether its sources had uncommitted changes; "unknown" outside one.
+    """Return the checkout's commit and whether its sources have uncommitted changes; "unknown" outside one.
 
-    Published results are no sources: a study that redraws them does not make itself dirty.
+    Published results are not sources: publishing them does not make the next study dirty.
     """
 
     def git(*arguments: str) -> str:
@@ -89,12 +91,12 @@ def git_state() -> dict[str, Any]:
 
 
 def peak_memory() -> int:
-    """Largest resident set of this process so far, in bytes."""
+    """Return the largest resident set of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def as_table(*parts: dict[str, Any]) -> pd.DataFrame:
-    """Provenance as a two-column table, for the last cell of a notebook."""
+    """Return provenance as a two-column table, for the last cell of a notebook."""
     rows = [(key, str(value)) for part in parts for key, value in part.items()]
     return pd.DataFrame(rows, columns=["what", "value"]).set_index("what")

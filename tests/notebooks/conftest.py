@@ -32,13 +32,23 @@ figures: {resamples: 100, permutations: 99}
 
 
 def copy_project(target: Path) -> Path:
-    """Everything that a study runs on, and nothing that one left behind."""
+    """Return a git repository with everything that a study runs on, and nothing that one left behind."""
     for name in ("notebooks", "modspec", "profiles"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "executed"))
-    for name in ("Snakefile", "pyproject.toml"):
+    for name in ("Snakefile", "Makefile", "pyproject.toml", ".gitignore"):
         shutil.copy(ROOT / name, target / name)
     (target / "notebooks" / "presets" / "test.yaml").write_text(PRESET)
+    git(target, "init", "--quiet")
+    git(target, "add", ".")
+    git(target, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "project")
     return target
+
+
+def git(project: Path, *arguments: str) -> str:
+    """Run git in the project; return what it prints."""
+    return subprocess.run(
+        ["git", *arguments], cwd=project, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess:
@@ -46,7 +56,7 @@ def run(project: Path, *command: str, check: bool = True) -> subprocess.Complete
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=project,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project)},
+        env=environment(project),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -55,14 +65,19 @@ def run(project: Path, *command: str, check: bool = True) -> subprocess.Complete
     return done
 
 
+def environment(project: Path) -> dict[str, str]:
+    """Return variables under which the project's own package is used, with one thread per process."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project)}
+
+
 def snakemake(project: Path, *config: str, check: bool = True, extra: tuple[str, ...] = ()):
-    """The command that users type."""
+    """Run the command that users type."""
     return run(project, "snakemake", "--cores", "2", *extra, "--config", "preset=test", *config, check=check)
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which the test study has been run once, undisturbed."""
+    """A project in which the test study has been run once, undisturbed. Tests that change it copy it."""
     project = copy_project(tmp_path_factory.mktemp("project"))
     snakemake(project)
     return project

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from modspec.analysis import side_by_side
 from modspec.workflow.parameters import ResultsParameters
 from tests.notebooks.conftest import ROOT, run
 
 RESULTS = ROOT / "figures" / "results"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +34,3 @@ def test_the_notebook_gives_the_published_tables_and_figures(p: ResultsParameter
     for name, described in made["files"].items():
         if name.endswith(".csv"):
             assert described == published["files"][name], name
-
-
-def test_readme_shows_the_published_numbers(p: ResultsParameters) -> None:
-    for table in (side_by_side.scale(p), side_by_side.side_by_side(side_by_side.claims(p))):
-        assert side_by_side.markdown(table) in README

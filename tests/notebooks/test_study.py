@@ -15,8 +15,11 @@ import nbformat
 import pytest
 from safetensors.numpy import load_file
 
+from modspec.data.tasks import check_languages
+from modspec.errors import InputError
 from modspec.workflow import artifacts
-from tests.notebooks.conftest import ROOT, copy_project, run, snakemake
+from modspec.workflow.presets import resolve
+from tests.notebooks.conftest import copy_project, environment, git, run, snakemake
 
 RUNS = [f"{condition}-seed{seed}" for condition in ("full", "sft") for seed in (0, 1)]
 STAGES = {
@@ -24,7 +27,8 @@ STAGES = {
     **{f"finetuning/{run}": f"02_finetuning-{run}" for run in RUNS},
     **{f"influence/{run}": f"03_influence_scoring-{run}" for run in RUNS},
 }
-FIGURES = [
+FIGURES = "runs/test/figures"
+FIGURE_NAMES = [
     "head_masks",
     "mask_overlap",
     "pruning_trajectories",
@@ -40,6 +44,12 @@ FIGURES = [
     "sensitivity",
     "share_by_k",
 ]
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path) -> Path:
+    """A copy of the project and of its finished study, for tests that change it."""
+    return shutil.copytree(project, tmp_path / "copy")
 
 
 def fingerprints(study: Path) -> dict[str, str]:
@@ -63,14 +73,19 @@ def test_every_stage_leaves_an_artefact_and_an_executed_notebook(project: Path) 
         code = [cell for cell in cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in code if cell.source)
         assert "peak_memory_gib" in str(code[-1].outputs)
-    suffixes = {p.suffix for p in study.rglob("*") if p.is_file()}
+    suffixes = {p.suffix for p in study.rglob("*") if p.is_file() and p.parent.name != "figures"}
     assert suffixes <= {".json", ".parquet", ".safetensors", ".ipynb"}
     assert not list(study.rglob("*.parts"))
 
 
+def test_a_run_leaves_the_repository_clean(project: Path) -> None:
+    assert git(project, "status", "--porcelain") == ""
+    assert not (project / "figures").exists()
+
+
 def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
-    figures = project / "figures" / "test"
-    for name in FIGURES:
+    figures = project / FIGURES
+    for name in FIGURE_NAMES:
         for suffix in ("csv", "pdf", "png"):
             assert (figures / f"{name}.{suffix}").stat().st_size > 100
     assert r"\begin{tabular}" in (figures / "claims.tex").read_text()
@@ -84,10 +99,10 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
     assert runs == {"search": 2, "finetuning": 4, "influence": 4}
 
 
-def test_redrawing_from_the_tables_gives_the_same_figures(project: Path) -> None:
-    figures = project / "figures" / "test"
+def test_redrawing_from_the_tables_gives_the_same_figures(project: Path, tmp_path: Path) -> None:
+    figures = shutil.copytree(project / FIGURES, tmp_path / "figures")
     before = {p.name: p.read_bytes() for p in figures.iterdir()}
-    run(project, "modspec.figures.save", "figures")
+    run(project, "modspec.figures.save", str(figures))
     assert {p.name: p.read_bytes() for p in figures.iterdir()} == before
 
 
@@ -104,9 +119,13 @@ def test_only_what_a_change_affects_runs_again(project: Path) -> None:
     assert planned(project, "threshold=0.9") == everything
 
 
-def test_a_deleted_artefact_is_made_again(project: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(project, copy)
+def test_a_deleted_artefact_will_be_made_again(copy: Path) -> None:
+    shutil.rmtree(copy / "runs" / "test" / "finetuning" / "sft-seed1")
+    assert planned(copy) == ["all", "figures", "finetuning", "influence"]
+
+
+@pytest.mark.slow
+def test_a_deleted_artefact_is_made_again_the_same(copy: Path) -> None:
     before = fingerprints(copy / "runs" / "test")
     shutil.rmtree(copy / "runs" / "test" / "finetuning" / "sft-seed1")
     output = snakemake(copy).stdout
@@ -118,10 +137,7 @@ def test_a_deleted_artefact_is_made_again(project: Path, tmp_path: Path) -> None
     ("config", "message"),
     [
         ("threshold=1.5", "threshold: 1.5 (float); allowed: less than or equal to 1"),
-        ("treshold=0.9", "treshold: 0.9 is not a parameter"),
         ("languages=[en, xx]", "languages: intents lacks xx"),
-        ("task=nli", "task: 'nli' is not known"),
-        ("top_k=500", "top_k: 500; allowed: at most the 56 training examples"),
     ],
 )
 def test_a_wrong_parameter_stops_snakemake_before_any_job(project: Path, config: str, message: str) -> None:
@@ -132,124 +148,135 @@ def test_a_wrong_parameter_stops_snakemake_before_any_job(project: Path, config:
     assert not (project / "runs" / "wrong").exists()
 
 
-def test_papermill_alone_continues_from_stage_one(project: Path, tmp_path: Path) -> None:
-    common = ["-p", "study_dir", "runs/test", "-p", "encoder", "tiny", "-y", '{"languages": ["en", "de"]}']
-    sizes = [
-        "-p",
-        "train_per_language",
-        "30",
-        "-p",
-        "dev_per_language",
-        "20",
-        "-p",
-        "test_per_language",
-        "20",
-        "-p",
-        "condition",
-        "sft_union",
-    ]
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"treshold": 0.9}, "treshold: 0.9 is not a parameter"),
+        ({"task": "nli"}, "task: 'nli' is not known"),
+        ({"top_k": 500}, "top_k: 500; allowed: at most the 56 training examples"),
+    ],
+)
+def test_a_wrong_parameter_is_found_by_the_checks_that_snakemake_makes(
+    project: Path, config: dict, message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        study = resolve({"preset": str(project / "notebooks" / "presets" / "test.yaml"), **config})
+        first = study.parameters("search", seed=study.seeds[0])
+        check_languages(first.task, first.languages, first.data_dir)
+    assert message in str(error.value)
+
+
+def test_papermill_alone_continues_from_stage_one(copy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
-    notebook = "notebooks/02_finetuning.ipynb"
+    given = ["-p", "study_dir", "runs/test", "-p", "encoder", "tiny", "-y", '{"languages": ["en", "de"]}']
+    sizes = [
+        f"-p {split}_per_language {n}".split() for split, n in (("train", 30), ("dev", 20), ("test", 20))
+    ]
+    given += ["-p", "condition", "sft_union", *sum(sizes, [])]
+
+    def papermill(*arguments: str, check: bool = False) -> subprocess.CompletedProcess:
+        return run(
+            copy, "papermill", "notebooks/02_finetuning.ipynb", str(out), *given, *arguments, check=check
+        )
+
     # Also from the notebooks' own folder, as JupyterLab starts them.
-    run(project, "papermill", "--cwd", "notebooks", notebook, str(out), *common, *sizes, "-p", "epochs", "1")
-    accuracy = project / "runs" / "test" / "finetuning" / "sft_union-seed0"
-    assert artifacts.read_manifest(accuracy)["made_by"]["parameters"]["epochs"] == 1
-
-    done = run(project, "papermill", notebook, str(out), *common, "-p", "epoch", "1", check=False)
-    assert done.returncode != 0
-    assert (
-        "InputError: epoch: 1 is not a parameter of this stage; allowed: epochs (did you mean it?)"
-        in done.stdout
-    )
-
-    done = run(project, "papermill", notebook, str(out), *common, "-p", "data_seed", "1", check=False)
-    assert done.returncode != 0
-    assert "search/seed0: was made from another data (task, languages, sizes" in done.stdout
-
-    done = run(project, "papermill", notebook, str(out), *common, *sizes, "-p", "seed", "7", check=False)
-    assert done.returncode != 0
-    assert "search/seed7: no manifest.json; run the stage that makes it first" in done.stdout
+    papermill("--cwd", "notebooks", "-p", "epochs", "1", check=True)
+    artefact = copy / "runs" / "test" / "finetuning" / "sft_union-seed0"
+    assert artifacts.read_manifest(artefact)["made_by"]["parameters"]["epochs"] == 1
+    for name, value, message in (
+        (
+            "epoch",
+            "1",
+            "InputError: epoch: 1 is not a parameter of this stage; allowed: epochs (did you mean it?)",
+        ),
+        ("data_seed", "1", "search/seed0: was made from another data (task, languages, sizes"),
+        ("seed", "7", "search/seed7: no manifest.json; run the stage that makes it first"),
+    ):
+        done = papermill("-p", name, value)
+        assert done.returncode != 0
+        assert message in done.stdout
 
 
-def test_a_truncated_input_is_named(project: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(project, copy)
+def test_a_truncated_input_is_named(copy: Path) -> None:
     masks = copy / "runs" / "test" / "search" / "seed0" / "masks.safetensors"
     masks.write_bytes(masks.read_bytes()[:-3])
-    done = snakemake(copy, "finetuning={epochs: 3}", check=False)
+    notebook = "runs/test/notebooks/02_finetuning-sft-seed0.ipynb"
+    done = snakemake(copy, "finetuning={epochs: 3}", check=False, extra=(notebook,))
     assert done.returncode != 0
     assert "search/seed0/masks.safetensors: truncated or altered" in done.stdout
 
 
-def test_what_is_published_suffices_to_go_on(project: Path, tmp_path: Path) -> None:
+def make(project: Path, target: str) -> None:
+    subprocess.run(["make", "-C", str(project), "PRESET=test", target], check=True)
+
+
+def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
     """As in a new clone: tables and notebooks are there, weights, scores and Snakemake's records are not."""
-    copy = tmp_path / "copy"
-    shutil.copytree(project, copy)
-    shutil.copy(ROOT / "Makefile", copy)
-    claims = (copy / "figures" / "test" / "claims.csv").read_bytes()
-    make = ["make", "-C", str(copy), "PRESET=test"]
-    subprocess.run([*make, "publish"], check=True)
+    study, published = copy / "runs" / "test", copy / "figures" / "test"
+    (published / "calibration").mkdir(parents=True)
+    for kept_or_not in ("calibration/kept.csv", "no_longer_drawn.csv"):
+        (published / kept_or_not).touch()
+    figures = {file.name: file.read_bytes() for file in (study / "figures").iterdir()}
+    make(copy, "publish")
+    assert {file.name: file.read_bytes() for file in published.iterdir() if file.is_file()} == figures
+    assert (published / "calibration" / "kept.csv").exists()
+    executed = {file.name for file in (copy / "notebooks" / "executed" / "test").iterdir()}
+    assert executed == {file.name for file in (study / "notebooks").glob("*.ipynb")}
     for lost in ("runs", ".snakemake"):
         shutil.rmtree(copy / lost)
-    subprocess.run([*make, "restore"], check=True)
-    assert {p.name for p in (copy / "runs" / "test").iterdir()} == {
-        "search",
-        "finetuning",
-        "influence",
-        "notebooks",
-    }
+    make(copy, "restore")
+    assert {p.name for p in study.iterdir()} == {"search", "finetuning", "influence", "notebooks"}
     assert planned(copy) == ["all", "figures"]
     snakemake(copy)
-    assert (copy / "figures" / "test" / "claims.csv").read_bytes() == claims
+    assert (study / "figures" / "claims.csv").read_bytes() == figures["claims.csv"]
     # Of what was not published, only what is asked for is made again.
-    shutil.rmtree(copy / "runs" / "test" / "influence" / "sft-seed1")
+    shutil.rmtree(study / "influence" / "sft-seed1")
     assert planned(copy) == ["all", "figures", "finetuning", "influence"]
 
 
-def test_of_an_unfinished_study_what_is_finished_is_published(project: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(project, copy)
-    shutil.copy(ROOT / "Makefile", copy)
-    study, kept = copy / "runs" / "test", copy / "figures" / "test" / "artefacts"
-    shutil.rmtree(study / "influence")
+def test_of_an_unfinished_study_what_is_finished_is_published(copy: Path) -> None:
+    study, published = copy / "runs" / "test", copy / "figures" / "test"
+    for missing in ("influence", "figures"):
+        shutil.rmtree(study / missing)
     finished = {artefact.name for artefact in (study / "finetuning").iterdir()}
     (study / "finetuning" / "sft-seed1.parts" / "half").mkdir(parents=True)
-    subprocess.run(["make", "-C", str(copy), "PRESET=test", "publish"], check=True)
-    assert {stage.name for stage in kept.iterdir()} == {"search", "finetuning"}
-    assert {artefact.name for artefact in (kept / "finetuning").iterdir()} == finished >= set(RUNS)
+    make(copy, "publish")
+    assert {file.name for file in published.iterdir()} == {"artefacts"}
+    assert {stage.name for stage in (published / "artefacts").iterdir()} == {"search", "finetuning"}
+    kept = {artefact.name for artefact in (published / "artefacts" / "finetuning").iterdir()}
+    assert kept == finished >= set(RUNS)
 
 
-@pytest.mark.parametrize("moment", ["search/seed0.parts/en", "scores/sft-seed0.parts/none"])
-def test_a_killed_run_resumes_to_the_same_result(project: Path, tmp_path: Path, moment: str) -> None:
-    """The whole process group dies, as in a power cut, once a stage has finished one of its parts."""
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_result(project: Path, tmp_path: Path) -> None:
+    """The whole process group dies, as in a power cut, twice: each time one part of a stage is finished."""
     copy = copy_project(tmp_path)
-    if moment.startswith("scores"):
-        for done in ("runs/test/search", "runs/test/finetuning", "runs/test/notebooks"):
-            shutil.copytree(project / done, copy / done)
-        for notebook in (copy / "runs" / "test" / "notebooks").glob("03_*"):
-            notebook.unlink()
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "preset=test"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
-    process = subprocess.Popen(command, cwd=copy, env=environment, start_new_session=True)
-    part = copy / "runs" / "test" / moment
-    deadline = time.monotonic() + 240
+    study = copy / "runs" / "test"
+    for part in ("search/seed0.parts/en", "scores/sft-seed0.parts/none"):
+        kill_once_there(copy, study / part)
+        assert not list(study.glob("figures/*"))
+    output = snakemake(copy).stdout
+    assert "Nothing to be done" not in output
+    assert fingerprints(study) == fingerprints(project / "runs" / "test")
+    assert "en" in load_file(study / "search" / "seed0" / "masks.safetensors")
+    assert git(copy, "status", "--porcelain") == ""
+
+
+def kill_once_there(project: Path, part: Path) -> None:
+    """Start the study and kill it as soon as ``part`` is finished."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "preset=test"]
+    process = subprocess.Popen(command, cwd=project, env=environment(project), start_new_session=True)
+    deadline = time.monotonic() + 600
     while not (part / "manifest.json").exists() and process.poll() is None:
         assert time.monotonic() < deadline, "the part was never finished"
         time.sleep(0.02)
     kill_all(process.pid)
     process.wait()
     assert part.exists(), "killed too late to test anything"
-    stamp = (part / "manifest.json").stat().st_mtime_ns
-
-    output = snakemake(copy).stdout
-    assert "Nothing to be done" not in output
-    assert stamp  # the part was there before the second run, which removes it when it is gathered
-    assert fingerprints(copy / "runs" / "test") == fingerprints(project / "runs" / "test")
-    assert "en" in load_file(copy / "runs" / "test" / "search" / "seed0" / "masks.safetensors")
 
 
 def kill_all(session: int) -> None:
-    """SIGKILL to every process of a session: kernels have process groups of their own."""
+    """Send SIGKILL to every process of a session: kernels have process groups of their own."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

@@ -1,0 +1,275 @@
+"""Write the generated tables of ``docs/``: run ``python -m modspec.pages.generated_docs``, or ``make docs``.
+
+A page holds a generated table between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Tables are made from
+the published CSVs under ``figures/`` and from the parameter models, so that no number is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from modspec.analysis import side_by_side, typology
+from modspec.terms import LABELS
+from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
+from modspec.workflow.paths import project_root
+
+TASKS = ("xnli", "pawsx", "reviews")
+STUDIES = (*TASKS, "intents")
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)
+
+# JSON schema's names of bounds -> how a reader sees them.
+BOUNDS = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
+# Column of a CSV -> code -> what a reader sees.
+NAMES = {
+    "condition": LABELS["condition"],
+    "mask_kind": LABELS["mask_kind"] | {"language": "own mask"},
+    "measure": {"share": "in-language share", "label_auc": "AUC within label", "auc": "AUC"},
+    "split": {"test": "test sentences", "held out": "held-out sentences of the training templates"},
+    "workload": {"a": "random encoder", "b": "intents", "c": "XNLI"},
+}
+COMPARISON = ("claim", "comparison")
+EFFECT = "{value:+.1f} [{low:.1f}, {high:.1f}]"
+SHARE = "{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def regenerate(page: str) -> str:
+    """Return a page's text with every generated block made anew.
+
+    Raises:
+        KeyError: a block's name is not in :data:`BLOCKS`.
+    """
+    return BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n\n{block[3]}", page)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A published CSV, reshaped into a Markdown table."""
+
+    file: str  # its name in the folders of the studies
+    index: tuple[str, ...]  # columns of the CSV that name a row
+    columns: str  # column of the CSV that names a column
+    cell: str  # format of a cell, with names of the CSV's columns
+    query: str = ""  # rows of the CSV to keep; all by default
+    scale: float = 1  # factor of all numbers that are shown: 100 for per cent
+    studies: tuple[str, ...] = STUDIES  # folders under figures/
+
+    def __call__(self) -> str:
+        """Return the table; a cell that several rows share shows their mean."""
+        frame = _read(self.file, self.studies)
+        return self.show(frame.query(self.query) if self.query else frame)
+
+    def show(self, frame: pd.DataFrame) -> str:
+        """Return the table of the given rows, which stand in order of appearance."""
+        keys = [*self.index, self.columns]
+        means = self.scale * frame.groupby(keys, sort=False, dropna=False).mean(numeric_only=True)
+        cells = means.reset_index().astype(dict.fromkeys(self.index, str)).replace(NAMES)
+        cells["cell"] = [self.cell.format_map(row) for row in cells.to_dict("records")]
+        wide = cells.pivot_table(
+            "cell", self.index, self.columns, aggfunc="first", sort=False, fill_value="–"
+        )
+        return _markdown(wide.rename(columns=str))
+
+
+def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict) -> str:
+    """Return a section with a row for each parameter of ``model`` that ``without`` does not have."""
+    rows = {
+        f"`{name}`": {
+            "default": f"`{json.dumps(described.get('default'), ensure_ascii=False)}`",
+            "allowed": _allowed(described),
+            "meaning": described.get("description", ""),
+        }
+        for name, described in model.model_json_schema()["properties"].items()
+        if name not in without.model_fields
+    }
+    return f"## {heading}\n\n{_markdown(pd.DataFrame.from_dict(rows, orient='index'))}"
+
+
+def all_parameters() -> str:
+    """Return the sections of all notebooks."""
+    sections = [
+        parameters("Notebooks 00 to 03: data and encoder", DataParameters),
+        parameters("01 subnetwork search", STAGES["search"], DataParameters),
+        parameters("02 fine-tuning", STAGES["finetuning"], DataParameters),
+        parameters("03 influence scoring", STAGES["influence"], DataParameters),
+        parameters("00 calibration", STAGES["calibration"], DataParameters),
+        parameters("04 figures", STAGES["figures"], Parameters),
+        parameters("05 results", ResultsParameters),
+    ]
+    return "\n\n".join(sections)
+
+
+def claims(*studies: str) -> str:
+    """Return effects, intervals and verdicts: a row for each comparison, a column for each study."""
+    found = side_by_side.claims(ResultsParameters(studies=studies))
+    return _markdown(side_by_side.side_by_side(found))
+
+
+def scale() -> str:
+    """Return the size of the three studies."""
+    return _markdown(side_by_side.scale(ResultsParameters(studies=TASKS)))
+
+
+def settings() -> str:
+    """Return how many other settings give each verdict; settings that change no number are left out."""
+    table = _read("sensitivity.csv", STUDIES)
+    numbers, keys = ["value", "low", "high"], ["study", *COMPARISON]
+    main = table.groupby(keys)[numbers].transform("first")
+    changed = table[(table[numbers] != main).any(axis=1)]
+    counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
+    counts["text"] = counts["count"].astype(str) + " " + counts["verdict"]
+    wide = counts.pivot_table("text", COMPARISON, "study", aggfunc=", ".join, sort=False, fill_value="–")
+    return _markdown(wide)
+
+
+def overlap() -> str:
+    """Return the mean Jaccard overlap of masks, and the overlap of random masks of the same sizes."""
+    table = _read("mask_overlap.csv", STUDIES)
+    table["language"] = (table["language_a"] == table["language_b"]).map(
+        {True: "same language", False: "other language"}
+    )
+    table["seed"] = (table["seed_a"] == table["seed_b"]).map({True: "same seed", False: "other seed"})
+    table = table.sort_values(["seed", "language"], ascending=[True, False], kind="stable")
+    return Table("", ("language", "seed"), "study", "{jaccard:.3f} (chance {chance:.3f})").show(table)
+
+
+def language_distances() -> str:
+    """Return the smallest p of each study's Mantel tests, with Holm's correction."""
+    tests = pd.concat(
+        typology.mantel_tests(_read("typology.csv", (study,)))
+        .query("seed == 'all'")
+        .nsmallest(1, "p")
+        .assign(study=study, test="smallest p")
+        for study in STUDIES
+    )
+    cell = "rank correlation {rho:.2f}, p = {p:.3f}, after Holm {p_holm:.2f}"
+    return Table("", ("study", "measure", "distance"), "test", cell).show(tests)
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """Return in words what a JSON schema allows."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {_allowed(schema['items'])}"
+    return ", ".join(
+        [schema["type"], *(f"{sign}{schema[key]}" for key, sign in BOUNDS.items() if key in schema)]
+    )
+
+
+def _read(name: str, folders: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table of several studies, one below the other, with a column ``study``."""
+    directory = project_root() / "figures"
+    tables = [
+        pd.read_csv(directory / folder / name, dtype={"seed": str}).assign(study=folder) for folder in folders
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """Return a table of text, with a minus sign before negative numbers."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", side_by_side.markdown(table))
+
+
+calibration = partial(Table, studies=("embedded/calibration",))
+BLOCKS: dict[str, Callable[[], str]] = {
+    "parameters": all_parameters,
+    "scale": scale,
+    "claims": partial(claims, *TASKS),
+    "claims_intents": partial(claims, "intents"),
+    "claims_embedded": partial(claims, "embedded"),
+    "settings": settings,
+    "overlap": overlap,
+    "language_distances": language_distances,
+    "detectable": Table(
+        "claims.csv", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100
+    ),
+    "own_gradients": Table(
+        "sensitivity.csv",
+        COMPARISON,
+        "study",
+        EFFECT,
+        "choice == 'SFT: own-mask gradients' and claim in ['C3', 'C6']",
+        100,
+    ),
+    "dot_product": Table(
+        "sensitivity.csv",
+        COMPARISON,
+        "study",
+        EFFECT,
+        "choice == 'dot product' and claim in ['C3', 'C6']",
+        100,
+    ),
+    "accuracy": Table(
+        "accuracy.csv", ("condition", "mask_kind"), "study", "{accuracy:.1f}", "split == 'test'", 100
+    ),
+    "shares_by_language": Table(
+        "in_language_share.csv",
+        ("language",),
+        "study",
+        SHARE,
+        "seed == 'all' and condition == 'full' and mask_kind == 'none' and score == 'cosine'"
+        " and measure == 'proponents'",
+        100,
+    ),
+    "encoder_parts": Table(
+        "layer_share.csv",
+        ("part", "layer"),
+        "study",
+        SHARE,
+        "seed == 'all' and condition == 'full' and language == 'all languages' and part != 'norms'"
+        " and layer in [0, 1, 12, 13]",
+        100,
+    ),
+    "translations": Table(
+        "translations.csv",
+        ("language_a",),
+        "study",
+        "{observed:.0f} (random: {control:.0f})",
+        "condition == 'full' and measure == 'translated_proponents'",
+        100,
+        TASKS,
+    ),
+    "shares_by_k_intents": Table(
+        "share_by_k.csv", ("mask_kind",), "top_k", SHARE, scale=100, studies=("intents",)
+    ),
+    "clones": calibration(
+        "false_positive_rates.csv", ("measure", "language"), "test", "{value:.1f}", scale=100
+    ),
+    "cipher": calibration(
+        "dose_response.csv",
+        ("measure",),
+        "dose",
+        "{value:.2f} (p = {p:.4f})",
+        "seed == 'all' and language == 'both halves'",
+    ),
+    "planted_heads": calibration(
+        "planted_heads.csv",
+        ("score", "measure"),
+        "language",
+        "{value:.2f} (p = {p:.4f})",
+        "condition == 'sft_random'",
+    ),
+    "templates_1": calibration("template_truth.csv", ("score",), "measure", "{value:.0f}", "k == 1", 100),
+    "templates_10": calibration("template_truth.csv", ("score",), "measure", "{value:.0f}", "k == 10", 100),
+    "retraining": calibration("datamodeling.csv", ("score",), "split", "{value:.2f} [{low:.2f}, {high:.2f}]"),
+    "benchmark": Table(
+        "influence_benchmark.csv",
+        ("workload", "train", "system"),
+        "covers",
+        "{seconds:.1f} s, {peak_gib:.1f} GiB, error {relative_error:.0e}",
+        studies=("benchmark",),
+    ),
+}
+
+if __name__ == "__main__":
+    for file in sorted((project_root() / "docs").glob("*.md")):
+        file.write_text(regenerate(file.read_text(encoding="utf-8")), encoding="utf-8")

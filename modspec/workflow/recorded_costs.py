@@ -1,0 +1,32 @@
+"""What a study took when it was run and published, for who is about to run it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def recorded_costs(record: Path, jobs: Mapping[str, int]) -> str:
+    """Return one line per stage: hours of its jobs, scaled from the published run, and memory per job.
+
+    Args:
+        record: ``provenance.json`` of the published study.
+        jobs: number of jobs of each stage of the study that is about to run.
+
+    Returns:
+        The lines; an empty string where nothing is recorded.
+    """
+    if not record.exists():
+        return ""
+    stages = json.loads(record.read_text(encoding="utf-8")).get("stages", {})
+    lines = []
+    for stage, count in jobs.items():
+        if stage in stages:
+            published = stages[stage]
+            hours = published["wall_seconds"] / 3600 / published["runs"]
+            lines.append(
+                f"{stage}: {count} jobs, {count * hours:.1f} hours in all; when published, a job took "
+                f"{hours:.2f} hours and at most {published['peak_memory_gib']:.1f} GiB\n"
+            )
+    return "".join(lines)
