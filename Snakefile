@@ -18,7 +18,7 @@ from snakemake.exceptions import WorkflowError
 
 from modspec.data.tasks import check_languages
 from modspec.errors import InputError
-from modspec.workflow.fingerprints import CODE
+from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.presets import resolve
 from modspec.workflow.recorded_costs import recorded_costs
 
@@ -55,11 +55,6 @@ def papermill(stage):
         return yaml.safe_dump(parameters, default_flow_style=True, sort_keys=False, width=math.inf).strip()
 
     return of_job
-
-
-def code(stage):
-    """Return the files of the modules that a stage's results depend on."""
-    return [f"modspec/{module}.py" for module in CODE[stage]]
 
 
 # glibc returns freed memory to the system at once. Fetching it again can cost more than the computation.
@@ -107,11 +102,11 @@ rule all:
 rule search:
     input:
         notebook="notebooks/01_subnetwork_search.ipynb",
-        code=code("search"),
     output:
         notebook=f"{RUN}/notebooks/01_subnetwork_search-seed{{seed}}.ipynb",
     params:
         job=papermill("search"),
+        code=code_fingerprint("search"),
     threads: study.threads
     shell:
         RUN_NOTEBOOK
@@ -120,12 +115,12 @@ rule search:
 rule finetuning:
     input:
         notebook="notebooks/02_finetuning.ipynb",
-        code=code("finetuning"),
         search=rules.search.output.notebook,
     output:
         notebook=f"{RUN}/notebooks/02_finetuning-{{condition}}-seed{{seed}}.ipynb",
     params:
         job=papermill("finetuning"),
+        code=code_fingerprint("finetuning"),
     threads: study.threads
     shell:
         RUN_NOTEBOOK
@@ -141,13 +136,13 @@ def searches(wildcards):
 rule influence:
     input:
         notebook="notebooks/03_influence_scoring.ipynb",
-        code=sorted({*code("scores"), *code("influence")}),
         searches=searches,
         classifier=rules.finetuning.output.notebook,
     output:
         notebook=f"{RUN}/notebooks/03_influence_scoring-{{condition}}-seed{{seed}}.ipynb",
     params:
         job=papermill("influence"),
+        code=code_fingerprint("scores") + code_fingerprint("influence"),
     threads: study.threads
     # The longest jobs start first, so that no core waits for one of them at the end.
     priority: 1
@@ -158,7 +153,6 @@ rule influence:
 rule figures:
     input:
         notebook="notebooks/04_figures.ipynb",
-        code=code("figures"),
         searches=expand(rules.search.output.notebook, seed=study.seeds),
         classifiers=expand(rules.finetuning.output.notebook, condition=study.conditions, seed=study.seeds),
         scores=expand(rules.influence.output.notebook, condition=study.conditions, seed=study.seeds),
@@ -167,6 +161,7 @@ rule figures:
         notebook=f"{RUN}/notebooks/04_figures.ipynb",
     params:
         job=papermill("figures"),
+        code=code_fingerprint("figures"),
     threads: study.threads
     shell:
         RUN_NOTEBOOK
@@ -175,11 +170,11 @@ rule figures:
 rule calibration:
     input:
         notebook="notebooks/00_calibration.ipynb",
-        code=code("calibration"),
     output:
         notebook=f"{RUN}/notebooks/00_calibration.ipynb",
     params:
         job=papermill("calibration"),
+        code=code_fingerprint("calibration"),
     threads: 2
     shell:
         RUN_NOTEBOOK

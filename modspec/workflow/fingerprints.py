@@ -32,6 +32,8 @@ ENTRY_POINTS = {
     "influence": (("modspec.stages.scoring", "reduce_scores"),),
     "calibration": (MATERIAL, ("modspec.calibration.experiments", "clone_experiment")),
 }
+# Notebooks show tables and figures that nothing above them calls: all code of these folders decides them.
+FOLDERS = {"figures": ("analysis", "figures")}
 LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files", "modspec.stages.resuming")
 
 Definition = tuple[str, str]  # module, name
@@ -39,7 +41,7 @@ Definition = tuple[str, str]  # module, name
 
 @cache
 def code_fingerprint(artefact: str) -> str:
-    """Return the sha256 of all code that decides an artefact; ``artefact``: a key of ``ENTRY_POINTS``."""
+    """Return the sha256 of all code that decides an artefact of ``ENTRY_POINTS`` or ``FOLDERS``."""
     digest = hashlib.sha256()
     for module, name in sorted(definitions(artefact)):
         digest.update(f"{module}.{name} {_Module.read(module).decisive(name)[0]}\n".encode())
@@ -49,7 +51,11 @@ def code_fingerprint(artefact: str) -> str:
 def definitions(artefact: str) -> set[Definition]:
     """Return the definitions that decide an artefact: pairs of a module and a name in it."""
     reached: set[Definition] = set()
-    pending = list(ENTRY_POINTS[artefact])
+    pending = list(ENTRY_POINTS.get(artefact, ()))
+    for folder in FOLDERS.get(artefact, ()):
+        for file in sorted((PACKAGE / folder).glob("*.py")):
+            module = f"modspec.{folder}.{file.stem}"
+            pending += [(module, name) for name in _Module.read(module).defined]
     while pending:
         definition = pending.pop()
         if definition not in reached:
