@@ -120,7 +120,7 @@ def test_no_example_is_left_untested() -> None:
 
 
 def test_readmes_example_runs(e5_small_available: None) -> None:
-    assert run_example("README.md") == "(80, 8)\n"
+    assert run_example("README.md") == "(40, 8)\n"
 
 
 @pytest.mark.slow

@@ -142,8 +142,7 @@ def overlap() -> str:
 def language_distances() -> str:
     """Return the smallest p of each study's Mantel tests, with Holm's correction."""
     tests = pd.concat(
-        typology.mantel_tests(_read("typology.csv", (study,)))
-        .query("seed == 'all'")
+        typology.mantel_tests(_read("typology.csv", (study,)).query("seed == 'all'"))
         .nsmallest(1, "p")
         .assign(study=study, test="smallest p")
         for study in STUDIES
