@@ -13,26 +13,20 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from modspec.analysis.shares import example_statistics
+from modspec.calibration.cipher import CIPHERED, PLAIN, Dose, cipher, dose_response, encipher, trend
 from modspec.calibration.clones import (
     BOOTSTRAP,
     BOTH,
-    CIPHERED,
     INTERVAL,
     ONE,
     PERMUTATION,
-    PLAIN,
-    Dose,
-    cipher,
     clone_names,
     clone_tests,
     clones,
-    dose_response,
-    encipher,
     excess,
     false_positive_rates,
     half_weights,
     halves,
-    trend,
 )
 from modspec.errors import InputError
 from tests.helpers.models import VOCABULARY, random_examples

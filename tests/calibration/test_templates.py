@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,23 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.calibration import templates as templates_module
+from modspec.calibration import scorers
 from modspec.calibration.models import trained
-from modspec.calibration.templates import (
-    HELD_OUT,
-    RANDOM,
-    SCORERS,
-    TRACIN,
-    alike,
-    all_scores,
-    bm25,
-    encoder_cosine,
-    from_largest_groups,
-    hold_out,
-    judged,
-    templates,
-    tracin,
-)
+from modspec.calibration.scorers import RANDOM, SCORERS, TRACIN, all_scores, bm25, encoder_cosine, tracin
+from modspec.calibration.templates import HELD_OUT, alike, from_largest_groups, hold_out, judged, templates
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
@@ -90,7 +78,7 @@ def test_at_most_half_of_a_template_is_held_out(groups: list[int], most: int, se
 
 def test_held_out_examples_are_not_trained_on_but_their_templates_are() -> None:
     material = tiny_material()
-    found = judged(material)
+    found = judged(material, material.parameters)
     held = found.evaluation.take(np.flatnonzero(found.kinds == HELD_OUT))
     assert Counter(held.languages) == dict.fromkeys(LANGUAGES, 3)
     assert Counter(found.evaluation.languages) == dict.fromkeys(LANGUAGES, 6)
@@ -119,7 +107,7 @@ def test_texts_without_two_sentences_of_a_template_are_refused() -> None:
     train = material.examples["train"]
     material.examples["train"] = replace(train, groups=train.ids)
     with pytest.raises(InputError, match="^sentences: among 36 training examples no two share"):
-        judged(material)
+        judged(material, material.parameters)
 
 
 # Likeness.
@@ -203,7 +191,7 @@ def test_encoder_cosine_is_that_of_means_over_each_text_alone() -> None:
 
 def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
     material = tiny_material()
-    examples = judged(material)
+    examples = judged(material, material.parameters)
     live = []
 
     def score(model, epoch) -> None:
@@ -211,8 +199,8 @@ def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
         assert scores.groups[-1].part == "classifier"
         live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_group[-1]))
 
-    trained(material, examples.train, 1, after_epoch=score)
-    found = tracin(material, examples, 1)
+    trained(material, material.parameters, examples.train, 1, after_epoch=score)
+    found = tracin(material, material.parameters, examples.train, examples.evaluation, 1)
     assert tuple(sorted(found)) == tuple(sorted(TRACIN)) and len(live) == 2
 
     def close(name: str, expected: np.ndarray) -> None:
@@ -229,42 +217,47 @@ def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
 
 
 def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
-    """The seeds of every training to come; the one numbered ``templates_module.trained.stop_at`` is killed."""
+    """The seeds of every training to come; the one numbered ``scorers.trained.stop_at`` is killed."""
     seeds: list[int] = []
 
-    def counted(material, train, seed, *rest, **named):
+    def counted(material, p, train, seed, *rest, **named):
         seeds.append(seed)
         if len(seeds) == counted.stop_at:
             raise KeyboardInterrupt
-        return trained(material, train, seed, *rest, **named)
+        return trained(material, p, train, seed, *rest, **named)
 
     counted.stop_at = 0
-    for module in (templates_module, *modules):
+    for module in (scorers, *modules):
         monkeypatch.setattr(module, "trained", counted)
     return seeds
+
+
+def scores_of(material: Material, directory: Path) -> dict[str, np.ndarray]:
+    examples = judged(material, material.parameters)
+    return all_scores(material, material.parameters, examples.train, examples.evaluation, directory)
 
 
 def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:
     material = tiny_material()
     seeds = count_trainings(monkeypatch)
-    templates_module.trained.stop_at = 2
+    scorers.trained.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
-        all_scores(material, tmp_path)
+        scores_of(material, tmp_path)
     assert seeds == [0, 1]
-    templates_module.trained.stop_at = 0
-    scores = all_scores(material, tmp_path)
+    scorers.trained.stop_at = 0
+    scores = scores_of(material, tmp_path)
     assert seeds == [0, 1, 1] and set(scores) == set(SCORERS)
     for name, values in scores.items():
         assert values.shape == (2 if name in TRACIN else 1, 27, 18) and np.isfinite(values).all()
     assert not np.array_equal(*scores["cosine, all checkpoints"])
-    table = templates(material, tmp_path)
+    table = templates(material, material.parameters, tmp_path)
     assert set(table["score"]) == set(SCORERS) and (table["examples"] == 9).all()
     assert seeds == [0, 1, 1]
     # A further seed leaves the others as they are.
-    more = all_scores(tiny_material(seeds=(0, 1, 2)), tmp_path)
+    more = scores_of(tiny_material(seeds=(0, 1, 2)), tmp_path)
     assert seeds == [0, 1, 1, 2]
     assert np.array_equal(more[TRACIN[0]][:2], scores[TRACIN[0]])
     assert np.array_equal(more[RANDOM], scores[RANDOM])
     # Other training is other scores.
-    all_scores(tiny_material(epochs=1), tmp_path)
+    scores_of(tiny_material(epochs=1), tmp_path)
     assert seeds == [0, 1, 1, 2, 0, 1]
