@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
+from modspec.workflow.allocator import ALLOCATOR
 from modspec.workflow.costs import summary
 from modspec.errors import InputError
 from modspec.workflow.fingerprints import CODE
@@ -54,12 +55,10 @@ def code(stage):
     return [f"modspec/{module}.py" for module in CODE[stage]]
 
 
-# glibc gives freed memory back at once, and fetching it again can cost more than computing with it.
-ALLOCATOR = f"MALLOC_MMAP_THRESHOLD_={2**27} MALLOC_TRIM_THRESHOLD_={2**36}"
 # A notebook that fails is left under unfinished/, with the error in it.
 RUN_NOTEBOOK = (
     "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
-    f"{ALLOCATOR} "
+    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} "
     "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
     f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
     "{input.notebook} $part --parameters_yaml {params.job:q} && "
