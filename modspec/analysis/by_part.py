@@ -17,7 +17,7 @@ from scipy.stats import permutation_test, rankdata, zscore
 
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.shares import by_seed_and_example
-from modspec.figures.frames import ALL_LANGUAGES
+from modspec.terms import ALL_LANGUAGES
 
 HEAD = ["layer", "head"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from modspec.analysis.claims import overall
-from modspec.figures.frames import ALL_LANGUAGES
+from modspec.terms import ALL_LANGUAGES
 
 # What a row's value is about, and its unit: percentage points, but for mean scores.
 SUBJECTS = {

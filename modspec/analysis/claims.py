@@ -18,45 +18,32 @@ all languages stands for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.intervals import Estimate, adjusted, bootstrap_interval, estimate
-from modspec.analysis.measurements import Cell
-from modspec.analysis.membership import Membership
+from modspec.analysis.intervals import adjusted, bootstrap_interval, estimate
+from modspec.analysis.measurements import DEFAULT, Cell, Setting, StudyRuns
 from modspec.analysis.permutation import language_permutation
-from modspec.figures.frames import ALL_LANGUAGES
+from modspec.terms import ALL_LANGUAGES, CLAIMS
 
-UPWARD = ("C0", "C1", "C2", "C4")  # claims that something is above zero
-CONTROLS = ("random", "other_language", "other_seed")
+UPWARD = {claim.code for claim in CLAIMS if claim.direction == "positive"}
+CONTROL_NAMES = {
+    "random": "random mask",
+    "other_language": "other languages' masks",
+    "other_seed": "other seed",
+}
 SPARSE = {
     "sft": "SFT",
     "sft_random": "SFT with random masks",
     "sft_intersection": "SFT with all masks' intersection",
     "sft_union": "SFT with all masks' union",
 }
-COLUMNS = [
-    "claim",
-    "comparison",
-    "language",
-    "value",
-    "low",
-    "high",
-    "bootstrap_low",
-    "bootstrap_high",
-    "effect_size",
-    "p_permutation",
-    "p_t",
-    "p",
-    "p_adjusted",
-    "minimum_detectable",
-    "seeds",
-    "examples",
-    "verdict",
-]
+COLUMNS = ["claim", "comparison", "language", "value", "low", "high", "bootstrap_low", "bootstrap_high"]
+COLUMNS += ["effect_size", "p_permutation", "p_t", "p", "p_adjusted", "minimum_detectable", "seeds"]
+COLUMNS += ["examples", "verdict"]
 UNDECIDED = "undecided"
 
 
@@ -77,30 +64,41 @@ class Level:
 
 @dataclass(frozen=True)
 class Effect:
-    """One row to be: values (seeds, examples), and the cells that made them (none for C4 and C5)."""
+    """One row of the claims table before it is tested."""
 
     claim: str
     comparison: str
     language: str
-    values: np.ndarray
-    cells: Mapping[str, Cell] | None = None
+    values: np.ndarray  # (seeds, examples)
+    cells: Mapping[str, Cell] | None = None  # by language; None for C4 and C5, which are no shares
 
 
 def claims(
-    membership: Membership, predictions: pd.DataFrame, strata: np.ndarray, level: Level
+    runs: StudyRuns, predictions: pd.DataFrame, strata: np.ndarray, level: Level, setting: Setting = DEFAULT
 ) -> pd.DataFrame:
-    """The claims table: a row for each claim, comparison and language, and for all languages.
+    """Return the claims table: one row per claim, comparison and language, and one for all languages.
 
-    ``predictions``: stage 2's, of all conditions and seeds. ``strata``: int (train,), within which language
-    labels are exchangeable, see :func:`exchangeable`. Values are shares (C0 to C3, C6), mean scores (C4) and
-    accuracies (C5); ``effect_size`` is the mean over the standard deviation of examples. Claims that the
-    study's conditions and masks cannot show have no rows.
+    Args:
+        runs: of all conditions and seeds.
+        predictions: stage 2's, of all conditions and seeds.
+        strata: int (train,), within which language labels are exchangeable, see :func:`exchangeable`.
+        level: of intervals and tests.
+        setting: how shares are measured.
+
+    Returns:
+        ``COLUMNS``. Values are shares (C0 to C3, C6), mean scores (C4) and accuracies (C5); ``effect_size`` is
+        the mean over the standard deviation of examples. Claims that the study's conditions and masks cannot
+        show have no rows.
     """
-    effects = [*share_effects(membership), *cross_effects(membership), *accuracy_effects(predictions)]
+    effects = [
+        *share_effects(runs, setting),
+        *(cross_effects(runs) if setting == DEFAULT else ()),
+        *accuracy_effects(predictions),
+    ]
     if not effects:
         return pd.DataFrame(columns=COLUMNS)
-    permuted = _permutations(membership, [e for e in effects if e.cells], strata, level)
-    rows = [_row(effect, permuted.get(id(effect)), level) for effect in effects]
+    permuted = _permutations(runs, effects, strata, level)
+    rows = [_row(effect, p, level) for effect, p in zip(effects, permuted, strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     for _, family in table[table["language"] != ALL_LANGUAGES].groupby("claim"):
         table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy(), "holm")
@@ -128,42 +126,60 @@ def exchangeable(train: pd.DataFrame) -> np.ndarray:
     return pd.factorize(train[key])[0]
 
 
-def share_effects(membership: Membership) -> Iterator[Effect]:
-    """C0 to C3 and C6: differences of in-language shares."""
-    has = membership.has
-    for language in (*membership.languages, ALL_LANGUAGES):
-        if not has("full", "none"):
-            return
-        baseline = _cells(membership, "full", "none", language)
-        yield _effect("C0", "no mask - chance", language, baseline)
-        if has("full", "own"):
-            own = _cells(membership, "full", "own", language)
-            yield _effect("C1", "own mask - no mask", language, _minus(own, baseline))
-            for control in CONTROLS:
-                if has("full", control):
-                    other = _cells(membership, "full", control, language)
-                    name = {"random": "random mask", "other_language": "other languages' masks"}
-                    comparison = f"own mask - {name.get(control, 'other seed')}"
-                    yield _effect("C2", comparison, language, _minus(own, other))
-        for condition, name in SPARSE.items():
-            if has(condition, "own"):
-                sparse = _cells(membership, condition, "own", language)
-                yield _effect("C3", f"{name} - full", language, _minus(sparse, baseline))
-                if has("full", "own") and has(condition, "none"):
-                    added = _minus(sparse, _cells(membership, condition, "none", language))
-                    change = _minus(added, _minus(own, baseline))
-                    yield _effect("C6", f"{name} - full, specialization", language, change)
-
-
-def cross_effects(membership: Membership) -> Iterator[Effect]:
-    """C4: change in the mean score of other languages' examples where S_t falls under SFT."""
-    if not (membership.has("sft", "own") and membership.has("full", "none")):
+def share_effects(runs: StudyRuns, setting: Setting) -> Iterator[Effect]:
+    """Yield C0 to C3 and C6: differences of in-language shares."""
+    if not runs.has("full", "none", setting):
         return
-    for language in membership.languages:
-        before, after = (membership.cell(*run, language) for run in (("full", "none"), ("sft", "own")))
-        change = after.minus(before)
-        if change.values.mean() < 0:
-            yield Effect("C4", "SFT - full, other languages' scores", language, change.cross)
+    for language in (*runs.languages, ALL_LANGUAGES):
+        languages = runs.languages if language == ALL_LANGUAGES else [language]
+
+        def effect(
+            claim: str,
+            comparison: str,
+            cell: Callable[[str], Cell],
+            *,
+            language: str = language,
+            languages: Sequence[str] = languages,
+        ) -> Effect:
+            cells = {t: cell(t) for t in languages}
+            values = np.concatenate([cell.values for cell in cells.values()], axis=1)
+            return Effect(claim, comparison, language, values, cells)
+
+        has_own = runs.has("full", "own", setting)
+        yield effect("C0", "no mask - chance", lambda t: runs.cell("full", "none", t, setting))
+        if has_own:
+            yield effect("C1", "own mask - no mask", lambda t: runs.specialization("full", t, setting))
+            for control, name in CONTROL_NAMES.items():
+                if runs.has("full", control, setting):
+                    yield effect(
+                        "C2",
+                        f"own mask - {name}",
+                        lambda t, control=control: runs.cell("full", "own", t, setting).minus(
+                            runs.cell("full", control, t, setting)
+                        ),
+                    )
+        for condition, name in SPARSE.items():
+            if runs.has(condition, "own", setting):
+                yield effect(
+                    "C3", f"{name} - full", lambda t, condition=condition: runs.change(condition, t, setting)
+                )
+                if has_own and runs.has(condition, "none", setting):
+                    yield effect(
+                        "C6",
+                        f"{name} - full, specialization",
+                        lambda t, condition=condition: runs.specialization(condition, t, setting).minus(
+                            runs.specialization("full", t, setting)
+                        ),
+                    )
+
+
+def cross_effects(runs: StudyRuns) -> Iterator[Effect]:
+    """Yield C4: the change in the mean score of other languages' examples where S_t falls under SFT."""
+    if runs.has("sft", "own") and runs.has("full", "none"):
+        for language in runs.languages:
+            if runs.change("sft", language).values.mean() < 0:
+                change = runs.cross_score("sft", "own", language) - runs.cross_score("full", "none", language)
+                yield Effect("C4", "SFT - full, other languages' scores", language, change)
 
 
 def accuracy_effects(predictions: pd.DataFrame) -> Iterator[Effect]:
@@ -217,38 +233,24 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "comparison", "verdict"])
 
 
-def _cells(membership: Membership, condition: str, kind: str, language: str) -> dict[str, Cell]:
-    """One language's cell, or every language's."""
-    languages = membership.languages if language == ALL_LANGUAGES else [language]
-    return {of: membership.cell(condition, kind, of) for of in languages}
-
-
-def _minus(a: Mapping[str, Cell], b: Mapping[str, Cell]) -> dict[str, Cell]:
-    return {language: a[language].minus(b[language]) for language in a}
-
-
-def _effect(claim: str, comparison: str, language: str, cells: Mapping[str, Cell]) -> Effect:
-    values = np.concatenate([cell.values for cell in cells.values()], axis=1)
-    return Effect(claim, comparison, language, values, cells)
-
-
 def _permutations(
-    membership: Membership, effects: Sequence[Effect], strata: np.ndarray, level: Level
-) -> dict[int, float]:
-    """p by effect, all under the same shuffled labels."""
-    labels = pd.Categorical(membership.train["language"], membership.languages).codes
-    weights = np.zeros((len(effects), len(membership.languages), len(labels)), dtype=np.float32)
-    for row, effect in zip(weights, effects, strict=True):
+    runs: StudyRuns, effects: Sequence[Effect], strata: np.ndarray, level: Level
+) -> list[float | None]:
+    """p of every effect on shares, all under the same shuffled labels; None for the others."""
+    on_shares = [effect for effect in effects if effect.cells]
+    labels = pd.Categorical(runs.train["language"], runs.languages).codes
+    weights = np.zeros((len(on_shares), len(runs.languages), len(labels)), dtype=np.float32)
+    for row, effect in zip(weights, on_shares, strict=True):
         count = sum(cell.values.size for cell in effect.cells.values())
         for language, cell in effect.cells.items():
             examples = cell.values.shape[1]
-            row[membership.languages.index(language)] = cell.weights.sum(axis=0) * (examples / count)
-    p = language_permutation(weights, labels, strata, resamples=level.permutations)
-    return {id(effect): float(value) for effect, value in zip(effects, p, strict=True)}
+            row[runs.languages.index(language)] = cell.weights.sum(axis=0) * (examples / count)
+    p = iter(language_permutation(weights, labels, strata, resamples=level.permutations))
+    return [float(next(p)) if effect.cells else None for effect in effects]
 
 
 def _row(effect: Effect, p_permutation: float | None, level: Level) -> tuple:
-    found: Estimate = estimate(effect.values, confidence=level.confidence)
+    found = estimate(effect.values, confidence=level.confidence)
     boot = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
     both = [found.p] if p_permutation is None else [found.p, p_permutation]

@@ -17,7 +17,7 @@ from scipy.stats import rankdata, zscore
 
 from modspec.analysis.by_part import head_maps, own_above_others
 from modspec.analysis.typology import orders
-from modspec.figures.frames import ALL_LANGUAGES
+from modspec.terms import ALL_LANGUAGES
 
 ROWS = ["language", "seed"]
 # Whose importance or mask -> from the same language, from the same seed.

@@ -1,216 +1,354 @@
-"""What stage 4 needs of a run's scores: each measure under each choice, with scores left behind.
+"""What stage 4 needs of the scores of stage 3: statistics of every test example, and training examples' weights.
 
-A cell is one language's evaluation examples under one kind of mask. Its measure is a sum over training
-examples (:mod:`modspec.analysis.measures`), so differences of measures are sums of differences of weights, and
-shuffling language labels of the mean weights gives a measure's distribution where language does not matter.
+``statistics.parquet`` holds one row per test example, mask and training language (see
+:func:`modspec.analysis.shares.example_statistics`), under the run's own settings, and, for the example's own
+language alone, under every other top k, checkpoint and checkpoint weight. Every in-language share of the study
+is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure; shuffling
+the training examples' languages of these weights gives the distribution of the measure where language does not
+matter. Differences of measures are sums of differences of weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.measures import Measure, weights
-from modspec.analysis.scores import Attributions
+from modspec.analysis.scores import KeptScores
+from modspec.analysis.shares import (
+    AUCS,
+    Measure,
+    by_seed_and_example,
+    example_statistics,
+    training_weights,
+)
+from modspec.terms import SHARED_MASK_CONDITIONS
 from modspec.workflow import artifacts
 
-ONE_MASK = ("sft_intersection", "sft_union")  # conditions with the same mask for every language
-STUDY = "study's own"  # choice
-GRADIENTS = "SFT: "  # choices that concern sparse conditions alone
-OTHER_K = "k = "  # and the number
-SEPARATOR = "|"
+# How scores are made from checkpoints and read; the first columns that tell rows of a table apart.
+READING = ["score", "top_k", "checkpoints", "checkpoint_weights"]
+MASK = ["mask_kind", "train_gradient_mask", "language"]
+TRAIN_ITEMS = "train-items"  # the scoring pass whose evaluation examples are training examples
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One way of reading the instrument. None: the study's own. own: the mask kind that counts as a
-    language's own. train_gradient_mask: of sparse conditions under their own masks."""
+class Setting:
+    """One way of measuring; a value of None is the run's own parameter."""
 
     measure: Measure = "proponents"
     score: str = "cosine"
     top_k: int | None = None
     checkpoints: str = "all"
-    eta: str | None = None
-    own: str = "own"
+    checkpoint_weights: str | None = None
+    own_mask: str = "own"  # the kind of mask that counts as a language's own: "own" or "inherited"
+    # Mask of training gradients, of sparse conditions under their own masks.
     train_gradient_mask: str | None = None
 
 
-def choices(run: Attributions, top_ks: Sequence[int] = ()) -> dict[str, Choice]:
-    """The study's own choice and every single departure from it that the run allows, by name."""
-    found = {STUDY: Choice()}
-    others = [k for k in top_ks if k <= len(run.train) and k != run.parameters["top_k"]]
-    found |= {f"{OTHER_K}{k}": Choice(top_k=k) for k in others}
-    found["AUC instead of top k"] = Choice(measure="auc")
-    found["AUC within label"] = Choice(measure="label_auc")
-    found["opponents"] = Choice(measure="opponents")
-    found["dot product"] = Choice(score="dot")
-    if len(run.checkpoints) > 1:
-        found["last checkpoint"] = Choice(checkpoints="last")
-        other = "one" if run.parameters["eta"] == "learning_rate" else "learning_rate"
-        found[f"eta = {other.replace('_', ' ')}"] = Choice(eta=other)
-    if run.condition != "full":
-        for gradient in _train_gradients(run)[1:]:
-            found[f"{GRADIENTS}{gradient}-mask gradients"] = Choice(train_gradient_mask=gradient)
-    if (run.columns["mask_kind"] == "inherited").any():
-        found["masks by inherited importance"] = Choice(own="inherited")
-    return found
+DEFAULT = Setting()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One language's evaluation examples under one condition and kind of mask; masks of a kind averaged.
+    """One language's test examples under one condition and kind of mask; masks of one kind are averaged."""
 
-    values: the measure minus chance, (seeds, examples). weights: of training examples, mean over evaluation
-    examples, float32 (seeds, train). cross: mean score of other languages' training examples, (seeds,
-    examples). ids: of the examples, sorted.
-    """
-
-    values: np.ndarray
-    weights: np.ndarray
-    cross: np.ndarray
-    ids: tuple[str, ...]
+    values: np.ndarray  # (seeds, examples): the measure minus chance
+    weights: np.ndarray | None  # float32 (seeds, train): mean over test examples; None where none are kept
+    ids: tuple[str, ...]  # of the examples, sorted
 
     def minus(self, other: Cell) -> Cell:
-        """The difference of two cells on the same examples and seeds."""
+        """Return the difference of two cells on the same examples and seeds."""
         assert self.ids == other.ids
-        return Cell(
-            self.values - other.values, self.weights - other.weights, self.cross - other.cross, self.ids
-        )
-
-
-Cells = Mapping[tuple[str, str], Cell]  # by kind of mask ("own": the choice's) and language
+        has_weights = self.weights is not None and other.weights is not None
+        weights = self.weights - other.weights if has_weights else None
+        return Cell(self.values - other.values, weights, self.ids)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One run of stage 3 without its scores. train: a row a training example. languages: of evaluation
-    examples. cells: by choice."""
+class MeasuredRun:
+    """One run of stage 3 without its scores: one condition and seed."""
 
     condition: str
     seed: int
     parameters: Mapping[str, Any]
-    train: pd.DataFrame
-    languages: tuple[str, ...]
-    cells: Mapping[str, Cells]
+    train: pd.DataFrame  # one row per scored training example
+    statistics: pd.DataFrame
+    weights: pd.DataFrame
 
 
-def measure(run: Attributions, top_ks: Sequence[int] = ()) -> Measured:
-    """All cells of a run, under all :func:`choices`. Raises InputError for a k that is out of range."""
-    languages = tuple(dict.fromkeys(run.columns["language"]))
-    cells = {name: _cells(run, choice, languages) for name, choice in choices(run, top_ks).items()}
-    return Measured(run.condition, run.seed, run.parameters, run.train, languages, cells)
+def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
+    """Return the statistics and weights of a run, at its own k and at each of ``top_ks`` that there are.
+
+    Raises:
+        InputError: the run's own k is out of range.
+    """
+    statistics = pd.concat(_statistics(run, top_ks), ignore_index=True)
+    statistics = statistics.assign(condition=run.condition, seed=run.seed)
+    weights = pd.DataFrame(_weights(run, top_ks))
+    return MeasuredRun(run.condition, run.seed, run.parameters, run.train, statistics, weights)
 
 
-def write_measured(measured: Measured, directory: Path) -> None:
-    """``cells.parquet``: values and cross by choice, kind, language and example; ``weights.parquet``: a
-    column for each choice, kind and language, a row for each training example; ``train.parquet``."""
-    rows, columns = [], {}
-    for choice, cells in measured.cells.items():
-        for (kind, language), cell in cells.items():
-            part = {"id": cell.ids, "value": cell.values[0], "cross": cell.cross[0]}
-            rows.append(pd.DataFrame(part).assign(choice=choice, mask_kind=kind, language=language))
-            columns[SEPARATOR.join((choice, kind, language))] = cell.weights[0]
-    pd.concat(rows, ignore_index=True).to_parquet(directory / "cells.parquet", index=False)
-    pd.DataFrame(columns).to_parquet(directory / "weights.parquet", index=False, compression="zstd")
+def write_measured(measured: MeasuredRun, directory: Path) -> None:
+    """Write ``statistics.parquet``, ``weights.parquet`` and ``train.parquet``."""
+    measured.statistics.to_parquet(directory / "statistics.parquet", index=False)
+    measured.weights.to_parquet(directory / "weights.parquet", index=False, compression="zstd")
     measured.train.to_parquet(directory / "train.parquet", index=False)
 
 
-def read_measured(directory: Path) -> Measured:
-    """What :func:`write_measured` wrote into an artefact of stage 3; checks its files."""
+def read_measured(directory: Path) -> MeasuredRun:
+    """Return what :func:`write_measured` wrote into an artefact of stage 3; checks its files."""
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
-    rows, columns, train = (
-        pd.read_parquet(directory / f"{name}.parquet") for name in ("cells", "weights", "train")
+    train, statistics, weights = (
+        pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "statistics", "weights")
     )
-    cells: dict[str, dict[tuple[str, str], Cell]] = {}
-    for (choice, kind, language), part in rows.groupby(["choice", "mask_kind", "language"], sort=False):
-        mean = columns[SEPARATOR.join((choice, kind, language))].to_numpy()
-        cells.setdefault(choice, {})[kind, language] = Cell(
-            part["value"].to_numpy()[None], mean[None], part["cross"].to_numpy()[None], tuple(part["id"])
+    return MeasuredRun(parameters["condition"], parameters["seed"], parameters, train, statistics, weights)
+
+
+class StudyRuns:
+    """The runs of a study, all conditions and seeds on the same examples, as cells with seeds stacked."""
+
+    def __init__(self, runs: Sequence[MeasuredRun]) -> None:
+        self.train = runs[0].train
+        self.parameters = runs[0].parameters
+        self.statistics = pd.concat([run.statistics for run in runs], ignore_index=True)
+        self.languages = list(dict.fromkeys(runs[0].statistics["language"]))
+        self.conditions = list(dict.fromkeys(run.condition for run in runs))
+        self._gradient_masks = {run.condition: run.parameters["train_gradient_masks"] for run in runs}
+        weights = pd.concat([run.weights.assign(condition=run.condition) for run in runs])
+        self._weights = dict(tuple(weights.groupby(["condition", "measure", *READING, *MASK], sort=False)))
+        own = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
+        self._statistics = dict(tuple(own.groupby(["condition", *READING, *MASK], sort=False)))
+        self._cells: dict[tuple, Cell] = {}
+
+    @property
+    def own_statistics(self) -> pd.DataFrame:
+        """The rows of ``statistics`` under the study's own settings, cosine and dot product."""
+        return self.statistics[own_settings(self.statistics, self.parameters)]
+
+    def settings(self) -> list[Setting]:
+        """Return the study's own setting and every single departure from it that its runs allow."""
+        own, table = self._complete(DEFAULT), self.statistics
+        departures = [{"top_k": k} for k in dict.fromkeys(table["top_k"]) if k != own.top_k]
+        departures += [
+            {"measure": "auc"},
+            {"measure": "label_auc"},
+            {"measure": "opponents"},
+            {"score": "dot"},
+        ]
+        if (table["checkpoints"] == "last").any():
+            departures.append({"checkpoints": "last"})
+        weights = [w for w in dict.fromkeys(table["checkpoint_weights"]) if w != own.checkpoint_weights]
+        departures += [{"checkpoint_weights": w} for w in weights]
+        if (table["mask_kind"] == "inherited").any():
+            departures.append({"own_mask": "inherited"})
+        sparse = [c for c in self.conditions if c != "full"]
+        masks = dict.fromkeys(mask for condition in sparse for mask in self._gradient_masks[condition][1:])
+        departures += [{"train_gradient_mask": mask} for mask in masks]
+        return [
+            DEFAULT,
+            *(
+                replace(DEFAULT, **{k: int(v) if k == "top_k" else v for k, v in d.items()})
+                for d in departures
+            ),
+        ]
+
+    def has(self, condition: str, kind: str, setting: Setting = DEFAULT) -> bool:
+        """Return whether a condition was scored under a kind of mask (``own``: the setting's)."""
+        return condition in self.conditions and any(
+            self._key(condition, kind, t, setting) in self._statistics for t in self.languages
         )
-    languages = tuple(dict.fromkeys(rows["language"]))
-    return Measured(parameters["condition"], parameters["seed"], parameters, train, languages, cells)
+
+    def cell(
+        self,
+        condition: str,
+        kind: str,
+        language: str,
+        setting: Setting = DEFAULT,
+        train_gradient_mask: str | None = None,
+    ) -> Cell:
+        """Return one language's cell; ``train_gradient_mask``: other than the setting's."""
+        key = self._key(condition, kind, language, setting, train_gradient_mask)
+        if (setting.measure, key) not in self._cells:
+            self._cells[setting.measure, key] = self._stacked(key, setting.measure)
+        return self._cells[setting.measure, key]
+
+    def _stacked(self, key: tuple, measure: Measure) -> Cell:
+        rows = self._statistics[key]
+        chance = 0.5 if measure in AUCS else rows["chance"].iloc[0]
+        # An AUC without pairs to compare is at chance.
+        rows = rows.assign(value=rows[measure].fillna(chance) if measure in AUCS else rows[measure])
+        values = by_seed_and_example(rows, "value") - chance
+        weights = self._weights.get((key[0], measure, *key[1:]))
+        if weights is not None:
+            weights = np.stack(weights["weights"].to_numpy())
+        return Cell(values, weights, tuple(sorted(set(rows["id"]))))
+
+    def specialization(
+        self,
+        condition: str,
+        language: str,
+        setting: Setting = DEFAULT,
+        kind: str = "own",
+        train_gradient_mask: str | None = None,
+    ) -> Cell:
+        """Return Delta_t: a mask's share minus the share without mask, paired by seed and example."""
+        masked = self.cell(condition, kind, language, setting, train_gradient_mask)
+        return masked.minus(self.cell(condition, "none", language, setting))
+
+    def change(
+        self,
+        condition: str,
+        language: str,
+        setting: Setting = DEFAULT,
+        baseline: str = "none",
+        train_gradient_mask: str | None = None,
+    ) -> Cell:
+        """Return what a sparse condition changes: its share under own masks, minus full fine-tuning's under
+        the ``baseline`` kind of mask."""
+        sparse = self.cell(condition, "own", language, setting, train_gradient_mask)
+        return sparse.minus(self.cell("full", baseline, language, setting))
+
+    def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
+        """Return the mean score of other languages' training examples under the study's own settings:
+        (seeds, examples)."""
+        names = ["condition", *READING, *MASK]
+        cell = dict(zip(names, self._key(condition, kind, language, DEFAULT), strict=True))
+        rows = self.statistics[self.statistics["train_language"] != language]
+        for name, value in cell.items():
+            rows = rows[rows[name] == value]
+        sums = rows.groupby(["seed", "id", "mask_language", "draw"], as_index=False)["influence"].sum()
+        number = (self.train["language"] != language).sum()
+        return by_seed_and_example(sums, "influence") / number
+
+    def _complete(self, setting: Setting) -> Setting:
+        own = {"top_k": self.parameters["top_k"], "checkpoint_weights": self.parameters["eta"]}
+        return replace(setting, **{k: v for k, v in own.items() if getattr(setting, k) is None})
+
+    def _key(
+        self, condition: str, kind: str, language: str, setting: Setting, gradient_mask: str | None = None
+    ) -> tuple:
+        """Where a cell stands in the tables."""
+        setting = self._complete(setting)
+        reading = tuple(getattr(setting, name) for name in READING)
+        masks = self._gradient_masks[condition]
+        if gradient_mask is None:
+            gradient_mask = "test_example"
+            if kind == "own" and condition != "full":
+                gradient_mask = setting.train_gradient_mask or masks[0]
+            if kind != "none" and condition in SHARED_MASK_CONDITIONS:
+                gradient_mask = masks[0]  # one mask for all languages: both are the same
+        kind = setting.own_mask if kind == "own" else kind
+        return condition, *reading, kind, gradient_mask, language
 
 
-def _cells(run: Attributions, choice: Choice, languages: Sequence[str]) -> dict[tuple[str, str], Cell]:
-    """Every kind of mask and language that the run has under one choice."""
-    columns = run.columns[run.columns["unit"] != "train-items"]
-    columns = columns.assign(column=columns.groupby("unit").cumcount())
-    present = dict.fromkeys(columns["mask_kind"])
-    kinds = [kind for kind in present if kind not in ("own", "inherited")]
-    kinds += ["own"] if choice.own in present else []
-    weighed: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    found = {}
-    for kind in kinds:
-        chosen = _rows(run, choice, columns, kind)
-        for unit in set(chosen["unit"]) - set(weighed):
-            weighed[unit] = _weighed(run, choice, unit)
-        for language in languages:
-            rows = chosen[chosen["language"] == language]
-            if len(rows):
-                found[kind, language] = _cell(run, choice, rows, language, weighed)
-    return found
+def own_settings(statistics: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.Series:
+    """Return which rows of ``statistics`` are under the run's own k, checkpoints and checkpoint weights: bool."""
+    return (
+        (statistics["top_k"] == parameters["top_k"])
+        & (statistics["checkpoints"] == "all")
+        & (statistics["checkpoint_weights"] == parameters["eta"])
+    )
 
 
-def _rows(run: Attributions, choice: Choice, columns: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The columns of a kind of mask."""
-    own_sparse = kind == "own" and run.condition != "full"
-    chosen = columns["mask_kind"] == (choice.own if kind == "own" else kind)
-    if kind != "none" and run.condition not in ONE_MASK:
-        gradient = choice.train_gradient_mask or _train_gradients(run)[0]
-        chosen &= columns["train_gradient_mask"] == (gradient if own_sparse else "test_example")
-    return columns[chosen]
+def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Every reading of a run's cosine: its own first, then each departure."""
+    own = dict(zip(READING, ("cosine", run.parameters["top_k"], "all", run.parameters["eta"]), strict=True))
+    yield own
+    yield from (own | {"top_k": k} for k in top_ks if k <= len(run.train) and k != own["top_k"])
+    if len(run.checkpoints) > 1:
+        yield own | {"checkpoints": "last"}
+        other = "one" if own["checkpoint_weights"] == "learning_rate" else "learning_rate"
+        yield own | {"checkpoint_weights": other}
 
 
-def _train_gradients(run: Attributions) -> Sequence[str]:
-    """Of sparse conditions under their own masks; the first is the study's own."""
-    return run.parameters["train_gradient_masks"]
+def _scores(run: KeptScores, scoring_pass: str, reading: Mapping[str, Any]) -> np.ndarray:
+    names = ("checkpoints", "checkpoint_weights")
+    return run.scores(scoring_pass, reading["score"], **{name: reading[name] for name in names})
 
 
-def _weighed(run: Attributions, choice: Choice, unit: str) -> tuple[np.ndarray, np.ndarray]:
-    """A pass's scores under a choice and the weights that they give: both (train, columns)."""
-    eta = choice.eta or run.parameters["eta"]
-    scores = run.scores(unit, choice.score, checkpoints=choice.checkpoints, eta=eta)
-    same_label = run.train["label"].to_numpy()[:, None] == run.of(unit)["label"].to_numpy()
-    return scores, weights(scores, choice.measure, choice.top_k or run.parameters["top_k"], same_label)
+def _passes(run: KeptScores) -> Iterable[str]:
+    return (name for name in dict.fromkeys(run.columns["scoring_pass"]) if name != TRAIN_ITEMS)
 
 
-def _cell(
-    run: Attributions,
-    choice: Choice,
-    rows: pd.DataFrame,
-    language: str,
-    weighed: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> Cell:
-    """Of a language's columns, in whichever passes they are."""
-    own = (run.train["language"] == language).to_numpy()
+def _same_label(run: KeptScores, columns: pd.DataFrame) -> np.ndarray:
+    return run.train["label"].to_numpy()[:, None] == columns["label"].to_numpy()
+
+
+def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame]:
+    own, *others = _readings(run, top_ks)
+    train_languages = run.train["language"].to_numpy()
+    for number, reading in enumerate([own, own | {"score": "dot"}, *others]):
+        for scoring_pass in _passes(run):
+            columns = run.of(scoring_pass)
+            table = example_statistics(
+                _scores(run, scoring_pass, reading),
+                train_languages,
+                columns["language"].to_numpy(),
+                columns["id"].to_numpy(),
+                reading["top_k"],
+                _same_label(run, columns),
+            )
+            repeats = len(table) // max(len(columns), 1)
+            for name in ("mask_kind", "mask_language", "train_gradient_mask", "draw"):
+                table[name] = np.tile(columns[name].to_numpy(), repeats)
+            if number > 1:  # the influence matrix needs other languages, and it is of the own settings alone
+                table = table[table["language"] == table["train_language"]]
+            yield table.assign(**reading)
+
+
+def _weights(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    own, *others = _readings(run, top_ks)
+    first_gradient_mask = run.parameters["train_gradient_masks"][0]
+    settings: list[tuple[Measure, dict[str, Any]]] = [("proponents", reading) for reading in (own, *others)]
+    settings += [("auc", own), ("label_auc", own), ("opponents", own), ("proponents", own | {"score": "dot"})]
+    columns = run.columns[run.columns["scoring_pass"] != TRAIN_ITEMS]
+    columns = columns.assign(column=columns.groupby("scoring_pass").cumcount())
+    for measure, reading in settings:
+        weights = {}
+        for scoring_pass in _passes(run):
+            scores, same = _scores(run, scoring_pass, reading), _same_label(run, run.of(scoring_pass))
+            weights[scoring_pass] = training_weights(scores, measure, reading["top_k"], same)
+        for keys, rows in columns.groupby(MASK, sort=False):
+            mask = dict(zip(MASK, keys, strict=True))
+            departs = mask["mask_kind"] == "inherited" or (
+                mask["mask_kind"] == "own" and mask["train_gradient_mask"] != first_gradient_mask
+            )
+            if departs and (measure, reading) != settings[0]:
+                continue  # settings depart from the study's own in one thing at a time
+            yield {
+                "measure": measure,
+                **reading,
+                **mask,
+                "weights": _mean_weights(run, measure, rows, weights),
+            }
+
+
+def _mean_weights(
+    run: KeptScores, measure: Measure, rows: pd.DataFrame, weights: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """The mean weight of each training example over one language's columns, in whichever passes: (train,)."""
+    language = rows["language"].iloc[0]
+    in_language = (run.train["language"] == language).to_numpy()
     ids = sorted(set(rows["id"]))  # passes have them in different orders
-    place = {number: i for i, number in enumerate(ids)}
-    total = np.zeros((len(ids), len(own)), dtype=np.float64)
-    cross = np.zeros(len(ids))
-    for unit, part in rows.groupby("unit", sort=False):
-        scores, found = (values[:, part["column"]] for values in weighed[unit])
-        at = part["id"].map(place).to_numpy()
-        np.add.at(total, at, found.T)
-        np.add.at(cross, at, scores[~own].mean(axis=0, dtype=np.float64))
-    several = len(rows) / len(ids)
-    total /= several
-    if choice.measure in ("auc", "label_auc"):
+    positions = {number: i for i, number in enumerate(ids)}
+    total = np.zeros((len(ids), len(in_language)), dtype=np.float64)
+    for scoring_pass, part in rows.groupby("scoring_pass", sort=False):
+        np.add.at(total, part["id"].map(positions).to_numpy(), weights[scoring_pass][:, part["column"]].T)
+    total /= len(rows) / len(ids)
+    if measure in AUCS:
         labels = rows.drop_duplicates("id").set_index("id")["label"]
-        total /= _pairs(run, choice, own, labels[ids].to_numpy())[:, None]
-    values = total[:, own].sum(axis=1)
-    mean = total.mean(axis=0).astype(np.float32)
-    return Cell(values[None], mean[None], cross[None] / several, tuple(ids))
+        total /= _pairs(run, measure, in_language, labels[ids].to_numpy())[:, None]
+    return total.mean(axis=0).astype(np.float32)
 
 
-def _pairs(run: Attributions, choice: Choice, own: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _pairs(run: KeptScores, measure: Measure, in_language: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Pairs of in-language and cross-language training examples that an AUC compares: (examples,)."""
-    counted = np.ones((len(labels), len(own)), dtype=bool)
-    if choice.measure == "label_auc":
+    counted = np.ones((len(labels), len(in_language)), dtype=bool)
+    if measure == "label_auc":
         counted = labels[:, None] == run.train["label"].to_numpy()
     # At least 1: without pairs, all weights are zero.
-    return np.maximum((counted & own).sum(axis=1) * (counted & ~own).sum(axis=1), 1)
+    return np.maximum((counted & in_language).sum(axis=1) * (counted & ~in_language).sum(axis=1), 1)

@@ -16,52 +16,66 @@ from modspec.workflow import artifacts
 
 
 def score_name(score: str, epoch: int) -> str:
-    """The name of one checkpoint's scores in a pass."""
+    """Return the name of one checkpoint's scores in a scoring pass."""
     return f"{score}/epoch{epoch:02d}"
 
 
 @dataclass(frozen=True)
-class Attributions:
-    """One run of stage 3. parameters: of that run. train: a row a training example. columns: a row a scored
-    evaluation example, with its pass (``unit``). checkpoints: learning rate by epoch, as scored."""
+class KeptScores:
+    """The scores of one run of stage 3: one condition and seed."""
 
     directory: Path
     condition: str
     seed: int
-    parameters: Mapping[str, Any]
-    train: pd.DataFrame
-    columns: pd.DataFrame
-    checkpoints: pd.Series
+    parameters: Mapping[str, Any]  # of the run
+    train: pd.DataFrame  # one row per training example: id, language, label, group
+    columns: pd.DataFrame  # one row per scored test example and mask, with its ``scoring_pass``
+    checkpoints: pd.Series  # learning rate by epoch, as scored
 
     def scores(
-        self, unit: str, score: str = "cosine", *, checkpoints: str = "all", eta: str = "learning_rate"
+        self,
+        scoring_pass: str,
+        score: str = "cosine",
+        *,
+        checkpoints: str = "all",
+        checkpoint_weights: str = "learning_rate",
     ) -> np.ndarray:
-        """TracIn scores of a pass: float32 (train, columns of the pass).
+        """Return the TracIn scores of a pass: float64 (train, columns of the pass).
 
-        ``checkpoints``: "all" that were scored, or "last". ``eta``: "learning_rate" or "one". Raises
-        InputError for a pass that was not scored.
+        Args:
+            scoring_pass: name of the pass.
+            score: "cosine" or "dot".
+            checkpoints: "all" that were scored, or "last".
+            checkpoint_weights: "learning_rate" or "one", what each checkpoint counts in the sum.
+
+        Raises:
+            InputError: the pass was not scored.
         """
         epochs = self.checkpoints.index[-1:] if checkpoints == "last" else self.checkpoints.index
-        total = None
+        total: np.ndarray | float = 0.0
         with safe_open(self.directory / "scores.safetensors", framework="numpy") as file:
             for epoch in epochs:
-                name = f"{unit}/{score_name(score, epoch)}"
+                name = f"{scoring_pass}/{score_name(score, epoch)}"
                 if name not in file.keys():  # noqa: SIM118 - not a mapping
-                    raise InputError(f"unit: {name!r} is not in {self.directory}; allowed: what was scored")
-                weight = np.float32(self.checkpoints[epoch] if eta == "learning_rate" else 1)
-                values = weight * file.get_tensor(name)
-                total = values if total is None else total + values
+                    raise InputError(
+                        f"scoring_pass: {name!r} is not in {self.directory}; allowed: scored passes"
+                    )
+                weight = self.checkpoints[epoch] if checkpoint_weights == "learning_rate" else 1.0
+                total = total + weight * file.get_tensor(name).astype(np.float64)
         return total
 
-    def of(self, unit: str) -> pd.DataFrame:
-        """The rows of ``columns`` that belong to a pass, in the order of its scores."""
-        return self.columns[self.columns["unit"] == unit].reset_index(drop=True)
+    def of(self, scoring_pass: str) -> pd.DataFrame:
+        """Return the rows of ``columns`` that belong to a pass, in the order of its scores."""
+        return self.columns[self.columns["scoring_pass"] == scoring_pass].reset_index(drop=True)
 
 
-def read_attributions(directory: Path) -> Attributions:
-    """One run, from the directory of its scores (``modspec.workflow.paths.scores_dir``); checks its files."""
+def read_scores(directory: Path) -> KeptScores:
+    """Return the scores of one run, from ``modspec.workflow.paths.scores_dir``; checks the artefact's files."""
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
-    tables = [pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")]
-    rates = tables[2].set_index("epoch")["learning_rate"]
-    run = parameters["condition"], parameters["seed"]
-    return Attributions(directory, *run, parameters, *tables[:2], rates)
+    train, columns, checkpoints = (
+        pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")
+    )
+    rates = checkpoints.set_index("epoch")["learning_rate"]
+    return KeptScores(
+        directory, parameters["condition"], parameters["seed"], parameters, train, columns, rates
+    )

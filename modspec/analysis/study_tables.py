@@ -14,8 +14,7 @@ from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.claims import Level, claims, exchangeable
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
-from modspec.analysis.measurements import read_measured
-from modspec.analysis.membership import Membership
+from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, read_measured
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
@@ -49,12 +48,11 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         for language, mask in load_masks(search_dir(p, seed) / "masks.safetensors").items()
     }
     trajectory = pd.concat([pd.read_parquet(d / "trajectory.parquet") for d in searches])
-    statistics = pd.concat([pd.read_parquet(d / "statistics.parquet") for d in scored])
     files = [d / "parts.parquet" for d in scored if (d / "parts.parquet").exists()]  # by_part is a choice
     parts = pd.concat(map(pd.read_parquet, files)) if files else pd.DataFrame(columns=PARTS)
-    runs = [read_measured(d) for d in scored]
-    training_examples = len(runs[0].train)  # the same in every run
-    tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs[0].train)
+    runs = StudyRuns([read_measured(d) for d in scored])
+    training_examples = len(runs.train)  # the same in every run
+    tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs.train)
     predictions = pd.concat([pd.read_parquet(d / "predictions.parquet") for d in trained])
     found = {
         "head_masks": head_masks(masks),
@@ -63,14 +61,14 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "accuracy": with_majority(
             pd.concat([pd.read_parquet(d / "accuracy.parquet") for d in trained]), predictions
         ),
-        "in_language_share": in_language_share(statistics, p.confidence),
-        "specialization": specialization(statistics, p.confidence),
-        "influence_matrix": influence_matrix(statistics),
-        "share_change": share_change(statistics, p.confidence),
+        "in_language_share": in_language_share(runs.own_statistics, p.confidence),
+        "specialization": specialization(runs, p.confidence),
+        "influence_matrix": influence_matrix(runs.own_statistics),
+        "share_change": share_change(runs, p.confidence),
         "layer_share": layer_share(parts, p.confidence),
         "head_share": head_share(parts),
         "head_influence": head_influence(parts, training_examples),
-        "claims": claims(Membership(runs), predictions, strata, tests),
+        "claims": claims(runs, predictions, strata, tests),
         "sensitivity": sensitivity(runs, strata, tests),
         "share_by_k": share_by_k(runs, tests),
     }
@@ -149,43 +147,40 @@ def in_language_share(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.
     return pd.DataFrame(rows, columns=columns)
 
 
-def specialization(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Delta_t = S_t(m) - S_t(no mask), paired by seed and evaluation example, by language and setting."""
-    own = statistics[statistics["language"] == statistics["train_language"]]
+def specialization(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
+    """Return Delta_t = S_t(m) - S_t(no mask), paired by seed and test example, by language and setting."""
     rows = []
-    for (condition, score, language), group in own.groupby(["condition", "score", "language"], sort=False):
-        baseline = by_seed_and_example(group[group["mask_kind"] == "none"], "proponents")
-        masked = group[group["mask_kind"] != "none"]
-        for (kind, gradient), part in masked.groupby(["mask_kind", "train_gradient_mask"], sort=False):
-            change = by_seed_and_example(part, "proponents") - baseline
-            keys = ("all", condition, kind, gradient, score, language)
-            rows.append((*keys, *mean_and_interval(change, confidence), change.shape[1]))
+    keys = ["condition", "score", "language", "mask_kind", "train_gradient_mask"]
+    own = runs.own_statistics[runs.own_statistics["language"] == runs.own_statistics["train_language"]]
+    for (condition, score, language), masks in own.groupby(keys[:3], sort=False):
+        masked = masks.loc[masks["mask_kind"] != "none", keys[3:]].drop_duplicates()
+        for kind, gradient_mask in masked.itertuples(index=False):
+            change = runs.specialization(
+                condition, language, Setting(score=score), kind, gradient_mask
+            ).values
+            row = ("all", condition, kind, gradient_mask, score, language)
+            rows.append((*row, *mean_and_interval(change, confidence), change.shape[1]))
     columns = ["seed", *SETTING, "language", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def share_change(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Change in S_t that sparse fine-tuning brings: own mask under SFT, minus full fine-tuning.
+def share_change(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
+    """Return the change in S_t that sparse fine-tuning brings: own mask under SFT, minus full fine-tuning.
 
-    Cosine scores, paired by seed and evaluation example; against the full model without and with the
-    language's own mask. Random-mask SFT is the control.
+    Cosine scores, paired by seed and test example; against the full model without and with the language's own
+    mask. SFT with random masks is the control.
     """
-    own = statistics[
-        (statistics["language"] == statistics["train_language"]) & (statistics["score"] == "cosine")
-    ]
-    full = own[(own["condition"] == "full") & (own["train_gradient_mask"] == "test_example")]
-    sparse = own[(own["condition"] != "full") & (own["mask_kind"] == "own")]
+    own = runs.own_statistics.query(
+        "mask_kind == 'own' and condition != 'full' and language == train_language"
+    )
+    keys = ["condition", "train_gradient_mask", "language"]
     rows = []
     for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):
-        for (condition, gradient, language), part in sparse.groupby(
-            ["condition", "train_gradient_mask", "language"], sort=False
-        ):
-            before = full[(full["mask_kind"] == kind) & (full["language"] == language)]
-            if before.empty:
-                continue
-            change = by_seed_and_example(part, "proponents") - by_seed_and_example(before, "proponents")
-            keys = (condition, gradient, language, baseline)
-            rows.append((*keys, *mean_and_interval(change, confidence), change.shape[1]))
+        for condition, gradient_mask, language in own[keys].drop_duplicates().itertuples(index=False):
+            if runs.has("full", kind):
+                change = runs.change(condition, language, DEFAULT, kind, gradient_mask).values
+                row = (condition, gradient_mask, language, baseline)
+                rows.append((*row, *mean_and_interval(change, confidence), change.shape[1]))
     columns = ["condition", "train_gradient_mask", "language", "baseline", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 

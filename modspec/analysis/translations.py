@@ -16,10 +16,10 @@ import pandas as pd
 from scipy.stats import hypergeom, rankdata
 
 from modspec.analysis.intervals import estimate
-from modspec.analysis.scores import Attributions
+from modspec.analysis.scores import KeptScores
 from modspec.analysis.shares import by_seed_and_example
 from modspec.errors import InputError
-from modspec.figures.frames import ALL_LANGUAGES
+from modspec.terms import ALL_LANGUAGES
 
 COLUMNS = ["condition", "measure", "language_a", "language_b", "seeds", "examples", "observed", "chance"]
 COLUMNS += ["control", "value", "low", "high", "p", "minimum_detectable"]
@@ -60,7 +60,7 @@ def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def by_example(run: Attributions, *, top_k: int, score: str = "cosine") -> pd.DataFrame:
+def by_example(run: KeptScores, *, top_k: int, score: str = "cosine") -> pd.DataFrame:
     """What :func:`translations` averages: a row a condition, seed, measure, pair of languages and example,
     with its group as ``id``; control is NaN where no other example has the language and label.
 
@@ -109,7 +109,7 @@ class _Training:
         return np.stack([values[self.strata == stratum].sum(axis=0) for stratum in range(len(self.sizes))])
 
 
-def _measured(run: Attributions, top_k: int, score: str) -> Iterator[pd.DataFrame]:
+def _measured(run: KeptScores, top_k: int, score: str) -> Iterator[pd.DataFrame]:
     training, columns, scores = _Training.of(run.train), run.of("none"), run.scores("none", score)
     chosen = np.zeros(scores.shape, dtype=bool)
     order = np.argsort(-scores, axis=0, kind="stable")  # ties as in specialization.example_statistics
@@ -117,7 +117,7 @@ def _measured(run: Attributions, top_k: int, score: str) -> Iterator[pd.DataFram
     counts = sum(training.by_language(chosen.astype(np.int64)))
     yield from _proponents(training, columns, chosen, counts, top_k)
     yield from _shared_groups(columns, counts > 0)
-    if (run.columns["unit"] == "train-items").any():
+    if (run.columns["scoring_pass"] == "train-items").any():
         items = run.of("train-items")
         yield from _train_items(training, run.train, items, run.scores("train-items", score))
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from modspec.analysis import measures
 from modspec.analysis.intervals import bootstrap_interval, interval, rejection_rate
 from modspec.analysis.permutation import label_permutation
+from modspec.analysis.shares import AUCS, Measure, training_weights
 from modspec.calibration.models import SEARCH, TRAINING, kept, searched_mask, trained
 from modspec.data.examples import Examples
 from modspec.errors import InputError
@@ -30,7 +30,7 @@ INTERVAL, BOOTSTRAP, PERMUTATION = "interval", "bootstrap", "permutation"
 # The evaluation examples that a number averages over; by symmetry both halves of a clone err alike.
 ONE, BOTH = "one half", "both halves"
 # Measure of the calibration -> the study's measure that it is.
-MEASURES: dict[str, measures.Measure] = {"share": "proponents", "auc": "auc", "label_auc": "label_auc"}
+MEASURES: dict[str, Measure] = {"share": "proponents", "auc": "auc", "label_auc": "label_auc"}
 # The parameters that decide a model trained on one language and its scores, and those that decide its tests.
 SCORING = (*TRAINING, "language", "evaluation_per_language")
 TESTS = ("seeds", "top_k", "level", "resamples")
@@ -151,7 +151,7 @@ def clones(examples: Examples, language: str, rng: np.random.Generator) -> Examp
 
 def half_weights(
     scores: np.ndarray,
-    measure: measures.Measure,
+    measure: Measure,
     top_k: int,
     train_labels: np.ndarray,
     evaluation_labels: np.ndarray,
@@ -160,7 +160,7 @@ def half_weights(
 
     Args:
         scores: (train, evaluation).
-        measure: see :func:`modspec.analysis.measures.weights`.
+        measure: see :func:`modspec.analysis.shares.training_weights`.
         top_k: number of proponents.
         train_labels: (train,).
         evaluation_labels: (evaluation,).
@@ -170,8 +170,8 @@ def half_weights(
         AUCs as for the share.
     """
     same_label = train_labels[:, None] == evaluation_labels
-    weights = measures.weights(scores, measure, top_k, same_label).astype(np.float64)
-    if measure in ("auc", "label_auc"):
+    weights = training_weights(scores, measure, top_k, same_label).astype(np.float64)
+    if measure in AUCS:
         members = same_label.sum(axis=0) if measure == "label_auc" else len(scores)
         weights /= np.maximum((members // 2) * (members - members // 2), 1)
     return weights

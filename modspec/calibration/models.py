@@ -16,11 +16,13 @@ from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch, finetune, predict
 from modspec.models.head_masking import head_grid
-from modspec.stages.material import Material, load_material, made_by
+from modspec.stages.material import Material, load_material
 from modspec.stages.resuming import resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.masks import Masks
 from modspec.subnetworks.search import search
+from modspec.workflow.artifacts import content_fingerprint
+from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.parameters import CalibrationParameters, DataParameters
 from modspec.workflow.paths import path
 
@@ -140,6 +142,8 @@ def kept(
     names: Sequence[str],
     make: Callable[[Path], None],
     inputs: Mapping[str, Path] | None = None,
+    *,
+    experiment: str,
     **part: str,
 ) -> Path:
     """Make an artefact of the calibration unless it is there, intact and made from the same.
@@ -151,12 +155,21 @@ def kept(
         names: the parameters that decide the content, beside those of the data; others may change.
         make: fills an empty directory.
         inputs: the artefacts that ``make`` reads.
+        experiment: its code decides the content, see ``modspec.workflow.fingerprints``.
         part: what else tells the artefact from others, by name.
 
     Returns:
         ``directory``.
     """
     identity = p.identity()
-    decisive = {name: identity[name] for name in (*DataParameters.model_fields, *names) if name in identity}
-    origin = made_by("calibration", material, inputs or {}, **part) | {"parameters": decisive}
+    decisive = {*DataParameters.model_fields, *names}
+    origin = {
+        "stage": "calibration",
+        "parameters": {name: value for name, value in identity.items() if name in decisive},
+        **material.fingerprints,
+        "code": code_fingerprint(f"calibration/{experiment}"),
+        "inputs": {name: content_fingerprint(read) for name, read in (inputs or {}).items()},
+        "experiment": experiment,
+        **part,
+    }
     return resumable(directory, origin, make)

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from modspec.analysis.measurements import measure, write_measured
-from modspec.analysis.scores import read_attributions, score_name
+from modspec.analysis.scores import read_scores, score_name
 from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
@@ -48,7 +48,7 @@ def score_all(material: Material) -> Path:
     scored = keep_scores(material)
 
     def make(building: Path) -> None:
-        run = read_attributions(scored)
+        run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
         for table in ("statistics.parquet", "parts.parquet"):
@@ -266,7 +266,7 @@ def _checkpoints(material: Material) -> list[Scored]:
 def strongest(material: Material, *, count: int = 3) -> pd.DataFrame:
     """The ``count`` strongest proponents (cosine, no mask) of the first test example of each language."""
     p = material.parameters
-    found = read_attributions(scores_dir(p, p.condition, p.seed))
+    found = read_scores(scores_dir(p, p.condition, p.seed))
     scores, columns = found.scores("none"), found.columns.query("unit == 'none'")
     train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
     texts = test["text"]

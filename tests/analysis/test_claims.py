@@ -14,8 +14,8 @@ from modspec.analysis.intervals import estimate
 from modspec.analysis.measurements import choices, measure
 from modspec.analysis.membership import Membership
 from modspec.analysis.robustness import sensitivity, share_by_k
-from modspec.analysis.scores import Attributions
-from modspec.figures.frames import ALL_LANGUAGES
+from modspec.analysis.scores import KeptScores
+from modspec.terms import ALL_LANGUAGES
 from tests.helpers.attribution import LANGUAGES, study, train_frame
 
 LEVEL = Level(permutations=499, resamples=199)
@@ -47,7 +47,7 @@ def predictions(right: dict[str, float], seeds: int = 3, per_language: int = 40)
     return pd.DataFrame(rows, columns=columns)
 
 
-def claimed(runs: list[Attributions], right: pd.DataFrame) -> pd.DataFrame:
+def claimed(runs: list[KeptScores], right: pd.DataFrame) -> pd.DataFrame:
     return claims(Membership([measure(run) for run in runs]), right, exchangeable(runs[0].train), LEVEL)
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from modspec.analysis import by_part, study_tables
 from modspec.analysis.measurements import measure, write_measured
-from modspec.analysis.scores import read_attributions
+from modspec.analysis.scores import read_scores
 from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.errors import InputError
@@ -75,7 +75,7 @@ def study(tmp_path: Path) -> FigureParameters:
                     kinds.append(statistics.assign(mask_kind=kind, train_gradient_mask="test_example"))
                 save_file(arrays, folder / "scores.safetensors")
                 pd.concat(columns, ignore_index=True).to_parquet(folder / "columns.parquet")
-            scored = read_attributions(scores_dir(p, condition, seed))
+            scored = read_scores(scores_dir(p, condition, seed))
             with artifacts.writing(influence_dir(p, condition, seed), made_by) as folder:
                 write_measured(measure(scored, (10, 20)), folder)
                 by_example(scored, top_k=5).to_parquet(folder / "translations.parquet")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, ttest_1samp
 
-from modspec.analysis.scores import Attributions
+from modspec.analysis.scores import KeptScores
 from modspec.analysis.translations import COLUMNS, by_example, parallel, translations
 from modspec.errors import InputError
 
@@ -21,7 +21,7 @@ KEYS = ["condition", "measure", "language_a", "language_b"]
 
 
 @dataclass(frozen=True)
-class Scored(Attributions):
+class Scored(KeptScores):
     """A run whose scores are given instead of read."""
 
     tables: dict[str, np.ndarray]
@@ -30,7 +30,7 @@ class Scored(Attributions):
         return self.tables[unit]
 
 
-def translated(runs: list[Attributions], top_k: int) -> pd.DataFrame:
+def translated(runs: list[KeptScores], top_k: int) -> pd.DataFrame:
     return translations(pd.concat([by_example(run, top_k=top_k) for run in runs], ignore_index=True))
 
 

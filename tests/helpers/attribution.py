@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from modspec.analysis.scores import Attributions, read_attributions, score_name
+from modspec.analysis.scores import KeptScores, read_scores, score_name
 from modspec.workflow import artifacts
 
 LANGUAGES = ("de", "en", "fr")
@@ -33,7 +33,7 @@ def written(
     train: pd.DataFrame,
     rates: tuple[float, ...] = (0.5,),
     top_k: int = 6,
-) -> Attributions:
+) -> KeptScores:
     """An artefact of one run. scores: {unit: (train, columns)}, the same cosine at every checkpoint; the dot
     product is ten times it."""
     epochs = range(1, len(rates) + 1)
@@ -51,7 +51,7 @@ def written(
         columns.to_parquet(building / "columns.parquet", index=False)
         table = pd.DataFrame({"epoch": list(epochs), "learning_rate": list(rates)})
         table.to_parquet(building / "checkpoints.parquet", index=False)
-    return read_attributions(directory)
+    return read_scores(directory)
 
 
 def columns_frame(
@@ -83,7 +83,7 @@ def study(
     train: pd.DataFrame | None = None,
     noise: float = 1.0,
     **options,
-) -> list[Attributions]:
+) -> list[KeptScores]:
     """Runs whose scores are noise plus, for training examples of the own language, a gain: {(condition,
     mask kind): gain}."""
     train = train_frame(20) if train is None else train
