@@ -21,7 +21,8 @@ from modspec.calibration.planted_heads import (
 )
 from modspec.errors import InputError
 from modspec.influence import influence
-from tests.calibration.test_templates import count_trainings, tiny_material
+from tests.calibration.test_scorers import count_trainings
+from tests.calibration.test_templates import tiny_material
 from tests.helpers.models import HEADS, LAYERS, projection, random_encoder, random_examples
 
 

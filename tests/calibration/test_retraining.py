@@ -17,7 +17,8 @@ from modspec.calibration.scorers import SCORERS
 from modspec.calibration.templates import judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from tests.calibration.test_templates import count_trainings, examples, tiny_material
+from tests.calibration.test_scorers import count_trainings
+from tests.calibration.test_templates import examples, tiny_material
 from tests.helpers.models import random_examples
 
 pytestmark = pytest.mark.filterwarnings("error")
