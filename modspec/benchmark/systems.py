@@ -6,8 +6,8 @@ over examples, there is one checkpoint, nothing is projected. Each package is ca
 settings that were fastest on one thread for e5-small and 50 evaluation examples within 23 GiB. Batches hold
 examples of similar length everywhere.
 
-captum (Kokhlikyan et al. 2020), all parameters. One example per batch, its own default: within a batch it runs
-    one backward pass through the whole batch for every example; 2 and 4 were no faster.
+captum (Kokhlikyan et al. 2020), all parameters. One example per batch, its own default: within a batch it
+    runs one backward pass through the whole batch for every example; 2 and 4 were no faster.
 captum linear. ``sample_wise_grads_per_batch=True``, which supports ``nn.Linear`` and ``nn.Conv2d`` alone, so
     ``layers`` names the linear ones. Batches of 16; 8 was slower, 32 and 64 no faster on longer texts.
 kronfluence (Grosse et al. 2023), which covers linear layers. The identity strategy, all evaluation examples
@@ -18,9 +18,9 @@ dattri (Deng et al. 2024), all parameters. Its ``vmap(grad)`` fails on 2-D atten
     gradient has the size of all of them: 3 s per example alone, more in a batch. Gradients of the inner data
     set are computed anew for each batch of the outer one, so the roles of training and evaluation, in which
     dot products are symmetric, are chosen for the fewest gradients; 16 outer examples at once take 10 GiB.
-trak (Park et al. 2023), all parameters. Its own scores are not TracIn's, so its parts are put together as a user
-    would: gradients of the loss from ``FunctionalGradientComputer`` (additive masks again), ``NoOpProjector``
-    and its matrix product. Batches of 8; 4, 16 and 32 were slower.
+trak (Park et al. 2023), all parameters. Its own scores are not TracIn's, so its parts are put together as a
+    user would: gradients of the loss from ``FunctionalGradientComputer`` (additive masks again),
+    ``NoOpProjector`` and its matrix product. Batches of 8; 4, 16 and 32 were slower.
 """
 
 from __future__ import annotations
