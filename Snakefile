@@ -18,6 +18,7 @@ from snakemake.exceptions import WorkflowError
 
 from modspec.data.tasks import check_languages
 from modspec.errors import InputError
+from modspec.workflow.allocator import ALLOCATOR
 from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.presets import resolve
 from modspec.workflow.recorded_costs import recorded_costs
@@ -57,12 +58,10 @@ def papermill(stage):
     return of_job
 
 
-# glibc returns freed memory to the system at once. Fetching it again can cost more than the computation.
-ALLOCATOR = f"MALLOC_MMAP_THRESHOLD_={2**27} MALLOC_TRIM_THRESHOLD_={2**36}"
 # A notebook that fails stays under unfinished/ and shows the error.
 RUN_NOTEBOOK = (
     "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
-    f"{ALLOCATOR} "
+    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} "
     "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
     f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
     "{input.notebook} $part --parameters_yaml {params.job:q} && "

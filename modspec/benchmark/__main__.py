@@ -1,18 +1,20 @@
 """``make benchmark``: our influence scores against other packages', on identical work.
 
-Every run is a process of its own (``modspec.benchmark.timed_run``); systems alternate over several rounds, so that what
-else the machine does falls on all alike. A package that would need more than a budget of seconds for all
-training examples is compared at the largest number that fits, and ours is run at that size too. Results are
-kept as they come: an interrupted benchmark goes on where it stopped, and a changed system is measured anew
-once its files in ``runs/benchmark/results`` are deleted.
+Every run is a process of its own (``modspec.benchmark.timed_run``). Systems alternate over several rounds, so
+that other work of the machine affects all alike. A package that would need more than a budget of seconds for
+all training examples is compared at the largest number that fits, and ours is run at that size too. Results
+are kept as they come: an interrupted benchmark goes on where it stopped, and a changed system is measured
+anew once its files in ``runs/benchmark/results`` are deleted.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import re
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,12 @@ import torch
 from modspec.benchmark import workloads
 from modspec.benchmark.systems import SYSTEMS
 from modspec.benchmark.tables import comparison, scaling
-from modspec.benchmark.timed_run import ALLOCATOR, Run, timed
+from modspec.benchmark.timed_run import Run, timed
 from modspec.benchmark.workloads import WORKLOADS
 from modspec.errors import InputError
 from modspec.figures import save
 from modspec.workflow import artifacts
+from modspec.workflow.allocator import ALLOCATOR
 from modspec.workflow.provenance import git_state
 
 OURS = [name for name, system in SYSTEMS.items() if system.package is None]
@@ -38,7 +41,7 @@ EVALUATION_SIZES, EVALUATION_FIXED = (5, 10, 20, 50), 32
 
 
 class Benchmark:
-    """Runs of one invocation; every result is kept on disk, and asked for again costs nothing."""
+    """The runs of one invocation. Every result is kept on disk, so a second request costs nothing."""
 
     def __init__(self, directory: Path, systems: Sequence[str], threads: int, budget: float) -> None:
         self.directory = directory
@@ -47,7 +50,7 @@ class Benchmark:
         self.budget = budget
 
     def run(self, workload: str, system: str, train: int, evaluation: int, repeat: int = 1) -> dict[str, Any]:
-        """A peer's run may take twice the budget before it is given up; ours, all that it needs."""
+        """Return the result of one run: of another package within twice the budget, of ours without limit."""
         run = Run(workload, system, train, evaluation, self.threads, repeat)
         limit = None if system in OURS else 2 * self.budget
         result = timed(run, self.directory / workload, self.directory / "results", limit)
@@ -56,7 +59,7 @@ class Benchmark:
         return result
 
     def compare(self, workload: str, train: int, evaluation: int, rounds: int) -> list[dict[str, Any]]:
-        """All systems in turn, each at the size that it manages, and ours at every such size."""
+        """Run all systems in turn, each at the size that it manages, and ours at every such size."""
         sizes = {s: train for s in self.systems}
         for system in [s for s in self.systems if s not in OURS]:
             sizes[system] = manageable(
@@ -74,17 +77,15 @@ class Benchmark:
         return [result for several in results.values() for result in several]
 
     def scale(self, train_limit: int, evaluation_limit: int) -> list[dict[str, Any]]:
-        """Every system at growing sizes, until one takes a quarter of the budget or fails."""
+        """Run every system at growing sizes, until a run takes a quarter of the budget or fails."""
         results = []
-        axes = (
-            ("train", [(n, TRAIN_FIXED) for n in TRAIN_SIZES]),
-            ("evaluation", [(EVALUATION_FIXED, n) for n in EVALUATION_SIZES]),
-        )
-        for system in self.systems:
-            for axis, sizes in axes:
-                for train, evaluation in sizes:
-                    if train > train_limit or evaluation > evaluation_limit:
-                        continue
+        axes = {
+            "train": [(n, TRAIN_FIXED) for n in TRAIN_SIZES],
+            "evaluation": [(EVALUATION_FIXED, n) for n in EVALUATION_SIZES],
+        }
+        for system, (axis, sizes) in product(self.systems, axes.items()):
+            for train, evaluation in sizes:
+                if train <= train_limit and evaluation <= evaluation_limit:
                     result = self.run(SCALED, system, train, evaluation)
                     if "error" in result:
                         break
@@ -95,10 +96,16 @@ class Benchmark:
 
 
 def manageable(run: Callable[[int], dict[str, Any]], train: int, budget: float) -> int:
-    """The most training examples, up to ``train``, whose run fits ``budget`` seconds.
+    """Return the largest number of training examples, up to ``train``, whose run fits the budget.
 
-    Extrapolated from the times of PROBES; below ``train``, the smallest probe times a power of two. A
-    probe's size where the probe fails or the next would not fit.
+    Args:
+        run: takes a number of training examples, returns the result of a run.
+        train: the number wanted.
+        budget: seconds.
+
+    Returns:
+        A number extrapolated from the times of PROBES: ``train``, or the smallest probe times a power of two.
+        The size of a probe where this probe fails or the next one would not fit.
     """
     seconds = []
     for size in PROBES:
@@ -118,8 +125,9 @@ def manageable(run: Callable[[int], dict[str, Any]], train: int, budget: float) 
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What the benchmark ran on and with; no names of hosts or directories."""
-    packages = {system.package for system in SYSTEMS.values() if system.package}
+    """Describe what the benchmark ran on and with, without names of hosts or directories."""
+    packages = "torch", "transformers", *sorted({s.package for s in SYSTEMS.values() if s.package})
+    installed = {package.name: package.version for package in distributions()}
     return {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -128,7 +136,7 @@ def machine(threads: int) -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("torch", "transformers", *sorted(packages))},
+        "packages": {name: installed.get(name, "not installed") for name in packages},
         "allocator": ALLOCATOR,
         **git_state(),
     }
@@ -185,29 +193,16 @@ def _names(known: dict[str, Any]) -> Callable[[str], list[str]]:
 
 
 def _size(text: str) -> tuple[int, int]:
-    try:
-        train, evaluation = map(int, text.split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: TRAINxEVALUATION, as in 12x4") from None
-    if min(train, evaluation) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: at least 1x1")
-    return train, evaluation
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+    if not (size := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: TRAINxEVALUATION, at least 1x1, as in 12x4")
+    return int(size[1]), int(size[2])
 
 
 def _processor() -> str:
     """The processor's model name."""
-    if platform.system() == "Linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+    file = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", file.read_text(), re.MULTILINE) if file.exists() else None
+    return name[1] if name else platform.processor()
 
 
 if __name__ == "__main__":

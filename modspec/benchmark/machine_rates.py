@@ -16,8 +16,11 @@ LONG = 1.0
 
 
 def matrix_rate(dtype: torch.dtype) -> float:
-    """Operations a second of matrix products, with the threads that torch uses: best of several shapes and
-    of the layouts of a linear layer's passes, which differ twentyfold where bfloat16 is emulated."""
+    """Return the rate of matrix products, in operations per second, with the threads that torch uses.
+
+    It is the best of several shapes and of the layouts of a linear layer's passes, which differ by a factor
+    of twenty where bfloat16 is emulated.
+    """
     rates = []
     for rows, inner, columns in SHAPES:
         a, b = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
@@ -29,14 +32,14 @@ def matrix_rate(dtype: torch.dtype) -> float:
 
 
 def bandwidth() -> float:
-    """Bytes a second that a large copy reads and writes."""
+    """Return the bytes per second that a large copy reads and writes."""
     source = torch.ones(COPIED // 4)
     target = torch.empty_like(source)
     return 2 * COPIED / best_seconds(lambda: target.copy_(source))
 
 
 def best_seconds(run: Callable[[], object], repeats: int = 7) -> float:
-    """The shortest of several runs, after one that does not count; of a run that is LONG, its own time."""
+    """Return the seconds of the shortest of several runs after a first one, or of that one if it is LONG."""
     first = _seconds(run)
     return first if first > LONG else min(_seconds(run) for _ in range(repeats))
 

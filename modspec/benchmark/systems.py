@@ -3,24 +3,24 @@
 Every ``System.score`` takes a classifier in evaluation mode with eager attention and the same examples, and
 returns its scores by name, float32 (train, evaluation): "dot", and of ours "cosine" too. The loss is summed
 over examples, there is one checkpoint, nothing is projected. Each package is called as it documents, with the
-settings that were fastest on one thread for e5-small and 50 evaluation examples within 23 GiB; batches are
-of like length everywhere.
+settings that were fastest on one thread for e5-small and 50 evaluation examples within 23 GiB. Batches hold
+examples of similar length everywhere.
 
-captum (Kokhlikyan et al. 2020), all parameters. One example a batch, its own default: within a batch it runs
-    one backward pass through the whole batch for every example; 2 and 4 were no faster.
+captum (Kokhlikyan et al. 2020), all parameters. One example per batch, its own default: within a batch it
+    runs one backward pass through the whole batch for every example; 2 and 4 were no faster.
 captum linear. ``sample_wise_grads_per_batch=True``, which supports ``nn.Linear`` and ``nn.Conv2d`` alone, so
     ``layers`` names the linear ones. Batches of 16; 8 was slower, 32 and 64 no faster on longer texts.
 kronfluence (Grosse et al. 2023), which covers linear layers. The identity strategy, all evaluation examples
-    in one query batch, so that it goes over the training examples once, 32 of those a batch (8 and 16 were
+    in one query batch, so that it goes over the training examples once, 32 per batch (8 and 16 were
     slower, 64 the same).
 dattri (Deng et al. 2024), all parameters. Its ``vmap(grad)`` fails on 2-D attention masks, so it is given
     additive masks, the same mathematics. It slices every parameter out of one flat vector, and each slice's
-    gradient has the size of all of them: 3 s an example alone, more in a batch. Gradients of the inner data
+    gradient has the size of all of them: 3 s per example alone, more in a batch. Gradients of the inner data
     set are computed anew for each batch of the outer one, so the roles of training and evaluation, in which
     dot products are symmetric, are chosen for the fewest gradients; 16 outer examples at once take 10 GiB.
-trak (Park et al. 2023), all parameters. Its own scores are not TracIn's, so what one would build from its
-    parts: gradients of the loss from ``FunctionalGradientComputer`` (additive masks again), ``NoOpProjector``
-    and its matrix product. Batches of 8; 4, 16 and 32 were slower.
+trak (Park et al. 2023), all parameters. Its own scores are not TracIn's, so its parts are put together as a
+    user would: gradients of the loss from ``FunctionalGradientComputer`` (additive masks again),
+    ``NoOpProjector`` and its matrix product. Batches of 8; 4, 16 and 32 were slower.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.influence import influence
 
 Batch = tuple[Tensor, Tensor, Tensor]  # input_ids, attention mask, labels
-SIZES = {"captum": 1, "captum linear": 16, "kronfluence": 32, "trak": 8}  # training examples a batch
+SIZES = {"captum": 1, "captum linear": 16, "kronfluence": 32, "trak": 8}  # training examples per batch
 OUTER = 16  # examples whose flat gradients dattri holds at once
 
 
 @dataclass(frozen=True)
 class System:
-    """One way to compute scores. covers: "all" parameters or "linear" layers. package: None for ours."""
+    """One way to compute scores."""
 
-    covers: str
-    package: str | None
+    covers: str  # "all" parameters, or those of "linear" layers
+    package: str | None  # None for ours
     score: Callable[[PreTrainedModel, Examples, Examples], Mapping[str, np.ndarray]]
 
 
 def modspec(
     model: PreTrainedModel, train: Examples, evaluation: Examples, precision: torch.dtype
 ) -> dict[str, np.ndarray]:
-    """Ours, which computes norms and cosines too."""
+    """Score with this package, which computes norms and cosines too."""
     scores = influence(model, train, evaluation, precision=precision)
     return {"dot": scores.dot, "cosine": scores.cosine}
 
@@ -68,7 +68,7 @@ def modspec(
 def captum(
     model: PreTrainedModel, train: Examples, evaluation: Examples, by_batch: bool
 ) -> dict[str, np.ndarray]:
-    """``TracInCP``; ``by_batch``: sample-wise gradients of whole batches, linear layers only."""
+    """Score with ``TracInCP``; ``by_batch``: sample-wise gradients of whole batches, linear layers only."""
     from captum.influence import TracInCP
 
     wrapped = _Logits(model)
@@ -88,7 +88,7 @@ def captum(
 
 
 def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
-    """Pairwise scores under the identity strategy; linear layers only."""
+    """Compute pairwise scores under the identity strategy; linear layers only."""
     from kronfluence.analyzer import Analyzer, prepare_model
     from kronfluence.arguments import FactorArguments
     from kronfluence.task import Task
@@ -131,7 +131,7 @@ def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -
 
 
 def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
-    """``TracInAttributor``, which computes gradients by ``vmap(grad)`` over flattened parameters."""
+    """Score with ``TracInAttributor``: gradients by ``vmap(grad)`` over flattened parameters."""
     from dattri.algorithm.tracin import TracInAttributor
     from dattri.task import AttributionTask
 
@@ -157,7 +157,7 @@ def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dic
 
 
 def trak(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
-    """Unprojected gradient features, multiplied."""
+    """Multiply unprojected gradient features."""
     from trak.gradient_computers import FunctionalGradientComputer
     from trak.modelout_functions import AbstractModelOutput
     from trak.projectors import NoOpProjector

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 from transformers import AutoConfig
 
-from modspec.benchmark import operation_counts, workloads
+from modspec.benchmark import workloads
+from modspec.benchmark.operation_counts import need
 from modspec.benchmark.systems import SYSTEMS
 from modspec.benchmark.timed_run import Run
 
@@ -30,12 +31,19 @@ COLUMNS = [
 
 
 def comparison(results: list[dict[str, Any]], directory: Path) -> pd.DataFrame:
-    """One row a workload, size and system, from results of ``modspec.benchmark.timed_run`` kept in ``directory``.
+    """Return the results as a table.
 
-    seconds, seconds_min, seconds_max: median and range of the runs. over_*: median over that of ours at the
-    same size. peak_gib: largest of the runs. relative_error: of dot products, against float64, over what the
-    system covers. Of ours: bound_share, the machine's least seconds (``modspec.benchmark.operation_counts``) over the median;
-    of bfloat16: spearman and top_100, agreement of its cosines with float32's. error: why there are none.
+    Args:
+        results: of ``modspec.benchmark.timed_run``.
+        directory: where results and workloads are kept.
+
+    Returns:
+        One row per workload, size and system. ``seconds``, ``seconds_min``, ``seconds_max``: median and range
+        of the runs. ``over_*``: median over that of ours at the same size. ``peak_gib``: largest of the runs.
+        ``relative_error``: of dot products, against float64, over what the system covers. ``error``: why
+        there are no results. Of ours alone, ``bound_share``: the machine's least seconds
+        (``modspec.benchmark.operation_counts``) over the median. Of bfloat16, ``spearman`` and ``top_100``:
+        agreement of its cosines with float32's.
     """
     order = list(SYSTEMS)
     results = sorted(
@@ -72,22 +80,20 @@ def comparison(results: list[dict[str, Any]], directory: Path) -> pd.DataFrame:
 def least_seconds(
     workload: Path, train: int, evaluation: int, system: str, rates: Mapping[str, float]
 ) -> float:
-    """The machine's bound for this many examples of a workload, in the precision of one of our systems."""
+    """Return the seconds that the machine needs at least for so many examples of a workload (a directory)."""
     precision = system.split()[-1]
-    examples = [
-        workloads.load_examples(workload, split, count).lengths
-        for split, count in (("train", train), ("evaluation", evaluation))
-    ]
+    lengths = [examples.lengths for examples in workloads.load_examples(workload, train, evaluation)]
     size = torch.empty(0, dtype=getattr(torch, precision)).element_size()
-    need = operation_counts.need(AutoConfig.from_pretrained(workload), *examples, size)
-    return need.seconds(rates[precision], rates["bandwidth"])
+    needed = need(AutoConfig.from_pretrained(workload), *lengths, size)
+    return max(needed.operations / rates[precision], needed.bytes / rates["bandwidth"])
 
 
 def agreement(run: Run, results: Path) -> dict[str, float]:
-    """How a run's cosines rank training examples compared with float32's of the same size, where both exist.
+    """Compare how a run's cosines and float32's of the same size rank training examples, where both exist.
 
-    spearman: rank correlation, mean over evaluation examples. top_100: share of the 100 largest in common,
-    mean over evaluation examples; only for more than 100 training examples.
+    Returns:
+        Means over evaluation examples. ``spearman``: rank correlation. ``top_100``: share of the 100 largest
+        in common, only for more than 100 training examples.
     """
     names = [replace(run, system=system).name for system in REFERENCES.values()]
     files = [results / f"{name}.safetensors" for name in names]
@@ -102,5 +108,5 @@ def agreement(run: Run, results: Path) -> dict[str, float]:
 
 
 def scaling(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """Seconds of every scaling run. axis: which examples grow, "train" or "evaluation"."""
+    """Return the seconds of every scaling run; ``axis``: which examples grow, "train" or "evaluation"."""
     return pd.DataFrame(results)[["axis", "system", "train", "evaluation", "seconds", "peak_gib"]]

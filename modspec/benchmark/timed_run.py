@@ -1,7 +1,7 @@
 """One timed run of a system on a workload, in a process of its own.
 
 The process warms up on a few training and all evaluation examples, so that no system is timed on its first
-touch of memory (a virtual machine can need seconds a gigabyte for that, now and then), loads classifier and
+touch of memory (a virtual machine sometimes needs seconds per gigabyte for that), loads classifier and
 examples anew, and times from these to scores.
 
 All systems get the same allocator settings: by default glibc returns every large block that is freed, and
@@ -12,7 +12,6 @@ the same: keeping those as well made dattri and trak run out of memory, since al
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import os
@@ -31,25 +30,22 @@ from safetensors.numpy import save_file
 from modspec.benchmark import machine_rates, workloads
 from modspec.benchmark.systems import SYSTEMS
 from modspec.workflow import artifacts
+from modspec.workflow.allocator import ALLOCATOR
+from modspec.workflow.provenance import peak_memory
 
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**27),
-    "MALLOC_TRIM_THRESHOLD_": str(2**36),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
 WARM_UP = 4  # training examples
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is run; ``repeat`` counts the runs of the same."""
+    """What is run."""
 
     workload: str
     system: str
     train: int
     evaluation: int
     threads: int
-    repeat: int
+    repeat: int  # counts the runs of the same
 
     @property
     def name(self) -> str:
@@ -59,23 +55,23 @@ class Run:
 
 
 def timed(run: Run, workload: Path, results: Path, limit: float | None) -> dict[str, Any]:
-    """The run's result, from its file in ``results`` or else from running it.
+    """Return the run's result, from its file in ``results`` or else from running it.
 
-    A result holds the fields of ``Run`` and either ``seconds``, ``peak_gib``, ``relative_error`` and of ours
-    the machine's rates, or ``error``: one line on what went wrong, be it ``limit`` seconds gone by. Scores
-    lie beside it as safetensors, what the process printed as a log.
+    Args:
+        run: what is run.
+        workload: directory of the workload's artefact.
+        results: directory of the results. Scores lie beside them as safetensors, and a log of the process.
+        limit: seconds after which a run is ended; None for no limit.
+
+    Returns:
+        The fields of ``Run`` and either ``seconds``, ``peak_gib``, ``relative_error`` and, of ours, the rates
+        of the machine, or ``error``: one line on what went wrong.
     """
     file = results / f"{run.name}.json"
     if not file.exists():
         results.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "modspec.benchmark.timed_run",
-            str(workload),
-            str(file),
-            json.dumps(asdict(run)),
-        ]
+        module, fields = "modspec.benchmark.timed_run", json.dumps(asdict(run))
+        command = [sys.executable, "-m", module, workload, file, fields]
         threads = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], str(run.threads))
         with file.with_suffix(".log").open("w") as log:
             try:
@@ -91,17 +87,12 @@ def timed(run: Run, workload: Path, results: Path, limit: float | None) -> dict[
 
 
 def work(run: Run, workload: Path, file: Path) -> None:
-    """Run in this process and write the result; what the system raises becomes its ``error``."""
+    """Run in this process and write the result. An exception of the system becomes its ``error``."""
     torch.set_num_threads(run.threads)
-    process = psutil.Process()
     system = SYSTEMS[run.system]
 
     def loaded(train: int, evaluation: int) -> tuple:
-        examples = [
-            workloads.load_examples(workload, split, count)
-            for split, count in (("train", train), ("evaluation", evaluation))
-        ]
-        return workloads.load_classifier(workload), *examples
+        return workloads.load_classifier(workload), *workloads.load_examples(workload, train, evaluation)
 
     try:
         system.score(*loaded(WARM_UP, run.evaluation))
@@ -109,7 +100,7 @@ def work(run: Run, workload: Path, file: Path) -> None:
         # kronfluence collects garbage, which would walk all that others import.
         gc.collect()
         gc.freeze()
-        before = process.memory_info().rss
+        before = psutil.Process().memory_info().rss
         start = time.perf_counter()
         scores = system.score(*task)
         seconds = time.perf_counter() - start
@@ -119,7 +110,7 @@ def work(run: Run, workload: Path, file: Path) -> None:
         raise
     result = asdict(run) | {
         "seconds": seconds,
-        "peak_gib": peak_memory(process) / 2**30,
+        "peak_gib": peak_memory() / 2**30,
         "loaded_gib": before / 2**30,
         "relative_error": workloads.relative_error(scores["dot"], workload, system.covers),
     }
@@ -131,27 +122,13 @@ def work(run: Run, workload: Path, file: Path) -> None:
     artifacts.write_json(file, result)
 
 
-def peak_memory(process: psutil.Process) -> int:
-    """Largest resident set so far, in bytes.
-
-    Not getrusage's, which in a new process starts from what its parent held.
-    """
-    if sys.platform != "linux":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m modspec.benchmark.timed_run", description=work.__doc__)
-    parser.add_argument("workload", type=Path)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("run", type=json.loads, help="the fields of Run as JSON")
-    arguments = parser.parse_args()
+    """Run :func:`work` on the command line's workload, file, and fields of ``Run`` as JSON."""
+    workload, file, run = sys.argv[1:]
     if sys.platform == "linux":  # an allocation that fails is reported; a process killed for memory is not
         available = psutil.virtual_memory().available
         resource.setrlimit(resource.RLIMIT_AS, (available, available))
-    work(Run(**arguments.run), arguments.workload, arguments.file)
+    work(Run(**json.loads(run)), Path(workload), Path(file))
 
 
 if __name__ == "__main__":

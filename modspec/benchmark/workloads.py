@@ -40,6 +40,7 @@ from modspec.workflow.paths import project_root
 
 Made = tuple[PreTrainedModel, Examples, Examples]
 COVERS = ("all", "linear")
+TEXT = ("languages", "ids", "groups")  # fields of Examples that are strings
 REFERENCE_SIZE = (12, 6)  # training and evaluation examples whose exact dot products are known
 
 
@@ -53,13 +54,8 @@ class Workload:
     make: Callable[[Workload], Made]
 
 
-def shared_data() -> Path:
-    """The directory of real task data: ``$MODSPEC_SHARED_DATA``, else beside the checkout."""
-    return Path(os.environ.get("MODSPEC_SHARED_DATA", project_root().parent / "shared" / "data"))
-
-
 def random_encoder(workload: Workload) -> Made:
-    """Workload a: nothing learned, nothing padded."""
+    """Make workload a: random weights, and texts of one length."""
     pieces, tokens, labels = 16_000, 32, 3
     config = XLMRobertaConfig(
         vocab_size=pieces,
@@ -86,11 +82,12 @@ def random_encoder(workload: Workload) -> Made:
 
 
 def finetuned_encoder(workload: Workload, task: str) -> Made:
-    """Workloads b and c: one epoch on the training examples, so that gradients are those of a study."""
+    """Make workload b or c: one epoch on the training examples, so that gradients are those of a study."""
     languages = DataParameters().languages
+    data = Path(os.environ.get("MODSPEC_SHARED_DATA", project_root().parent / "shared" / "data"))
     parameters = DataParameters(
         task=task,
-        data_dir=None if task == "intents" else str(shared_data() / task),
+        data_dir=None if task == "intents" else str(data / task),
         train_per_language=workload.train // len(languages),
         dev_per_language=1,
         test_per_language=workload.evaluation // len(languages),
@@ -119,7 +116,11 @@ WORKLOADS = {
 
 
 def prepare(name: str, directory: Path) -> None:
-    """Write the workload's artefact unless it is there. Raises InputError if its data cannot be had."""
+    """Write the workload's artefact unless it is there.
+
+    Raises:
+        InputError: its data cannot be had.
+    """
     workload = WORKLOADS[name]
     made_by = {
         "workload": name,
@@ -134,7 +135,9 @@ def prepare(name: str, directory: Path) -> None:
         model, train, evaluation = workload.make(workload)
         model.save_pretrained(building)
         for split, examples in (("train", train), ("evaluation", evaluation)):
-            _frame(examples).to_parquet(building / f"{split}.parquet")
+            columns = {name: getattr(examples, name) for name in ("labels", *TEXT)}
+            frame = pd.DataFrame({"input_ids": list(examples.input_ids), **columns})
+            frame.to_parquet(building / f"{split}.parquet")
         exact = exact_products(
             model, *(e.take(range(n)) for e, n in zip((train, evaluation), REFERENCE_SIZE, strict=True))
         )
@@ -142,25 +145,31 @@ def prepare(name: str, directory: Path) -> None:
 
 
 def load_classifier(directory: Path) -> PreTrainedModel:
-    """The workload's classifier in float32, evaluation mode and with eager attention."""
+    """Return the workload's classifier in float32, evaluation mode and with eager attention."""
     model = AutoModelForSequenceClassification.from_pretrained(
         directory, attn_implementation="eager", dtype=torch.float32
     )
     return model.eval()
 
 
-def load_examples(directory: Path, split: str, count: int) -> Examples:
-    """The first ``count`` examples of "train" or "evaluation", starting over where there are fewer."""
-    frame = pd.read_parquet(directory / f"{split}.parquet")
-    text = {name: frame[name].to_numpy(dtype=str) for name in ("languages", "ids", "groups")}
-    examples = Examples(tuple(frame["input_ids"]), None, frame["labels"].to_numpy(), **text)
-    return examples.take(np.arange(count) % len(examples))
+def load_examples(directory: Path, train: int, evaluation: int) -> list[Examples]:
+    """Return that many training and evaluation examples, starting over where there are fewer."""
+    splits = []
+    for split, count in (("train", train), ("evaluation", evaluation)):
+        frame = pd.read_parquet(directory / f"{split}.parquet")
+        text = [frame[name].to_numpy(dtype=str) for name in TEXT]
+        examples = Examples(tuple(frame["input_ids"]), None, frame["labels"].to_numpy(), *text)
+        splits.append(examples.take(np.arange(count) % len(examples)))
+    return splits
 
 
 def relative_error(dot: np.ndarray, directory: Path, covers: str) -> float:
-    """Largest error of dot products (train, evaluation) over the largest exact one, where both are known.
+    """Return the largest error of dot products over the largest exact one, where both are known.
 
-    ``covers``: "all" parameters, or those of "linear" layers only, are in the exact products.
+    Args:
+        dot: (train, evaluation).
+        directory: of the workload.
+        covers: the parameters in the exact products, "all" or those of "linear" layers only.
     """
     exact = load_file(directory / "reference.safetensors")[covers]
     rows, columns = np.minimum(dot.shape, exact.shape)
@@ -169,9 +178,10 @@ def relative_error(dot: np.ndarray, directory: Path, covers: str) -> float:
 
 
 def exact_products(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
-    """Dot products of gradients, one example at a time in float64: float64 (train, evaluation) by COVERS.
+    """Return dot products of gradients, one example at a time: float64 (train, evaluation) by COVERS.
 
-    Plain autograd without padding, attention masks or hooks: what every system must agree with.
+    They come from plain autograd in float64, without padding, attention masks or hooks. Every system must
+    agree with them.
     """
     model = copy.deepcopy(model).double().eval()
     linear = {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
@@ -195,21 +205,6 @@ def exact_products(model: PreTrainedModel, train: Examples, evaluation: Examples
 
 
 def _in_turns(examples: Examples) -> Examples:
-    """Languages taking turns instead of following one another."""
-    turn = np.zeros(len(examples), dtype=np.int64)
-    for language in np.unique(examples.languages):
-        own = examples.languages == language
-        turn[own] = np.arange(own.sum())
-    return examples.take(np.argsort(turn, kind="stable"))
-
-
-def _frame(examples: Examples) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "input_ids": list(examples.input_ids),
-            "labels": examples.labels,
-            "languages": examples.languages,
-            "ids": examples.ids,
-            "groups": examples.groups,
-        }
-    )
+    """Return the examples with languages taking turns instead of following one another."""
+    turns = pd.Series(examples.languages).groupby(examples.languages).cumcount()
+    return examples.take(np.argsort(turns.to_numpy(), kind="stable"))

@@ -1,44 +1,130 @@
-"""What the instrument reads where nothing is, and where something was planted: data, and what follows.
+"""Clones: the sentences of one language split at random into two "languages", between which nothing differs.
 
-Nothing: a language split at random into two (*clones*). Whatever is found between them is an error of the
-method. Something: one of the halves under a *cipher*, a fixed permutation of pieces that leaves grammar,
-labels and lengths as they were and takes shared pieces away, in doses.
+Any difference that a test claims between the halves is an error of the method. The models know nothing of the
+splits, so one model per seed serves all splits, and the share of splits in which a test claims a difference
+is its rate of false positives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, page_trend_test
+from safetensors.numpy import load_file, save_file
 
-from modspec.analysis import measures
 from modspec.analysis.intervals import bootstrap_interval, interval, rejection_rate
 from modspec.analysis.permutation import label_permutation
+from modspec.analysis.shares import AUCS, Measure, training_weights
+from modspec.calibration.models import SEARCH, TRAINING, kept, searched_mask, trained
 from modspec.data.examples import Examples
 from modspec.errors import InputError
+from modspec.influence import influence
+from modspec.stages.material import Material
+from modspec.subnetworks.masks import save_masks
+from modspec.workflow.parameters import CalibrationParameters
 
 INTERVAL, BOOTSTRAP, PERMUTATION = "interval", "bootstrap", "permutation"
-# Which evaluation examples a number averages over; by symmetry the two halves of a clone err alike.
+# The evaluation examples that a number averages over; by symmetry both halves of a clone err alike.
 ONE, BOTH = "one half", "both halves"
-PLAIN, CIPHERED = "plain", "ciphered"
+# Measure of the calibration -> the study's measure that it is.
+MEASURES: dict[str, Measure] = {"share": "proponents", "auc": "auc", "label_auc": "label_auc"}
+# The parameters that decide a model trained on one language and its scores, and those that decide its tests.
+SCORING = (*TRAINING, "language", "evaluation_per_language")
+TESTS = ("seeds", "top_k", "level", "resamples")
 
 
-# Data.
+def clone_experiment(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
+    """Return :func:`clone_tests` of the splits 0 to ``clone_splits`` of ``language``.
+
+    The two masks are searched on the halves of split 0. In all other splits they have nothing to do with the
+    halves.
+
+    Args:
+        material: the task, from :func:`modspec.calibration.models.load_sentences`.
+        p: the parameters of notebook 00.
+        directory: gets the artefact ``clone`` and one artefact per seed, see :func:`score_clone`.
+    """
+    runs = {f"seed{seed}": score_clone(material, p, directory, seed) for seed in p.seeds}
+
+    def make(building: Path) -> None:
+        scores_of_seeds = [load_file(run / "scores.safetensors") for run in runs.values()]
+        tests = clone_tests(
+            {name: np.stack([scores[name] for scores in scores_of_seeds]) for name in scores_of_seeds[0]},
+            material.examples["train"].of(p.language).labels,
+            evaluated(material, p).labels,
+            range(p.clone_splits + 1),
+            top_k=p.top_k,
+            level=p.level,
+            resamples=p.resamples,
+            seed=p.seed,
+        )
+        tests.to_parquet(building / "tests.parquet", index=False)
+
+    names = (*SCORING, *SEARCH, *TESTS, "clone_splits")
+    target = kept(directory / "clone", material, p, names, make, runs, experiment="clone")
+    return pd.read_parquet(target / "tests.parquet")
+
+
+def score_clone(material: Material, p: CalibrationParameters, directory: Path, seed: int) -> Path:
+    """Train and score the model of one seed, without mask and under the masks of the halves of split 0.
+
+    Returns:
+        The artefact ``directory/clone-seed…``. Its files: ``scores.safetensors`` {none, a, b}: cosine,
+        float32 (train, evaluation); ``masks.safetensors`` {a, b}.
+    """
+
+    def make(building: Path) -> None:
+        train, evaluation = material.examples["train"].of(p.language), evaluated(material, p)
+        half_train, half_dev = (
+            # The halves of split 0 as in clone_tests, and halves of the dev examples, which it does not use.
+            clones(material.examples[split], p.language, np.random.default_rng([p.seed, 0, number]))
+            for split, number in (("train", 0), ("dev", 2))
+        )
+        masks = {}
+        for half, name in zip("ab", clone_names(p.language), strict=True):
+            own = half_train.of(name)
+            model = trained(material, p, own, seed, progress=f"half {half}, seed {seed}")
+            masks[half] = searched_mask(model, own, half_dev.of(name), p, material.precision)
+        save_masks(building / "masks.safetensors", masks)
+        model = trained(material, p, train, seed, progress=f"clones, seed {seed}")
+        scores = {
+            name: influence(model, train, evaluation, train_mask=mask, evaluation_mask=mask).cosine
+            for name, mask in {"none": None, **masks}.items()
+        }
+        save_file(scores, building / "scores.safetensors")
+
+    part = {"experiment": "clone", "model_seed": str(seed)}
+    return kept(directory / f"clone-seed{seed}", material, p, (*SCORING, *SEARCH), make, **part)
+
+
+def evaluated(material: Material, p: CalibrationParameters) -> Examples:
+    """Return the test examples of ``language`` that are scored."""
+    return material.examples["test"].of(p.language).take(range(p.evaluation_per_language))
+
+
+# Halves.
 
 
 def clone_names(language: str) -> tuple[str, str]:
-    """What the two halves of a language are called."""
+    """Return the names of the two halves of a language."""
     return f"{language}-a", f"{language}-b"
 
 
 def halves(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random half: bool (n,), balanced to within one example overall and within every label.
+    """Draw a random half, balanced to within one example overall and within every label.
 
-    Given how many of each label it holds, all choices of examples are equally likely, so a permutation
-    of it within labels is exact.
+    Given how many examples of each label the half holds, all choices of examples are equally likely, so a
+    permutation of the half within labels is exact.
+
+    Args:
+        labels: (n,).
+        rng: source of the draw.
+
+    Returns:
+        Bool (n,): True in the half.
     """
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
@@ -48,9 +134,10 @@ def halves(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def clones(examples: Examples, language: str, rng: np.random.Generator) -> Examples:
-    """The examples of a language, in their order, in two random "languages" (:func:`clone_names`).
+    """Return the examples of a language, in their order, in two random "languages" (:func:`clone_names`).
 
-    Raises InputError where there are fewer than two.
+    Raises:
+        InputError: the language has fewer than two examples.
     """
     chosen = examples.of(language)
     if len(chosen) < 2:
@@ -59,86 +146,55 @@ def clones(examples: Examples, language: str, rng: np.random.Generator) -> Examp
     return replace(chosen, languages=np.where(halves(chosen.labels, rng), a, b))
 
 
-def cipher(
-    splits: Iterable[Examples],
-    language: str,
-    share: float,
-    *,
-    vocabulary: int,
-    special: Collection[int],
-    seed: int | Sequence[int],
-) -> np.ndarray:
-    """What every piece becomes: int64 (vocabulary,), one to one on the language's pieces.
-
-    ``share`` of the piece types that the language has in any of ``splits`` become pieces that it never
-    has; all others, and the special ones, stay. With one seed, the types re-encoded at a smaller share are
-    re-encoded alike at a larger one. Raises InputError for a share outside 0 to 1, a language without
-    examples, and a vocabulary with too few foreign pieces.
-    """
-    if not 0 <= share <= 1:
-        raise InputError(f"share: {share}; allowed: 0 to 1")
-    used = [ids for split in splits for ids in split.of(language).input_ids]
-    if not used:
-        raise InputError(f"language: {language!r} has no examples; allowed: one that has")
-    reserved = np.array(sorted(special), dtype=np.int64)
-    own = np.setdiff1d(np.concatenate(used), reserved)
-    foreign = np.setdiff1d(np.arange(vocabulary), np.concatenate([own, reserved]))
-    count = round(share * len(own))
-    if count > len(foreign):
-        raise InputError(
-            f"share: {share} of the {len(own)} pieces of {language!r} need {count} that it never uses; "
-            f"allowed: what {len(foreign)} suffice for (more languages bring more)"
-        )
-    rng = np.random.default_rng(seed)
-    mapping = np.arange(vocabulary)
-    mapping[rng.permutation(own)[:count]] = rng.permutation(foreign)[:count]
-    return mapping
-
-
-def encipher(examples: Examples, language: str, mapping: np.ndarray) -> Examples:
-    """The same examples with those of one language re-encoded by :func:`cipher`."""
-    ids = tuple(
-        mapping[ids] if own else ids
-        for ids, own in zip(examples.input_ids, examples.languages == language, strict=True)
-    )
-    return replace(examples, input_ids=ids)
-
-
 # Measures as weights of training examples.
 
 
 def half_weights(
     scores: np.ndarray,
-    measure: measures.Measure,
+    measure: Measure,
     top_k: int,
     train_labels: np.ndarray,
     evaluation_labels: np.ndarray,
 ) -> np.ndarray:
-    """:func:`modspec.analysis.measures.weights` (train, evaluation), float64, where half of the examples are own.
+    """Return how much each training example adds to the measure of a half of the training examples.
 
-    The sum over a half is its measure beyond chance, for the AUCs as for the share.
+    Args:
+        scores: (train, evaluation).
+        measure: see :func:`modspec.analysis.shares.training_weights`.
+        top_k: number of proponents.
+        train_labels: (train,).
+        evaluation_labels: (evaluation,).
+
+    Returns:
+        Float64 (train, evaluation). The sum over a half is the measure of this half minus chance, for the
+        AUCs as for the share.
     """
     same_label = train_labels[:, None] == evaluation_labels
-    found = measures.weights(scores, measure, top_k, same_label).astype(np.float64)
-    if measure in ("auc", "label_auc"):
+    weights = training_weights(scores, measure, top_k, same_label).astype(np.float64)
+    if measure in AUCS:
         members = same_label.sum(axis=0) if measure == "label_auc" else len(scores)
-        found /= np.maximum((members // 2) * (members - members // 2), 1)
-    return found
+        weights /= np.maximum((members // 2) * (members - members // 2), 1)
+    return weights
 
 
 def excess(weights: np.ndarray, own: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What evaluation examples find of their own half beyond chance, and the weights behind it.
+    """Return the measure of each evaluation example's own half minus chance, and the weights behind it.
 
-    ``weights``: (seeds, train, evaluation); ``own``: bool (train,), ``tested``: bool (evaluation,), both
-    true in half a. Returns values (seeds, evaluation) and weights of the same shape as given, of which the
-    sum over half a is the value, whichever half the evaluation example is in, if they add up to zero (else,
-    but for a constant).
+    Args:
+        weights: (seeds, train, evaluation).
+        own: bool (train,), True in half a.
+        tested: bool (evaluation,), True in half a.
+
+    Returns:
+        ``values`` (seeds, evaluation) and ``signed`` (seeds, train, evaluation). The sum of ``signed`` over
+        the training examples of half a gives ``values``, whichever half the evaluation example is in,
+        provided the weights of an evaluation example sum to zero. Otherwise it differs by a constant.
     """
     signed = np.where(tested, weights, -weights)
     return (own - own.mean()) @ signed, signed
 
 
-# Clones.
+# Tests.
 
 
 def clone_tests(
@@ -152,159 +208,79 @@ def clone_tests(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Every test's verdict on every random split of a language into halves: a row each.
+    """Apply every test to every random split of a language into halves.
 
-    ``scores``: of models that know nothing of the splits, (seeds, train, evaluation): "none" without mask,
-    "a" and "b" under two masks, one for each half. Columns: split; measure (share, auc, label_auc,
-    specialization); language (:data:`ONE` or :data:`BOTH` halves' evaluation examples); test; ``excess``
-    over chance, with ``low`` and ``high`` where the test is an interval; ``rejected``: it claims a
-    difference at ``level``.
+    Args:
+        scores: of models that know nothing of the splits, (seeds, train, evaluation): "none" without mask,
+            "a" and "b" under the mask of each half.
+        train_labels: (train,).
+        evaluation_labels: (evaluation,).
+        splits: numbers of the splits; with ``seed`` they decide the halves.
+        top_k: number of proponents.
+        level: significance level of the tests.
+        resamples: of the bootstrap, and label permutations.
+        seed: of the splits.
+
+    Returns:
+        One row per split, measure (share, auc, label_auc, specialization), language (the evaluation examples
+        of :data:`ONE` or :data:`BOTH` halves) and test. ``excess``: the measure minus chance, with ``low``
+        and ``high`` where the test is an interval. ``rejected``: the test claims a difference.
     """
 
-    def measured(measure: measures.Measure, mask: str) -> np.ndarray:
+    def measured(measure: str, mask: str) -> np.ndarray:
         labels = train_labels, evaluation_labels
-        return np.stack([half_weights(s, measure, top_k, *labels) for s in scores[mask]])
+        return np.stack([half_weights(run, MEASURES[measure], top_k, *labels) for run in scores[mask]])
 
-    shares = {mask: measured("proponents", mask) for mask in scores}
-    unmasked = {"share": shares["none"], "auc": measured("auc", "none")}
-    unmasked["label_auc"] = measured("label_auc", "none")
+    unmasked = {measure: measured(measure, "none") for measure in MEASURES}
+    under_a, under_b = measured("share", "a"), measured("share", "b")
     rows = []
     for split in splits:
         own, tested = (
-            halves(labels, np.random.default_rng([seed, split, part]))
-            for part, labels in enumerate((train_labels, evaluation_labels))
+            halves(labels, np.random.default_rng([seed, split, number]))
+            for number, labels in enumerate((train_labels, evaluation_labels))
         )
-        masked = np.where(tested, shares["a"], shares["b"])
-        everything = unmasked | {"specialization": masked - shares["none"]}
+        specialization = np.where(tested, under_a, under_b) - unmasked["share"]
         keys, weights = [], []
-        for measure, of in everything.items():
-            values, signed = excess(of, own, tested)
-            for name, chosen in ((ONE, tested), (BOTH, np.ones_like(tested))):
-                found = values[:, chosen]
-                keys.append((split, measure, name))
+        for measure, measure_weights in (unmasked | {"specialization": specialization}).items():
+            values, signed = excess(measure_weights, own, tested)
+            for language, chosen in ((ONE, tested), (BOTH, np.ones_like(tested))):
+                key, chosen_values = (split, measure, language), values[:, chosen]
+                keys.append(key)
                 weights.append(signed[:, :, chosen].mean(axis=(0, 2)))
-                bounds = {
-                    INTERVAL: interval(found, confidence=1 - level),
-                    BOOTSTRAP: bootstrap_interval(
-                        found, confidence=1 - level, resamples=resamples, seed=split
-                    ),
-                }
-                rows += [
-                    (*keys[-1], test, found.mean(), low, high, not low <= 0 <= high)
-                    for test, (low, high) in bounds.items()
-                ]
-        found = label_permutation(np.array(weights), own, train_labels, resamples=resamples, seed=split)
-        values = found.statistic - np.sum(weights, axis=1) * own.mean()
+                options = {"confidence": 1 - level, "resamples": resamples, "seed": split}
+                for test, (low, high) in (
+                    (INTERVAL, interval(chosen_values, confidence=1 - level)),
+                    (BOOTSTRAP, bootstrap_interval(chosen_values, **options)),
+                ):
+                    rows.append((*key, test, chosen_values.mean(), low, high, not low <= 0 <= high))
+        permuted = label_permutation(np.array(weights), own, train_labels, resamples=resamples, seed=split)
+        values = permuted.statistic - np.sum(weights, axis=1) * own.mean()
         rows += [
             (*key, PERMUTATION, value, np.nan, np.nan, p <= level)
-            for key, value, p in zip(keys, values, found.p, strict=True)
+            for key, value, p in zip(keys, values, permuted.p, strict=True)
         ]
-    columns = ["split", "measure", "language", "test", "excess", "low", "high", "rejected"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = "split measure language test excess low high rejected"
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def false_positive_rates(tests: pd.DataFrame, level: float) -> pd.DataFrame:
-    """How often each test errs: a row a measure, language and test of :func:`clone_tests`.
+    """Return how often each test errs.
 
-    ``value``, ``low``, ``high``: share of splits with a difference claimed, and its Clopper-Pearson
-    interval over splits (given the models and sentences); ``level``: what it should be. ``excess`` and
-    ``sd``: mean and spread of the measure over splits; ``half_width``: of the intervals, mean.
+    Args:
+        tests: from :func:`clone_tests`.
+        level: significance level that the tests claim.
+
+    Returns:
+        One row per measure, language and test. ``value``, ``low``, ``high``: share of splits with a
+        difference claimed, and its Clopper-Pearson interval over splits (given the models and sentences).
+        ``level``: what the share should be. ``excess`` and ``sd``: mean and standard deviation of the measure
+        over splits. ``half_width``: mean over the intervals. ``splits``: their number.
     """
     rows = []
     for keys, group in tests.groupby(["measure", "language", "test"], sort=False):
         rate = rejection_rate(np.where(group["rejected"], 0.0, 1.0), level)
-        half = float(((group["high"] - group["low"]) / 2).mean())
+        half_width = float(((group["high"] - group["low"]) / 2).mean())
         spread = group["excess"].mean(), group["excess"].std()
-        rows.append((*keys, *rate, level, *spread, half, len(group)))
-    columns = ["measure", "language", "test", "value", "low", "high", "level"]
-    return pd.DataFrame(rows, columns=[*columns, "excess", "sd", "half_width", "splits"])
-
-
-# Doses.
-
-
-@dataclass(frozen=True)
-class Dose:
-    """One model trained on a plain and a ciphered half. scores: (train, evaluation); plain: bool, of the
-    training and of the evaluation examples; labels: likewise."""
-
-    seed: int
-    share: float
-    scores: np.ndarray
-    train_plain: np.ndarray
-    evaluation_plain: np.ndarray
-    train_labels: np.ndarray
-    evaluation_labels: np.ndarray
-
-
-def dose_response(
-    doses: Sequence[Dose], *, top_k: int, level: float, resamples: int, seed: int
-) -> pd.DataFrame:
-    """In-language share and AUCs at every dose: a row a seed (and ``"all"``), measure and half.
-
-    Columns: seed, dose, measure, language (:data:`PLAIN`, :data:`CIPHERED` or :data:`BOTH`), value, low,
-    high (interval over seeds and evaluation examples), chance, ``p`` (labels of training examples permuted
-    within seed and class; the share is above chance), examples. Evaluation examples must be the same, in
-    the same order, for all seeds.
-    """
-    rows = []
-    for share in sorted({dose.share for dose in doses}):
-        found = [dose for dose in doses if dose.share == share]
-        rows += _doses("all", share, found, top_k, level, resamples, seed)
-        for dose in found:
-            rows += _doses(str(dose.seed), share, [dose], top_k, level, resamples, seed)
-    columns = ["seed", "dose", "measure", "language", "value", "low", "high", "chance", "p", "examples"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _doses(
-    name: str, share: float, doses: Sequence[Dose], top_k: int, level: float, resamples: int, seed: int
-) -> list[tuple]:
-    plain = doses[0].evaluation_plain
-    groups = {PLAIN: plain, CIPHERED: ~plain, BOTH: np.ones_like(plain)}
-    own = np.concatenate([dose.train_plain for dose in doses])
-    strata = np.concatenate([np.char.add(f"{d.seed}/", d.train_labels.astype(str)) for d in doses])
-    rows, every = [], []
-    kinds: dict[str, measures.Measure] = {"share": "proponents", "auc": "auc", "label_auc": "label_auc"}
-    for measure, kind in kinds.items():
-        parts = [
-            excess(
-                half_weights(dose.scores, kind, top_k, dose.train_labels, dose.evaluation_labels)[None],
-                dose.train_plain,
-                plain,
-            )
-            for dose in doses
-        ]
-        values = np.concatenate([part[0] for part in parts])
-        signed = np.concatenate([part[1][0] for part in parts]) / len(doses)
-        first = doses[0].train_plain.mean()
-        chance = np.where(plain, first, 1 - first) if measure == "share" else np.full(len(plain), 0.5)
-        for language, chosen in groups.items():
-            expected = chance[chosen].mean()
-            found = values[:, chosen] + expected
-            bounds = found.mean(), *interval(found, confidence=1 - level)
-            rows.append((name, share, measure, language, *bounds, expected, int(chosen.sum())))
-            every.append(signed[:, chosen].mean(axis=1))
-    p = label_permutation(
-        np.array(every), own, strata, alternative="greater", resamples=resamples, seed=seed
-    ).p
-    return [(*row[:-1], value, row[-1]) for row, value in zip(rows, p, strict=True)]
-
-
-def trend(response: pd.DataFrame) -> pd.DataFrame:
-    """Does the measure rise with the dose? A row a measure and half of :func:`dose_response`.
-
-    ``p``: Page's (1963) trend test, each seed one ranking of the doses (examples of one seed share a
-    model, so they are no further evidence); ``tau``: Kendall's, mean over seeds. NaN with fewer than
-    three doses or two seeds.
-    """
-    rows = []
-    by_seed = response[response["seed"] != "all"]
-    for keys, group in by_seed.groupby(["measure", "language"], sort=False):
-        table = group.pivot(index="seed", columns="dose", values="value")
-        p = tau = float("nan")
-        if table.shape[0] > 1 and table.shape[1] > 2:
-            p = page_trend_test(table.to_numpy(), method="auto").pvalue
-            tau = float(np.mean([kendalltau(table.columns, row).statistic for row in table.to_numpy()]))
-        rows.append((*keys, p, tau, *table.shape))
-    return pd.DataFrame(rows, columns=["measure", "language", "p", "tau", "seeds", "doses"])
+        rows.append((*keys, *rate, level, *spread, half_width, len(group)))
+    columns = "measure language test value low high level excess sd half_width splits"
+    return pd.DataFrame(rows, columns=columns.split())

@@ -1,53 +1,168 @@
-"""The models that the calibration trains again and again, and what identifies them."""
+"""What notebook 00's experiments share: examples, trained classifiers, masks, kept artefacts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from modspec.data.examples import Examples
-from modspec.models.finetuning import Epoch, finetune
-from modspec.stages.material import Material, made_by
+from modspec.data.examples import Examples, collate, sorted_batches
+from modspec.models.device_and_precision import autocast
+from modspec.models.finetuning import Epoch, finetune, predict
+from modspec.models.head_masking import head_grid
+from modspec.stages.material import Material, load_material
+from modspec.stages.resuming import resumable
+from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.masks import Masks
-from modspec.workflow.parameters import DataParameters
+from modspec.subnetworks.search import search
+from modspec.workflow.artifacts import content_fingerprint
+from modspec.workflow.fingerprints import code_fingerprint
+from modspec.workflow.parameters import CalibrationParameters, DataParameters
+from modspec.workflow.paths import path
+
+# The parameters that decide a trained classifier and a searched mask, beside data, encoder and seed.
+TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay")
+SEARCH = ("threshold", "step")
+
+
+def calibration_dir(p: CalibrationParameters) -> Path:
+    """Return the directory that holds the experiments' artefacts."""
+    return path(p.study_dir) / "calibration"
+
+
+def load_sentences(p: CalibrationParameters) -> Material:
+    """Load the task with ``sentences`` training examples per language, more than notebooks 01 to 03 take."""
+    return load_material(p.model_copy(update={"train_per_language": p.sentences}))
 
 
 def trained(
     material: Material,
+    p: CalibrationParameters,
     train: Examples,
     seed: int,
     masks: Masks | None = None,
     after_epoch: Callable[[PreTrainedModel, Epoch], None] = lambda model, epoch: None,
     progress: str | None = None,
-) -> tuple[PreTrainedModel, list[Epoch]]:
-    """A new classifier, initialised and fine-tuned with ``seed``, and its history."""
-    p = material.parameters
-    model = replace(material, parameters=p.model_copy(update={"seed": seed})).new_classifier()
-    history = finetune(
+) -> PreTrainedModel:
+    """Return a new classifier, initialised and fine-tuned with ``seed``.
+
+    Args:
+        material: where the encoder comes from, and where to compute.
+        p: epochs, batch size, learning rate and weight decay.
+        train: the examples that it is trained on.
+        seed: of initialisation, batches and dropout.
+        masks: of sparse fine-tuning, bool (layers, heads) by language; None trains in full.
+        after_epoch: called with the classifier and the record of each epoch.
+        progress: label of the progress bar; None shows none.
+    """
+    model = material.new_classifier(seed)
+    finetune(
         model,
         train,
-        epochs=p.epochs,
-        batch_size=p.batch_size,
-        learning_rate=p.learning_rate,
-        weight_decay=p.weight_decay,
+        **{name: getattr(p, name) for name in TRAINING},
         seed=seed,
         masks=masks,
         precision=material.precision,
         after_epoch=partial(after_epoch, model),
         progress=progress,
     )
-    return model, history
+    return model
 
 
-def origin_of(
-    material: Material, names: Sequence[str], inputs: Mapping[str, Path], **part: str
-) -> dict[str, Any]:
-    """:func:`modspec.stages.material.made_by` with the parameters that matter: a further seed leaves others valid."""
-    identity = material.parameters.identity()
-    kept = {name: identity[name] for name in (*DataParameters.model_fields, *names) if name in identity}
-    return made_by("calibration", material, inputs, **part) | {"parameters": kept}
+def accuracy(
+    model: PreTrainedModel, examples: Examples, mask: np.ndarray | None, *, precision: torch.dtype
+) -> float:
+    """Return the share of examples that are labelled correctly under a mask, bool (layers, heads)."""
+    return float((predict(model, examples, mask, precision=precision) == examples.labels).mean())
+
+
+def searched_mask(
+    model: PreTrainedModel, train: Examples, dev: Examples, p: CalibrationParameters, precision: torch.dtype
+) -> np.ndarray:
+    """Return the subnetwork of a trained classifier, searched as notebook 01 does: bool (layers, heads).
+
+    Args:
+        model: the trained classifier.
+        train: the examples whose gradients decide the importance of heads.
+        dev: the examples whose accuracy ends the search.
+        p: threshold and step of the search.
+        precision: of all passes.
+    """
+    return search(
+        partial(head_gradients, model, train, precision=precision),
+        partial(accuracy, model, dev, precision=precision),
+        head_grid(model),
+        **{name: getattr(p, name) for name in SEARCH},
+    ).mask
+
+
+def outputs(
+    model: PreTrainedModel,
+    examples: Examples,
+    output: Callable[[dict[str, Tensor]], Tensor],
+    precision: torch.dtype,
+) -> Tensor:
+    """Return ``output(batch)`` for all examples, without dropout: float32 (n, ...) on the CPU.
+
+    Args:
+        model: the classifier that ``output`` calls; its training mode is left as it was.
+        examples: n examples, passed in batches of similar length.
+        output: takes the padded inputs of a batch, returns a tensor with a row for each example.
+        precision: of the passes.
+    """
+    rows, batches = [], sorted_batches(examples.lengths, 64)
+    training = model.training
+    model.eval()
+    try:
+        for indices in batches:
+            batch = collate(examples, indices, model.config.pad_token_id, model.device)
+            with torch.no_grad(), autocast(model.device, precision):
+                rows.append(output(batch).float().cpu())
+    finally:
+        model.train(training)
+    return torch.cat(rows)[np.argsort(np.concatenate(batches))]
+
+
+def kept(
+    directory: Path,
+    material: Material,
+    p: CalibrationParameters,
+    names: Sequence[str],
+    make: Callable[[Path], None],
+    inputs: Mapping[str, Path] | None = None,
+    *,
+    experiment: str,
+    **part: str,
+) -> Path:
+    """Make an artefact of the calibration unless it is there, intact and made from the same.
+
+    Args:
+        directory: where the artefact is kept.
+        material: whose data and encoder identify the artefact.
+        p: the experiment's parameters.
+        names: the parameters that decide the content, beside those of the data; others may change.
+        make: fills an empty directory.
+        inputs: the artefacts that ``make`` reads.
+        experiment: its code decides the content, see ``modspec.workflow.fingerprints``.
+        part: what else tells the artefact from others, by name.
+
+    Returns:
+        ``directory``.
+    """
+    identity = p.identity()
+    decisive = {*DataParameters.model_fields, *names}
+    origin = {
+        "stage": "calibration",
+        "parameters": {name: value for name, value in identity.items() if name in decisive},
+        **material.fingerprints,
+        "code": code_fingerprint(f"calibration/{experiment}"),
+        "inputs": {name: content_fingerprint(read) for name, read in (inputs or {}).items()},
+        "experiment": experiment,
+        **part,
+    }
+    return resumable(directory, origin, make)

@@ -23,45 +23,44 @@ from scipy.stats import bootstrap, permutation_test, rankdata
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.calibration.models import origin_of, trained
-from modspec.calibration.templates import (
-    HELD_OUT,
-    SCORERS,
-    SCORING,
-    TEST,
-    Judged,
-    all_scores,
-    judged,
-)
-from modspec.data.examples import Examples, collate, sorted_batches
+from modspec.calibration.models import kept, outputs, trained
+from modspec.calibration.scorers import SCORERS, SCORING, all_scores
+from modspec.calibration.templates import HELD_OUT, TEST, Judged, judged
+from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.models.device_and_precision import autocast
 from modspec.stages.material import Material
-from modspec.stages.resuming import resumable
+from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import parts_dir
 
 
-def datamodeling(material: Material, directory: Path) -> pd.DataFrame:
-    """LDS of every scorer: one row for each ``score`` and ``split`` (held out, test).
+def datamodeling(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
+    """Return the LDS of every scorer.
 
-    ``value``, ``low``, ``high``, ``p``: of the scores' mean over seeds, see :func:`judge`; ``chance``: 0;
-    ``ceiling``: see :func:`ceiling`; ``subsets``, ``retrainings`` of each, ``examples``. Artefact
-    ``directory/datamodeling``, each retrained model a resumable part; beside the table it keeps the
-    subsets and every margin (nats).
+    Args:
+        material: the task, from :func:`modspec.calibration.models.load_sentences`.
+        p: the parameters of notebook 00.
+        directory: gets the artefact ``datamodeling``, of which each retrained model is a resumable part.
+            Beside the table it keeps the subsets and every margin (nats).
+
+    Returns:
+        One row per ``score`` and ``split`` (held out, test). ``value``, ``low``, ``high``, ``p``: see
+        :func:`judge`, of the scores' mean over seeds. ``chance``: 0. ``ceiling``: see :func:`ceiling`.
+        ``subsets``; ``retrainings`` of each; ``examples``, of evaluation.
+
+    Raises:
+        InputError: there are fewer than two retrainings or seeds.
     """
-    p, target = material.parameters, directory / "datamodeling"
-    seeds = p.seeds[: p.retrainings]
+    target, seeds = directory / "datamodeling", p.seeds[: p.retrainings]
     if len(seeds) < 2:
         raise InputError(f"retrainings: {p.retrainings} of seeds {p.seeds}; allowed: two or more of either")
-    examples, scores = judged(material), all_scores(material, directory)
-    names = (*SCORING, "seeds", "retrainings", "subsets", "subset_share", "level", "resamples")
-    origin = origin_of(material, names, {"scores": directory / "scores"}, experiment="datamodeling")
+    examples = judged(material, p)
+    scores = all_scores(material, p, examples.train, examples.evaluation, directory)
 
     def make(building: Path) -> None:
         rng = np.random.default_rng(p.data_seed)
         chosen = draw_subsets(examples.train, p.subsets, p.subset_share, rng)
         parts = [
-            _retrained(material, examples, chosen[subset], seed, subset, parts_dir(target))
+            _retrained(material, p, examples, chosen[subset], seed, subset, parts_dir(target))
             for seed, subset in tqdm([*product(seeds, range(p.subsets))], desc="retraining")
         ]
         pd.concat(parts, ignore_index=True).to_parquet(building / "margins.parquet", index=False)
@@ -69,24 +68,26 @@ def datamodeling(material: Material, directory: Path) -> pd.DataFrame:
         members = members.join(pd.DataFrame(chosen.T).add_prefix("subset"))
         members.to_parquet(building / "subsets.parquet", index=False)
         outcomes = np.stack([part["margin"] for part in parts]).reshape(len(seeds), p.subsets, -1)
-        level = {"confidence": 1 - p.level, "resamples": p.resamples}
         rows = []
         for kind in (HELD_OUT, TEST):
-            of = examples.kinds == kind
-            counts = (ceiling(outcomes[..., of]), p.subsets, len(seeds), int(of.sum()))
+            of_kind = examples.kinds == kind
+            counts = (ceiling(outcomes[..., of_kind]), p.subsets, len(seeds), int(of_kind.sum()))
             for name in SCORERS:
-                predicted = chosen.astype(float) @ scores[name].mean(axis=0)[:, of]
-                found = judge(predicted, outcomes[..., of].mean(axis=0), **level)
-                rows.append((name, kind, *found, 0.0, *counts))
+                predicted = chosen.astype(float) @ scores[name].mean(axis=0)[:, of_kind]
+                margins_of_kind = outcomes[..., of_kind].mean(axis=0)
+                lds = judge(predicted, margins_of_kind, confidence=1 - p.level, resamples=p.resamples)
+                rows.append((name, kind, *lds, 0.0, *counts))
         columns = "score split value low high p chance ceiling subsets retrainings examples".split()
         pd.DataFrame(rows, columns=columns).to_parquet(building / "datamodeling.parquet", index=False)
 
-    resumable(target, origin, make)
+    names = (*SCORING, "seeds", "retrainings", "subsets", "subset_share", "level", "resamples")
+    kept(target, material, p, names, make, {"scores": directory / "scores"}, experiment="datamodeling")
     return pd.read_parquet(target / "datamodeling.parquet")
 
 
 def _retrained(
     material: Material,
+    p: CalibrationParameters,
     examples: Judged,
     chosen: np.ndarray,
     seed: int,
@@ -94,24 +95,29 @@ def _retrained(
     directory: Path,
 ) -> pd.DataFrame:
     """Margins of the evaluation examples after training on the ``chosen`` training examples alone."""
-    part = directory / f"subset{subset}-seed{seed}"
-    named = {"experiment": "datamodeling", "subset": str(subset), "model_seed": str(seed)}
-    origin = origin_of(material, (*SCORING, "subset_share"), {}, **named)
 
     def make(building: Path) -> None:
-        model, _ = trained(material, examples.train.take(np.flatnonzero(chosen)), seed)
-        found = margins(model, examples.evaluation, material)
-        rows = {"seed": seed, "subset": subset, "id": examples.evaluation.ids, "margin": found}
+        model = trained(material, p, examples.train.take(np.flatnonzero(chosen)), seed)
+        values = margins(model, examples.evaluation, material.precision)
+        rows = {"seed": seed, "subset": subset, "id": examples.evaluation.ids, "margin": values}
         pd.DataFrame(rows).to_parquet(building / "margins.parquet", index=False)
 
-    resumable(part, origin, make)
-    return pd.read_parquet(part / "margins.parquet")
+    part, names = directory / f"subset{subset}-seed{seed}", (*SCORING, "subset_share")
+    named = {"experiment": "datamodeling", "subset": str(subset), "model_seed": str(seed)}
+    return pd.read_parquet(kept(part, material, p, names, make, **named) / "margins.parquet")
 
 
 def draw_subsets(train: Examples, count: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Random subsets: bool (count, train), all of the ``share``'s size, to within one example.
+    """Draw random subsets, stratified: each holds the share of every language and of every label in it.
 
-    Stratified: to within one example, each holds that share of every language and of every label in it.
+    Args:
+        train: the training examples.
+        count: number of subsets.
+        share: of the training examples in each subset, to within one example in each stratum and overall.
+        rng: source of the draws.
+
+    Returns:
+        Bool (count, train).
     """
     subsets = np.zeros((count, len(train)), dtype=bool)
     for subset in subsets:
@@ -122,20 +128,11 @@ def draw_subsets(train: Examples, count: int, share: float, rng: np.random.Gener
     return subsets
 
 
-@torch.no_grad()
-def margins(model: PreTrainedModel, examples: Examples, material: Material) -> np.ndarray:
-    """log p / (1 - p) for the probability p of each example's label: float64 (n,). Dropout is off."""
-    found = np.empty(len(examples))
-    model.eval()
-    for indices in sorted_batches(examples.lengths, 64):
-        batch = collate(examples, indices, model.config.pad_token_id, material.device)
-        with autocast(material.device, material.precision):
-            logits = model(**batch).logits
-        logits = logits.double().cpu()
-        right = F.one_hot(torch.from_numpy(examples.labels[indices]), logits.shape[1]).bool()
-        others = logits.masked_fill(right, -torch.inf).logsumexp(1)
-        found[indices] = (logits[right] - others).numpy()
-    return found
+def margins(model: PreTrainedModel, examples: Examples, precision: torch.dtype) -> np.ndarray:
+    """Return log p / (1 - p) for the probability p of each example's label: float64 (n,)."""
+    logits = outputs(model, examples, lambda batch: model(**batch).logits, precision).double()
+    right = F.one_hot(torch.from_numpy(examples.labels), logits.shape[1]).bool()
+    return (logits[right] - logits.masked_fill(right, -torch.inf).logsumexp(1)).numpy()
 
 
 # Judging.
@@ -144,12 +141,17 @@ def margins(model: PreTrainedModel, examples: Examples, material: Material) -> n
 def judge(
     predicted: np.ndarray, outcomes: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000
 ) -> tuple[float, float, float, float]:
-    """Mean LDS over examples, its interval's ends, and p against 0 (one-sided).
+    """Return the mean LDS over examples, its interval's ends, and p against 0 (one-sided).
 
-    Both arrays: (subsets, examples). An example whose predictions or outcomes are constant has LDS 0;
-    of one example there is no interval (NaN). The
-    bootstrap resamples subsets and examples, because each is a source of chance (crossed; Owen 2007), with
-    the ranks of the whole sample. The test permutes predictions over subsets, for all examples alike.
+    The bootstrap resamples subsets and examples, because each is a source of chance (crossed; Owen 2007),
+    with the ranks of the whole sample. The test permutes predictions over subsets, for all examples alike.
+
+    Args:
+        predicted: (subsets, examples), what the scores predict. An example whose predictions or outcomes are
+            constant has LDS 0.
+        outcomes: (subsets, examples), the margins.
+        confidence: of the interval, which is NaN for one example.
+        resamples: of bootstrap and test.
     """
     x, y = (_standard_ranks(values) for values in (predicted, outcomes))
     count, examples = x.shape
@@ -184,11 +186,14 @@ def judge(
 
 
 def ceiling(margins: np.ndarray) -> float:
-    """The correlation that perfect predictions would have with the mean over retrainings of ``margins``.
+    """Return the correlation that perfect predictions would have with the mean margins over retrainings.
 
-    margins: (retrainings, subsets, examples). From the mean Spearman r between two of n retrainings, the
-    reliability of their mean is n r / (1 + (n - 1) r) (Spearman 1910, Brown 1910), and its root the
-    ceiling; 0 where retrainings do not agree.
+    From the mean Spearman r between two of n retrainings, the reliability of their mean is
+    n r / (1 + (n - 1) r) (Spearman 1910, Brown 1910), and its root the ceiling; 0 where retrainings do not
+    agree.
+
+    Args:
+        margins: (retrainings, subsets, examples).
     """
     ranks = [_standard_ranks(values) for values in margins]
     agreement = np.mean([(a * b).mean() for a, b in combinations(ranks, 2)])
@@ -199,10 +204,9 @@ def ceiling(margins: np.ndarray) -> float:
 
 def _standard_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks down each column with mean 0 and variance 1, so that Spearman is the mean product; or zeros."""
-    ranks = rankdata(values, axis=0)
-    ranks -= ranks.mean(axis=0)
+    ranks = rankdata(values, axis=0) - (len(values) + 1) / 2
     spread = ranks.std(axis=0)
-    return np.divide(ranks, spread, out=np.zeros_like(ranks), where=spread > 0)
+    return ranks / np.where(spread > 0, spread, 1)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -30,10 +30,15 @@ ENTRY_POINTS = {
     "finetuning": (MATERIAL, ("modspec.stages.finetuning", "finetune_condition")),
     "scores": (MATERIAL, ("modspec.stages.scoring", "keep_scores")),
     "influence": (("modspec.stages.scoring", "reduce_scores"),),
-    "calibration": (MATERIAL, ("modspec.calibration.experiments", "clone_experiment")),
+    "calibration/clone": (MATERIAL, ("modspec.calibration.clones", "clone_experiment")),
+    "calibration/cipher": (MATERIAL, ("modspec.calibration.cipher", "cipher_experiment")),
+    "calibration/scores": (MATERIAL, ("modspec.calibration.scorers", "all_scores")),
+    "calibration/templates": (MATERIAL, ("modspec.calibration.templates", "templates")),
+    "calibration/planted": (MATERIAL, ("modspec.calibration.planted_heads", "planted_heads")),
+    "calibration/datamodeling": (MATERIAL, ("modspec.calibration.retraining", "datamodeling")),
 }
 # Notebooks show tables and figures that nothing above them calls: all code of these folders decides them.
-FOLDERS = {"figures": ("analysis", "figures")}
+FOLDERS = {"figures": ("analysis", "figures"), "calibration": ("calibration", "figures")}
 LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files", "modspec.stages.resuming")
 
 Definition = tuple[str, str]  # module, name

@@ -57,8 +57,7 @@ def test_every_system_gives_the_products_of_what_it_covers(directory: Path, name
     system = SYSTEMS[name]
     if system.package and find_spec(MODULES[system.package]) is None:
         pytest.skip(f"{system.package} is not installed; make benchmark installs it")
-    sizes = {"train": 5, "evaluation": 2}
-    train, evaluation = (workloads.load_examples(directory / "a", *size) for size in sizes.items())
+    train, evaluation = workloads.load_examples(directory / "a", 5, 2)
     scores = system.score(workloads.load_classifier(directory / "a"), train, evaluation)
     assert scores["dot"].shape == (5, 2) and scores["dot"].dtype == np.float32
     error = workloads.relative_error(scores["dot"], directory / "a", system.covers)
@@ -205,7 +204,7 @@ def test_the_machine_is_described_without_naming_it() -> None:
         (["--workloads", "a,d"], "'d'; allowed: a, b, c"),
         (["--systems", "captum,trac"], "'trac'; allowed: modspec float32, "),
         (["--sizes", "12"], "'12'; allowed: TRAINxEVALUATION"),
-        (["--sizes", "0x4"], "'0x4'; allowed: at least 1x1"),
+        (["--sizes", "0x4"], "'0x4'; allowed: TRAINxEVALUATION, at least 1x1"),
     ],
 )
 def test_bad_arguments_are_named(

@@ -1,9 +1,8 @@
-"""Clones and ciphers are what they say; tests on them err as often as the data let them."""
+"""Clones are halves of a language; tests on them err as often as the data let them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,28 +15,20 @@ from modspec.analysis.shares import example_statistics
 from modspec.calibration.clones import (
     BOOTSTRAP,
     BOTH,
-    CIPHERED,
     INTERVAL,
     ONE,
     PERMUTATION,
-    PLAIN,
-    Dose,
-    cipher,
     clone_names,
     clone_tests,
     clones,
-    dose_response,
-    encipher,
     excess,
     false_positive_rates,
     half_weights,
     halves,
-    trend,
 )
 from modspec.errors import InputError
-from tests.helpers.models import VOCABULARY, random_examples
+from tests.helpers.models import random_examples
 
-SPECIAL = [0, 1, 2, 3]
 TRAIN, TESTED = 40, 12
 TRAIN_LABELS, TESTED_LABELS = np.arange(TRAIN) % 4, np.arange(TESTED) % 4
 counts = st.integers(2, 40)
@@ -83,63 +74,6 @@ def test_one_example_cannot_be_split() -> None:
         clones(random_examples(9), "ru", np.random.default_rng(0))
 
 
-# Ciphers.
-
-
-def mapping_of(examples, share: float, seed: int = 0, vocabulary: int = 2 * VOCABULARY) -> np.ndarray:
-    return cipher([examples], "en", share, vocabulary=vocabulary, special=SPECIAL, seed=seed)
-
-
-@given(count=counts, data=seeds, seed=seeds, shares=st.tuples(*[st.floats(0, 1)] * 2).map(sorted))
-def test_a_cipher_is_one_to_one_into_foreign_pieces_and_nested(count, data, seed, shares) -> None:
-    examples = random_examples(count, seed=data % 1000)
-    used = np.unique(np.concatenate(examples.of("en").input_ids))
-    own = np.setdiff1d(used, SPECIAL)
-    less, more = (mapping_of(examples, share, seed) for share in shares)
-    for mapping, share in zip((less, more), shares, strict=True):
-        moved = np.flatnonzero(mapping != np.arange(len(mapping)))
-        assert len(moved) == round(share * len(own)) and set(moved) <= set(own)
-        assert len(set(mapping[used])) == len(used)
-        assert not set(mapping[moved]) & {*used, *SPECIAL}
-    moved = less != np.arange(len(less))
-    assert np.array_equal(less[moved], more[moved])
-
-
-@given(count=counts, seed=seeds)
-def test_at_share_one_clones_share_special_pieces_only(count: int, seed: int) -> None:
-    examples = random_examples(2 * count)
-    mapping = mapping_of(examples, 1.0, seed)
-    split = clones(examples, "en", np.random.default_rng(seed))
-    coded = encipher(split, "en-b", mapping)
-    pieces = [set(np.concatenate([[0], *coded.of(name).input_ids])) for name in ("en-a", "en-b")]
-    assert pieces[0] & pieces[1] <= set(SPECIAL)
-    assert np.array_equal(coded.lengths, split.lengths) and np.array_equal(coded.labels, split.labels)
-    back, moved = np.arange(len(mapping)), np.flatnonzero(mapping != np.arange(len(mapping)))
-    back[mapping[moved]] = moved
-    for before, after, name in zip(split.input_ids, coded.input_ids, split.languages, strict=True):
-        assert np.array_equal(after if name == "en-a" else back[after], before)
-
-
-def test_special_pieces_stay_even_where_the_language_uses_them() -> None:
-    examples = random_examples(8)
-    mapping = cipher([examples], "en", 1.0, vocabulary=60, special=range(12), seed=0)
-    assert np.array_equal(mapping[:12], np.arange(12))
-    assert {int(ids.min()) for ids in examples.input_ids} & set(range(4, 12))
-
-
-def test_what_no_cipher_can_be_made_of() -> None:
-    examples = random_examples(60)
-    with pytest.raises(
-        InputError, match=r"share: 1.0 of the 20 pieces of 'en' need 20 .* what 3 suffice for"
-    ):
-        mapping_of(examples, 1.0, vocabulary=VOCABULARY + 3)
-    assert mapping_of(examples, 0.15, vocabulary=VOCABULARY + 3).max() >= VOCABULARY
-    with pytest.raises(InputError, match="share: 1.5; allowed: 0 to 1"):
-        mapping_of(examples, 1.5)
-    with pytest.raises(InputError, match="language: 'ru' has no examples"):
-        cipher([examples], "ru", 0.5, vocabulary=60, special=SPECIAL, seed=0)
-
-
 # Measures.
 
 
@@ -171,17 +105,6 @@ def test_auc_within_label_is_the_auc_of_those_examples_alone() -> None:
         mine, others = (scores[alike & (own == side), e] for side in (tested[e], not tested[e]))
         wins = (mine[:, None] > others).mean() + (mine[:, None] == others).mean() / 2
         assert found[0, e] == pytest.approx(wins - 0.5)
-
-
-def test_label_before_language_hides_language_from_all_but_the_auc_within_label() -> None:
-    """Ten of each label, k = 10: all of the label are counted, whichever half they are in."""
-    (dose,) = [d for d in simulated_doses(3.0, seeds=1) if d.share == 1]
-    same_label = 100.0 * (TRAIN_LABELS[:, None] == TESTED_LABELS)
-    hidden = replace(dose, scores=dose.scores + same_label)
-    response = dose_response([hidden], top_k=10, level=0.05, resamples=100, seed=0)
-    found = response[response["seed"] == "all"].set_index(["measure", "language"])["value"]
-    assert found["share", BOTH] == 0.5 and found["label_auc", BOTH] > 0.95
-    assert found["auc", BOTH] < 0.95
 
 
 # Verdicts on clones.
@@ -273,62 +196,3 @@ def test_rates_by_hand() -> None:
     # Clopper-Pearson for 2 of 4.
     assert (row.low, row.high) == (pytest.approx(0.0676, abs=1e-4), pytest.approx(0.9324, abs=1e-4))
     assert row.excess == pytest.approx(0) and row.half_width == pytest.approx(0.15)
-
-
-# Doses.
-
-
-def simulated_doses(effect: float, seeds: int = 3) -> list[Dose]:
-    rng = np.random.default_rng(4)
-    plain = halves(TESTED_LABELS, rng)
-    doses = []
-    for seed in range(seeds):
-        own = halves(TRAIN_LABELS, rng)
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            scores = rng.normal(size=(TRAIN, TESTED)) + effect * share * (own[:, None] == plain)
-            doses.append(Dose(seed, share, scores, own, plain, TRAIN_LABELS, TESTED_LABELS))
-    return doses
-
-
-def test_a_planted_dose_gives_a_rising_curve_and_none_a_flat_one() -> None:
-    level = {"top_k": 10, "level": 0.05, "resamples": 199, "seed": 0}
-    for effect in (3.0, 0.0):
-        doses = simulated_doses(effect)
-        response = dose_response(doses, **level)
-        assert set(response["seed"]) == {"all", "0", "1", "2"} and len(response) == 4 * 5 * 3 * 3
-        assert (response["chance"] == 0.5).all()
-        every = response[response["seed"] == "all"].set_index(["dose", "measure", "language"])
-        found = trend(response).set_index(["measure", "language"])
-        for measure in ("share", "auc", "label_auc"):
-            assert every.loc[(0.0, measure, BOTH), "p"] > 0.01
-            assert abs(every.loc[(0.0, measure, BOTH), "value"] - 0.5) < 0.1
-            for language in (PLAIN, CIPHERED, BOTH):
-                top = every.loc[(1.0, measure, language)]
-                if effect:
-                    assert top["p"] == 1 / 200 and top["value"] > 0.9
-                    assert found.loc[(measure, language), "p"] < 1e-3
-                    assert found.loc[(measure, language), "tau"] > 0.8
-                else:
-                    assert top["p"] > 0.01 and found.loc[(measure, language), "p"] > 0.01
-
-
-def test_dose_response_against_the_statistics_of_the_study() -> None:
-    doses = simulated_doses(1.0, seeds=1)
-    response = dose_response(doses, top_k=7, level=0.05, resamples=100, seed=0)
-    response = response[response["seed"] == "0"].set_index(["dose", "measure", "language"])["value"]
-    for dose in doses:
-        names = [np.where(of, PLAIN, CIPHERED) for of in (dose.train_plain, dose.evaluation_plain)]
-        table = example_statistics(dose.scores, *names, np.arange(TESTED), 7)
-        table = table[table["language"] == table["train_language"]]
-        for measure, column in (("share", "proponents"), ("auc", "auc")):
-            assert response[dose.share, measure, BOTH] == pytest.approx(table[column].mean())
-            for half, of in table.groupby("language")[column].mean().items():
-                assert response[dose.share, measure, half] == pytest.approx(of)
-
-
-def test_too_few_seeds_or_doses_have_no_trend() -> None:
-    level = {"top_k": 10, "level": 0.05, "resamples": 100, "seed": 0}
-    one = trend(dose_response(simulated_doses(3.0, seeds=1), **level))
-    assert one["p"].isna().all() and (one["seeds"] == 1).all()
-    two = [dose for dose in simulated_doses(3.0) if dose.share in (0, 1)]
-    assert trend(dose_response(two, **level))["p"].isna().all()

@@ -11,14 +11,9 @@ from safetensors.numpy import load_file
 
 from modspec.analysis.shares import example_statistics
 from modspec.calibration import models
-from modspec.calibration.clones import BOTH, CIPHERED, PLAIN
-from modspec.calibration.experiments import (
-    calibration_dir,
-    cipher_experiment,
-    clone_experiment,
-    load_sentences,
-    mapping_of,
-)
+from modspec.calibration.cipher import CIPHERED, PLAIN, cipher_experiment, mapping_of
+from modspec.calibration.clones import BOTH, clone_experiment
+from modspec.calibration.models import calibration_dir, load_sentences
 from modspec.errors import InputError
 from modspec.stages.material import Material
 from modspec.workflow import artifacts
@@ -53,7 +48,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Material, Path, dict
     p = parameters(tmp_path_factory.mktemp("study"))
     material, directory = load_sentences(p), calibration_dir(p)
     experiments = {"clone": clone_experiment, "cipher": cipher_experiment}
-    return material, directory, {name: run(material, directory) for name, run in experiments.items()}
+    return material, directory, {name: run(material, p, directory) for name, run in experiments.items()}
 
 
 def test_every_experiment_leaves_artefacts(done) -> None:
@@ -103,8 +98,9 @@ def test_dose_response_is_that_of_the_stored_scores(done) -> None:
 
 
 def test_models_at_one_dose_differ_in_their_ciphers_and_no_foreign_piece_is_the_languages(done) -> None:
-    material, _, _ = done
-    first, second = (mapping_of(material, 1.0, seed) for seed in (0, 1))
+    material, directory, _ = done
+    p = parameters(directory.parent)
+    first, second = (mapping_of(material, p, 1.0, seed) for seed in (0, 1))
     assert not np.array_equal(first, second)
     used = np.unique(np.concatenate([i for s in material.examples.values() for i in s.of("en").input_ids]))
     moved = first != np.arange(len(first))
@@ -113,14 +109,16 @@ def test_models_at_one_dose_differ_in_their_ciphers_and_no_foreign_piece_is_the_
 
 def test_a_second_run_computes_nothing(done, monkeypatch, capsys) -> None:
     material, directory, tables = done
+    p = parameters(directory.parent)
     monkeypatch.setattr(models, "finetune", None)
-    pd.testing.assert_frame_equal(clone_experiment(material, directory), tables["clone"])
-    pd.testing.assert_frame_equal(cipher_experiment(material, directory), tables["cipher"])
+    pd.testing.assert_frame_equal(clone_experiment(material, p, directory), tables["clone"])
+    pd.testing.assert_frame_equal(cipher_experiment(material, p, directory), tables["cipher"])
     assert capsys.readouterr().out.count("already done") == 8
 
 
 def test_a_killed_run_resumes_to_the_same_result(done, tmp_path, monkeypatch) -> None:
     material, directory, tables = done
+    p = parameters(directory.parent)
     trained, finetune = [], models.finetune
 
     def killed(*arguments, seed: int, **options):
@@ -134,10 +132,10 @@ def test_a_killed_run_resumes_to_the_same_result(done, tmp_path, monkeypatch) ->
 
     monkeypatch.setattr(models, "finetune", killed)
     with pytest.raises(KeyboardInterrupt):
-        clone_experiment(material, tmp_path)
+        clone_experiment(material, p, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["clone-seed0"]
     monkeypatch.setattr(models, "finetune", counted)
-    pd.testing.assert_frame_equal(clone_experiment(material, tmp_path), tables["clone"])
+    pd.testing.assert_frame_equal(clone_experiment(material, p, tmp_path), tables["clone"])
     assert trained == [1, 1, 1]
     fingerprints = [artifacts.content_fingerprint(d / "clone-seed0") for d in (tmp_path, directory)]
     assert fingerprints[0] == fingerprints[1]
@@ -148,16 +146,17 @@ def test_new_seeds_and_splits_leave_finished_models_valid(done, monkeypatch, cap
     p = parameters(directory.parent, seeds=[0], clone_splits=2, cipher_shares=[1.0], top_k=5)
     monkeypatch.setattr(models, "finetune", None)
     material = load_sentences(p)
-    assert set(clone_experiment(material, directory)["split"]) == {0, 1, 2}
-    assert set(cipher_experiment(material, directory)["dose"]) == {1.0}
+    assert set(clone_experiment(material, p, directory)["split"]) == {0, 1, 2}
+    assert set(cipher_experiment(material, p, directory)["dose"]) == {1.0}
     assert capsys.readouterr().out.count("already done") == 2
 
 
 def test_too_few_foreign_pieces_are_refused_before_any_training(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(models, "finetune", None)
-    material = load_sentences(parameters(tmp_path, languages=["en"]))
+    p = parameters(tmp_path, languages=["en"])
+    material = load_sentences(p)
     with pytest.raises(InputError, match="share: 1.0 of the .* pieces of 'en' need"):
-        cipher_experiment(material, tmp_path)
+        cipher_experiment(material, p, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

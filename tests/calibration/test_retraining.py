@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, spearmanr
 
 from modspec.calibration import retraining as module
-from modspec.calibration import templates
-from modspec.calibration.models import trained
+from modspec.calibration import scorers
+from modspec.calibration.models import new_classifier, trained
 from modspec.calibration.retraining import ceiling, datamodeling, draw_subsets, judge, margins
-from modspec.calibration.templates import SCORERS, judged
+from modspec.calibration.scorers import SCORERS
+from modspec.calibration.templates import judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from tests.calibration.test_templates import count_trainings, examples, tiny_material
+from tests.calibration.test_scorers import count_trainings
+from tests.calibration.test_templates import examples, tiny_material
 from tests.helpers.models import random_examples
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -141,8 +143,10 @@ def test_subsets_differ_and_more_of_them_begin_alike() -> None:
 
 def test_margins_are_log_odds_of_the_right_label() -> None:
     material = tiny_material()
-    model, tested = material.new_classifier(), examples("test", 6)
-    found = margins(model, tested, material)
+    model, tested = new_classifier(material, 0).train(), examples("test", 6)
+    found = margins(model, tested, material.precision)
+    assert model.training  # as it was
+    model.eval()
     for i in range(len(tested)):
         with torch.no_grad():
             logits = model(torch.from_numpy(tested.input_ids[i])[None]).logits[0].double()
@@ -156,17 +160,18 @@ def test_margins_are_log_odds_of_the_right_label() -> None:
 def test_every_retrained_model_is_kept_and_none_is_trained_twice(tmp_path, monkeypatch) -> None:
     material = tiny_material(subsets=4)
     seeds = count_trainings(monkeypatch, module)
-    templates.trained.stop_at = 2 + 6  # two seeds' scores, then the sixth of eight subset trainings
+    scorers.trained.stop_at = 2 + 6  # two seeds' scores, then the sixth of eight subset trainings
     with pytest.raises(KeyboardInterrupt):
-        datamodeling(material, tmp_path)
-    templates.trained.stop_at = 0
-    table = datamodeling(material, tmp_path)
+        datamodeling(material, material.parameters, tmp_path)
+    scorers.trained.stop_at = 0
+    table = datamodeling(material, material.parameters, tmp_path)
     assert len(seeds) == 2 + 8 + 1
     assert set(table["score"]) == set(SCORERS) and set(table["split"]) == {"held out", "test"}
     assert (table[["subsets", "retrainings", "examples"]].to_numpy() == (4, 2, 9)).all()
     assert table["value"].between(-1, 1).all() and table["ceiling"].between(0, 1).all()
-    assert datamodeling(material, tmp_path).equals(table) and len(seeds) == 11
-    datamodeling(tiny_material(subsets=5), tmp_path)
+    assert datamodeling(material, material.parameters, tmp_path).equals(table) and len(seeds) == 11
+    more = tiny_material(subsets=5)
+    datamodeling(more, more.parameters, tmp_path)
     assert len(seeds) == 11 + 2
 
 
@@ -174,19 +179,20 @@ def test_outcomes_are_those_of_training_on_the_subset_alone(tmp_path) -> None:
     import pandas as pd
 
     material = tiny_material(subsets=2)
-    datamodeling(material, tmp_path)
-    split = judged(material)
+    datamodeling(material, material.parameters, tmp_path)
+    split = judged(material, material.parameters)
     chosen = pd.read_parquet(tmp_path / "datamodeling" / "subsets.parquet")
     kept = pd.read_parquet(tmp_path / "datamodeling" / "margins.parquet")
     assert list(chosen["id"]) == list(split.train.ids)
     part: Examples = split.train.take(np.flatnonzero(chosen["subset1"]))
-    model, _ = trained(material, part, 1)
+    model = trained(material, material.parameters, part, 1)
     row = kept[(kept["subset"] == 1) & (kept["seed"] == 1)]
     assert list(row["id"]) == list(split.evaluation.ids)
-    np.testing.assert_array_equal(row["margin"], margins(model, split.evaluation, material))
+    np.testing.assert_array_equal(row["margin"], margins(model, split.evaluation, material.precision))
 
 
 def test_one_retraining_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="^retrainings: 2 of seeds \\(0,\\); allowed: two or more"):
-        datamodeling(tiny_material(seeds=(0,)), tmp_path)
+        material = tiny_material(seeds=(0,))
+        datamodeling(material, material.parameters, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -1,8 +1,7 @@
-"""Examples that are judged, scorers, and likeness of proponents."""
+"""Examples that are judged, and likeness of their proponents."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,26 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.calibration import templates as templates_module
-from modspec.calibration.models import trained
-from modspec.calibration.templates import (
-    HELD_OUT,
-    RANDOM,
-    SCORERS,
-    TRACIN,
-    alike,
-    all_scores,
-    bm25,
-    encoder_cosine,
-    from_largest_groups,
-    hold_out,
-    judged,
-    templates,
-    tracin,
-)
+from modspec.calibration.templates import HELD_OUT, alike, from_largest_groups, hold_out, judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.influence import influence
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from tests.helpers.models import random_examples
@@ -90,7 +72,7 @@ def test_at_most_half_of_a_template_is_held_out(groups: list[int], most: int, se
 
 def test_held_out_examples_are_not_trained_on_but_their_templates_are() -> None:
     material = tiny_material()
-    found = judged(material)
+    found = judged(material, material.parameters)
     held = found.evaluation.take(np.flatnonzero(found.kinds == HELD_OUT))
     assert Counter(held.languages) == dict.fromkeys(LANGUAGES, 3)
     assert Counter(found.evaluation.languages) == dict.fromkeys(LANGUAGES, 6)
@@ -119,7 +101,7 @@ def test_texts_without_two_sentences_of_a_template_are_refused() -> None:
     train = material.examples["train"]
     material.examples["train"] = replace(train, groups=train.ids)
     with pytest.raises(InputError, match="^sentences: among 36 training examples no two share"):
-        judged(material)
+        judged(material, material.parameters)
 
 
 # Likeness.
@@ -164,107 +146,3 @@ def test_perfect_scores_reach_the_best_and_ties_are_at_chance() -> None:
     # but of the first language's examples all.
     tied = alike(np.zeros((1, 360, 30)), train, evaluation.of("de")).query("measure == 'language'")
     assert tied.set_index("k").loc[100, "value"] == pytest.approx(1 / 3, abs=0.15)
-
-
-# Scorers.
-
-
-def test_bm25_is_the_formula() -> None:
-    train, evaluation = examples("train", 12), examples("test", 6)
-    texts, queries = ([ids[1:-1].tolist() for ids in some.input_ids] for some in (train, evaluation))
-    mean = np.mean([len(text) for text in texts])
-    holding = Counter(piece for text in texts for piece in set(text))
-    expected = np.zeros((len(texts), len(queries)))
-    for i, text in enumerate(texts):
-        for j, query in enumerate(queries):
-            for piece in query:
-                count, n = text.count(piece), holding[piece]
-                rarity = math.log(1 + (len(texts) - n + 0.5) / (n + 0.5))
-                expected[i, j] += rarity * count / (count + 1.5 * (1 - 0.75 + 0.75 * len(text) / mean))
-    assert (expected > 0).any()
-    np.testing.assert_allclose(bm25(train, evaluation), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_encoder_cosine_is_that_of_means_over_each_text_alone() -> None:
-    material = tiny_material()
-    train, evaluation = examples("train", 12), examples("test", 6)
-    model = material.new_classifier()
-
-    def mean(ids: np.ndarray) -> torch.Tensor:
-        with torch.no_grad():
-            return model.base_model(torch.from_numpy(ids)[None]).last_hidden_state[0].mean(0)
-
-    found = encoder_cosine(material, train, evaluation)
-    assert found.shape == (36, 18)
-    for i, j in ((0, 0), (5, 17), (35, 3)):
-        pair = mean(train.input_ids[i]), mean(evaluation.input_ids[j])
-        assert found[i, j] == pytest.approx(float(torch.cosine_similarity(*pair, dim=0)), abs=1e-5)
-
-
-def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
-    material = tiny_material()
-    examples = judged(material)
-    live = []
-
-    def score(model, epoch) -> None:
-        scores = influence(model, examples.train, examples.evaluation, by_part=True)
-        assert scores.parts[-1].part == "classifier"
-        live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_part[-1]))
-
-    trained(material, examples.train, 1, after_epoch=score)
-    found = tracin(material, examples, 1)
-    assert tuple(sorted(found)) == tuple(sorted(TRACIN)) and len(live) == 2
-
-    def close(name: str, expected: np.ndarray) -> None:
-        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-
-    close("cosine, all checkpoints", sum(rate * cosine for rate, cosine, *_ in live))
-    close("dot, all checkpoints", sum(rate * dot for rate, _, dot, _ in live))
-    close("dot, classifier alone", sum(rate * dot for rate, *_, dot in live))
-    close("cosine, last checkpoint", live[-1][0] * live[-1][1])
-    assert np.abs(found["cosine, classifier alone"]).max() <= sum(rate for rate, *_ in live) * 1.0001
-
-
-# Artefacts.
-
-
-def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
-    """The seeds of every training to come; the one numbered ``templates_module.trained.stop_at`` is killed."""
-    seeds: list[int] = []
-
-    def counted(material, train, seed, *rest, **named):
-        seeds.append(seed)
-        if len(seeds) == counted.stop_at:
-            raise KeyboardInterrupt
-        return trained(material, train, seed, *rest, **named)
-
-    counted.stop_at = 0
-    for module in (templates_module, *modules):
-        monkeypatch.setattr(module, "trained", counted)
-    return seeds
-
-
-def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:
-    material = tiny_material()
-    seeds = count_trainings(monkeypatch)
-    templates_module.trained.stop_at = 2
-    with pytest.raises(KeyboardInterrupt):
-        all_scores(material, tmp_path)
-    assert seeds == [0, 1]
-    templates_module.trained.stop_at = 0
-    scores = all_scores(material, tmp_path)
-    assert seeds == [0, 1, 1] and set(scores) == set(SCORERS)
-    for name, values in scores.items():
-        assert values.shape == (2 if name in TRACIN else 1, 27, 18) and np.isfinite(values).all()
-    assert not np.array_equal(*scores["cosine, all checkpoints"])
-    table = templates(material, tmp_path)
-    assert set(table["score"]) == set(SCORERS) and (table["examples"] == 9).all()
-    assert seeds == [0, 1, 1]
-    # A further seed leaves the others as they are.
-    more = all_scores(tiny_material(seeds=(0, 1, 2)), tmp_path)
-    assert seeds == [0, 1, 1, 2]
-    assert np.array_equal(more[TRACIN[0]][:2], scores[TRACIN[0]])
-    assert np.array_equal(more[RANDOM], scores[RANDOM])
-    # Other training is other scores.
-    all_scores(tiny_material(epochs=1), tmp_path)
-    assert seeds == [0, 1, 1, 2, 0, 1]

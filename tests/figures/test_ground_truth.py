@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.calibration.templates import SCORERS
+from modspec.calibration.scorers import SCORERS
 from modspec.errors import InputError
 from modspec.figures.ground_truth import SCORERS as LOOKS
 from modspec.figures.ground_truth import datamodeling, planted_heads, template_truth

@@ -1,0 +1,129 @@
+"""Scorers of training examples: TracIn, and what it is compared with.
+
+Their scores are judged by templates (``modspec.calibration.templates``) and by retraining
+(``modspec.calibration.retraining``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import bm25s
+import numpy as np
+import torch.nn.functional as F
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from modspec.calibration.models import TRAINING, kept, new_classifier, outputs, trained
+from modspec.data.examples import Examples
+from modspec.influence import Checkpoint, influence
+from modspec.models.finetuning import Epoch
+from modspec.stages.material import Material, load_checkpoint, save_checkpoint
+from modspec.workflow.parameters import CalibrationParameters
+from modspec.workflow.paths import checkpoint_file, parts_dir
+
+ENCODER, BM25, RANDOM = "encoder cosine", "BM25", "random"
+TRACIN = tuple(
+    f"{score}, {which}"
+    for score in ("cosine", "dot")
+    for which in ("all checkpoints", "last checkpoint", "classifier alone")
+)
+SCORERS = (*TRACIN, ENCODER, BM25, RANDOM)
+# The parameters that decide models and scores, beside data, encoder and seeds.
+SCORING = (*TRAINING, "judged_train", "judged_per_language")
+
+
+def all_scores(
+    material: Material, p: CalibrationParameters, train: Examples, evaluation: Examples, directory: Path
+) -> Mapping[str, np.ndarray]:
+    """Return the scores of every scorer, kept in the artefact ``directory/scores``.
+
+    Each seed is a resumable part.
+
+    Args:
+        material: the task.
+        p: the parameters of notebook 00.
+        train: the training examples, from :func:`modspec.calibration.templates.judged`.
+        evaluation: the evaluation examples, from there too.
+        directory: where the experiments are kept.
+
+    Returns:
+        {scorer: float32 (seeds, train, evaluation)}, with one "seed" where a scorer has none.
+    """
+    target = directory / "scores"
+
+    def make_seed(building: Path, seed: int) -> None:
+        save_file(tracin(material, p, train, evaluation, seed), building / "scores.safetensors")
+
+    def make(building: Path) -> None:
+        seeds = []
+        for seed in p.seeds:
+            part, named = parts_dir(target) / f"seed{seed}", {"experiment": "scores", "model_seed": str(seed)}
+            kept(part, material, p, SCORING, partial(make_seed, seed=seed), **named)
+            seeds.append(load_file(part / "scores.safetensors"))
+        scores = {name: np.stack([scores[name] for scores in seeds]) for name in TRACIN}
+        scores[ENCODER] = encoder_cosine(material, train, evaluation)[None]
+        scores[BM25] = bm25(train, evaluation)[None]
+        shape = (1, len(train), len(evaluation))
+        scores[RANDOM] = np.random.default_rng(p.data_seed).standard_normal(shape, dtype=np.float32)
+        save_file(scores, building / "scores.safetensors")
+
+    kept(target, material, p, (*SCORING, "seeds"), make, experiment="scores")
+    return load_file(target / "scores.safetensors")
+
+
+def tracin(
+    material: Material, p: CalibrationParameters, train: Examples, evaluation: Examples, seed: int
+) -> dict[str, np.ndarray]:
+    """Return the TracIn scores of one fine-tuning: {one of TRACIN: float32 (train, evaluation)}."""
+    checkpoints = []
+    with TemporaryDirectory() as folder:
+
+        def keep(model: PreTrainedModel, epoch: Epoch) -> None:
+            file = Path(folder) / checkpoint_file(epoch.epoch)
+            save_checkpoint(model, file)
+            checkpoints.append(Checkpoint(partial(load_checkpoint, file=file), epoch.learning_rate))
+
+        model = trained(material, p, train, seed, after_epoch=keep)
+        score = partial(influence, model, train, evaluation)
+        scores = {
+            "all checkpoints": score(checkpoints=checkpoints),
+            "last checkpoint": score(checkpoints=checkpoints[-1:]),
+        }
+        for below in (model.base_model.embeddings, model.base_model.encoder):
+            below.requires_grad_(False)
+        scores["classifier alone"] = score(checkpoints=checkpoints)
+    return {f"{kind}, {which}": getattr(s, kind) for which, s in scores.items() for kind in ("cosine", "dot")}
+
+
+def encoder_cosine(material: Material, train: Examples, evaluation: Examples) -> np.ndarray:
+    """Return cosines of mean last hidden states of the pretrained encoder: float32 (train, evaluation)."""
+    model = new_classifier(material, seed=0)  # the seed decides the head alone, which is not used
+
+    def mean_state(batch: dict[str, Tensor]) -> Tensor:
+        states = model.base_model(**batch).last_hidden_state.float()
+        weights = batch["attention_mask"][:, :, None]
+        return (states * weights).sum(1) / weights.sum(1)
+
+    rows, columns = (
+        F.normalize(outputs(model, examples, mean_state, material.precision))
+        for examples in (train, evaluation)
+    )
+    return (rows @ columns.T).numpy()
+
+
+def bm25(train: Examples, evaluation: Examples) -> np.ndarray:
+    """Return BM25 (Lucene's, k1 = 1.5, b = 0.75) over pieces, without the first and last: float32 (train,
+    evaluation)."""
+
+    def pieces(examples: Examples) -> list[list[str]]:
+        return [[str(piece) for piece in ids[1:-1]] for ids in examples.input_ids]
+
+    index = bm25s.BM25()
+    index.index(pieces(train), show_progress=False)
+    columns = [index.get_scores(query) for query in pieces(evaluation)]
+    return np.stack(columns, axis=1).astype(np.float32)
