@@ -37,6 +37,7 @@ from transformers.utils import logging as transformers_logging
 from modspec import downloads
 from modspec.data.vocabulary import check_kept, trim, trim_config
 from modspec.errors import InputError
+from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
@@ -117,7 +118,7 @@ def encoder_fingerprint(name: str) -> str:
         return f"{name}:{config._commit_hash}"
     digest = hashlib.sha256()
     for path in sorted(path for path in Path(name).iterdir() if path.is_file()):
-        digest.update(f"{path.name}\0{downloads.sha256(path)}\n".encode())
+        digest.update(f"{path.name}\0{sha256(path)}\n".encode())
     return f"directory:{digest.hexdigest()}"
 
 
