@@ -36,7 +36,7 @@ calibration: $(INSTALLED)  ## ask whether the instrument reads right where the a
 	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
 
 test: $(INSTALLED)  ## run all tests
-	@$(RUN) modspec.models.encoders fetch e5-small --tokenizer-reference
+	@$(RUN) modspec.models.encoders fetch e5-small
 	$(RUN) pytest
 
 lint: $(INSTALLED)  ## check style and formatting

@@ -55,7 +55,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         return tiny_tokenizer(name)
     if name == "e5-small":
         return PreTrainedTokenizerFast(
-            tokenizer_file=str(e5_small.encoder_directory() / "tokenizer.json"),
+            tokenizer_file=str(e5_small.tokenizer_file()),
             model_input_names=["input_ids", "attention_mask"],
             model_max_length=512,
             **e5_small.SPECIALS,
@@ -124,10 +124,10 @@ def encoder_fingerprint(name: str) -> str:
 
 def fetch(name: str) -> None:
     """Download, convert and cache the encoder, so that later loads need no network."""
+    load_tokenizer(name)
     if name == "e5-small":
         e5_small.encoder_directory()
     else:
-        load_tokenizer(name)
         load_classifier(name, num_labels=2, seed=0)
 
 
@@ -242,24 +242,16 @@ def _quiet() -> Iterator[None]:
 
 
 def main() -> None:
-    """``python -m modspec.models.encoders fetch NAME [--tokenizer-reference]``."""
+    """Run ``python -m modspec.models.encoders fetch NAME``."""
     parser = argparse.ArgumentParser(prog="python -m modspec.models.encoders", description=fetch.__doc__)
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("fetch", help=fetch.__doc__)
-    command.add_argument("name", help="e5-small, or a model id of the Hugging Face hub")
-    command.add_argument(
-        "--tokenizer-reference",
-        action="store_true",
-        help="also the independent tokenizer.json that the tests compare e5-small's tokenizer with",
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("command", choices=["fetch"])
+    parser.add_argument("name", help="e5-small, or a model id of the Hugging Face hub")
+    name = parser.parse_args().name
     try:
-        fetch(arguments.name)
-        if arguments.tokenizer_reference:
-            e5_small.tokenizer_reference(download=True)
+        fetch(name)
+        print(f"{name}: {encoder_fingerprint(name)}")
     except InputError as error:
         sys.exit(str(error))
-    print(f"{arguments.name}: {encoder_fingerprint(arguments.name)}")
 
 
 if __name__ == "__main__":

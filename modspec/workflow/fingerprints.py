@@ -10,7 +10,6 @@ _DATA = ("data/tasks", "data/intents", "data/local_files", "data/hub_datasets", 
 _ENCODER = (
     "models/encoders",
     "models/e5_small",
-    "models/charsmap",
     "models/prediction",
     "models/tiny",
     "data/vocabulary",
