@@ -35,12 +35,12 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from modspec import downloads
-from modspec.data.vocabulary import check_kept, trim, trim_config
 from modspec.errors import InputError
 from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
+from modspec.models.trimming import check_kept, trim, trim_config
 
 ATTENTIONS = ("eager", "sdpa")
 

@@ -1,9 +1,9 @@
 """Full and sparse fine-tuning.
 
 In sparse fine-tuning (SFT) every batch is of one language. The forward pass runs under that language's mask,
-and only shared parameters and those of the heads in the mask move. A head outside the mask keeps its query, key
-and value rows and biases and its output-projection columns bitwise. A zero gradient does not suffice for that:
-AdamW goes on moving such weights through momentum and weight decay.
+and only shared parameters and those of the heads in the mask move. A head outside the mask keeps its query,
+key and value rows and biases and its output-projection columns bitwise. A zero gradient does not suffice for
+that: AdamW goes on moving such weights through momentum and weight decay.
 """
 
 from __future__ import annotations

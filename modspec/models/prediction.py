@@ -81,7 +81,7 @@ def logits(
 
 
 def predict(model: nn.Module, examples: Examples, mask: np.ndarray | None = None, **options) -> np.ndarray:
-    """Return the label with the highest logit, the first of equals: int64 (n,). Arguments as in :func:`logits`."""
+    """Return the labels of highest logit, the first of equals: int64 (n,). Arguments as in :func:`logits`."""
     return logits(model, examples, mask, **options).argmax(-1)
 
 

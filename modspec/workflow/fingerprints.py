@@ -11,6 +11,7 @@ _ENCODER = (
     "models/encoders",
     "models/e5_small",
     "models/prediction",
+    "models/trimming",
     "models/tiny",
     "data/vocabulary",
     "models/device_and_precision",
