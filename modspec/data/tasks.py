@@ -36,8 +36,8 @@ class Task:
 
     Each row has ``id`` (unique in the split), ``language``, ``text``, ``text_pair`` ("" for single
     sentences), ``label`` (``ClassLabel``) and ``group``: the template of an intent, the pair that
-    translations share, else the row's id. A group never crosses splits. Rows come language by language, shuffled within
-    each.
+    translations share, else the row's id. A group never crosses splits. Rows come language by language,
+    shuffled within each.
     """
 
     name: str
@@ -353,10 +353,7 @@ def _task(
 ) -> Task:
     features = datasets.Features(
         {
-            "id": datasets.Value("string"),
-            "language": datasets.Value("string"),
-            "text": datasets.Value("string"),
-            "text_pair": datasets.Value("string"),
+            **dict.fromkeys(("id", "language", "text", "text_pair"), datasets.Value("string")),
             "label": datasets.ClassLabel(names=list(labels)),
             "group": datasets.Value("string"),
         }
