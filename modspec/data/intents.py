@@ -250,8 +250,8 @@ def sample(
 ) -> tuple[tuple[str, ...], dict[str, list[dict[str, str]]]]:
     """Draw sentences for each split.
 
-    A sentence occurs once in a language, in whatever split, label or letter case. Test is drawn before dev and
-    dev before train, so that test does not change with the sizes of the others.
+    A sentence occurs once in a language, in whatever split, label or letter case. Test is drawn before
+    dev, and dev before train, so that test does not change with the sizes of the others.
 
     Args:
         languages: languages of the sample.

@@ -88,8 +88,8 @@ def load_classifier(
         name: see the module's docstring.
         num_labels: number of classes, at least 2.
         seed: of the head.
-        kept_pieces: int64 (kept,), from ``vocabulary.used_pieces``: the word embedding has only these rows, and
-            the model takes ids made by ``vocabulary.to_trimmed``. None keeps all.
+        kept_pieces: int64 (kept,), from ``vocabulary.used_pieces``: the word embedding has only these rows,
+            and the model takes ids made by ``vocabulary.to_trimmed``. None keeps all.
         attention: ``eager`` or ``sdpa``.
 
     Raises:
