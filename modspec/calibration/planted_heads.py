@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 from transformers import PreTrainedModel
 
 from modspec.analysis.by_part import HEAD, own_above_others
-from modspec.calibration.models import SEARCH, TRAINING, kept, new_classifier, searched_mask, trained
+from modspec.calibration.models import SEARCH, TRAINING, kept, searched_mask, trained
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
@@ -36,7 +36,7 @@ from modspec.subnetworks.head_importance import head_gradients, importance
 from modspec.subnetworks.masks import Masks
 from modspec.terms import ALL_LANGUAGES
 from modspec.workflow.parameters import CalibrationParameters
-from modspec.workflow.paths import parts_dir
+from modspec.workflow.paths import pieces_dir
 
 PLANTED, CONTROL = "sft_random", "full"  # the conditions that the models are trained in
 LONGER = {"epochs": "planted_epochs", "learning_rate": "planted_learning_rate"}
@@ -79,7 +79,7 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> P
             name = f"{condition}-{count}languages-seed{seed}"
             write = partial(_write_model, material, p, p.languages[:count], condition, seed)
             named = {"experiment": "planted", "model": name}
-            parts.append(kept(parts_dir(target) / name, material, p, decisive, write, **named))
+            parts.append(kept(pieces_dir(target) / name, material, p, decisive, write, **named))
         heads, accuracy = (
             pd.concat([pd.read_parquet(part / f"{name}.parquet") for part in parts], ignore_index=True)
             for name in ("heads", "accuracy")
@@ -134,7 +134,7 @@ def _write_model(
         split.take(np.flatnonzero(np.isin(split.languages, languages)))
         for split in (material.examples[name] for name in ("train", "dev", "test"))
     )
-    grid = head_grid(new_classifier(material, seed))
+    grid = head_grid(material.new_classifier(seed))
     masks = disjoint_masks(languages, grid, np.random.default_rng([seed, len(languages)]))
     longer = p.model_copy(update={name: getattr(p, planted) for name, planted in LONGER.items()})
     model = trained(material, longer, train, seed, masks if condition == PLANTED else None)

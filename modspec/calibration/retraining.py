@@ -30,7 +30,7 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
-from modspec.workflow.paths import parts_dir
+from modspec.workflow.paths import pieces_dir
 
 
 def datamodeling(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def datamodeling(material: Material, p: CalibrationParameters, directory: Path) 
         rng = np.random.default_rng(p.data_seed)
         chosen = draw_subsets(examples.train, p.subsets, p.subset_share, rng)
         parts = [
-            _retrained(material, p, examples, chosen[subset], seed, subset, parts_dir(target))
+            _retrained(material, p, examples, chosen[subset], seed, subset, pieces_dir(target))
             for seed, subset in tqdm([*product(seeds, range(p.subsets))], desc="retraining")
         ]
         pd.concat(parts, ignore_index=True).to_parquet(building / "margins.parquet", index=False)

@@ -18,13 +18,13 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from modspec.calibration.models import TRAINING, kept, new_classifier, outputs, trained
+from modspec.calibration.models import TRAINING, kept, outputs, trained
 from modspec.data.examples import Examples
 from modspec.influence import Checkpoint, influence
 from modspec.models.finetuning import Epoch
 from modspec.stages.material import Material, load_checkpoint, save_checkpoint
 from modspec.workflow.parameters import CalibrationParameters
-from modspec.workflow.paths import checkpoint_file, parts_dir
+from modspec.workflow.paths import checkpoint_file, pieces_dir
 
 ENCODER, BM25, RANDOM = "encoder cosine", "BM25", "random"
 TRACIN = tuple(
@@ -62,7 +62,7 @@ def all_scores(
     def make(building: Path) -> None:
         seeds = []
         for seed in p.seeds:
-            part, named = parts_dir(target) / f"seed{seed}", {"experiment": "scores", "model_seed": str(seed)}
+            part, named = pieces_dir(target) / f"seed{seed}", {"experiment": "scores", "model_seed": str(seed)}
             kept(part, material, p, SCORING, partial(make_seed, seed=seed), **named)
             seeds.append(load_file(part / "scores.safetensors"))
         scores = {name: np.stack([scores[name] for scores in seeds]) for name in TRACIN}
@@ -102,7 +102,7 @@ def tracin(
 
 def encoder_cosine(material: Material, train: Examples, evaluation: Examples) -> np.ndarray:
     """Return cosines of mean last hidden states of the pretrained encoder: float32 (train, evaluation)."""
-    model = new_classifier(material, seed=0)  # the seed decides the head alone, which is not used
+    model = material.new_classifier(seed=0)  # the seed decides the head alone, which is not used
 
     def mean_state(batch: dict[str, Tensor]) -> Tensor:
         states = model.base_model(**batch).last_hidden_state.float()

@@ -1,6 +1,6 @@
 """Tokenised examples and the batches they are cut into.
 
-Texts of one batch are padded to its longest, so batches are made of texts of like length: random batches
+Texts of a batch are padded to its longest one. Therefore batches hold texts of similar length: random batches
 would double the padding, and with it the cost of everything in this study.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,29 +21,25 @@ from modspec.data.vocabulary import to_trimmed
 
 @dataclass(frozen=True)
 class Examples:
-    """n tokenised examples; every field has length n.
+    """n tokenised examples; every field has length n."""
 
-    input_ids: piece ids, special tokens included, not padded. token_types: segment ids, or None where the
-    encoder has none. labels: int64. languages, ids, groups: strings (group: template or translated pair).
-    """
-
-    input_ids: tuple[np.ndarray, ...]
-    token_types: tuple[np.ndarray, ...] | None
-    labels: np.ndarray
-    languages: np.ndarray
-    ids: np.ndarray
-    groups: np.ndarray
+    input_ids: tuple[np.ndarray, ...]  # piece ids with special tokens, int64, not padded
+    token_types: tuple[np.ndarray, ...] | None  # segment ids; None where the encoder has none
+    labels: np.ndarray  # int64
+    languages: np.ndarray  # strings
+    ids: np.ndarray  # strings
+    groups: np.ndarray  # strings: the template, or the pair that translations share
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     @property
     def lengths(self) -> np.ndarray:
-        """Number of pieces of each example: int64 of shape (n,)."""
+        """The number of pieces of each example, int64 (n,)."""
         return np.fromiter((len(ids) for ids in self.input_ids), dtype=np.int64, count=len(self))
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Examples:
-        """The examples at these positions, in this order."""
+        """Return the examples at these positions, in this order."""
         indices = np.asarray(indices, dtype=np.int64)
         return Examples(
             tuple(self.input_ids[i] for i in indices),
@@ -55,12 +51,12 @@ class Examples:
         )
 
     def of(self, language: str) -> Examples:
-        """The examples of one language."""
+        """Return the examples of one language."""
         return self.take(np.flatnonzero(self.languages == language))
 
 
 def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Examples:
-    """Tokenise the rows of one split (see ``modspec.data.tasks``), truncated to ``max_length`` pieces."""
+    """Tokenise the rows of one split (see ``modspec.data.tasks``), cut off after ``max_length`` pieces."""
     pairs = rows["text_pair"]
     encoded = tokenizer(
         list(rows["text"]),
@@ -81,21 +77,14 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -
 
 
 def trimmed(examples: Examples, kept_pieces: np.ndarray) -> Examples:
-    """The same examples in the ids of a trimmed vocabulary (``modspec.data.vocabulary``)."""
-    return Examples(
-        tuple(to_trimmed(examples.input_ids, kept_pieces)),
-        examples.token_types,
-        examples.labels,
-        examples.languages,
-        examples.ids,
-        examples.groups,
-    )
+    """Return the same examples in the ids of a trimmed vocabulary (``modspec.data.vocabulary``)."""
+    return replace(examples, input_ids=to_trimmed(examples.input_ids, kept_pieces))
 
 
 def collate(
     examples: Examples, indices: np.ndarray, pad_id: int, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """Padded model inputs of shape (batch, longest): input_ids, attention_mask[, token_type_ids]."""
+    """Return padded model inputs (batch, longest): input_ids, attention_mask[, token_type_ids]."""
     longest = max(len(examples.input_ids[i]) for i in indices)
 
     def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
@@ -113,9 +102,15 @@ def collate(
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int, tokens: float = math.inf) -> list[np.ndarray]:
-    """Positions in batches of like length, shortest first: for passes whose order does not matter.
+    """Return batches of similar length, shortest first, for computations whose order does not matter.
 
-    At most ``batch_size`` examples and, padded, ``tokens`` pieces a batch, but at least one example.
+    Args:
+        lengths: int64 (n,), pieces per example.
+        batch_size: the most examples per batch.
+        tokens: the most pieces per batch, padding included; a batch holds at least one example.
+
+    Returns:
+        Positions in ``lengths``, one array per batch.
     """
     order = np.argsort(lengths, kind="stable")
     batches, start = [], 0
@@ -130,10 +125,13 @@ def sorted_batches(lengths: np.ndarray, batch_size: int, tokens: float = math.in
 def shuffled_batches(
     lengths: np.ndarray, batch_size: int, rng: np.random.Generator, pool: int = 20
 ) -> list[np.ndarray]:
-    """Positions in random batches of like length, for one epoch of training.
+    """Return random batches of similar length, for one epoch of training.
 
-    Examples are shuffled, cut into pools of ``pool`` batches, sorted by length within a pool, cut into
-    batches, and the batches are shuffled: near-random order at a fraction of the padding.
+    Examples are shuffled, cut into pools of ``pool`` batches, sorted by length within a pool and cut into
+    batches; then the batches are shuffled. The order is nearly random, at a fraction of the padding.
+
+    Returns:
+        Positions in ``lengths``, one array per batch.
     """
     order = rng.permutation(len(lengths))
     size = pool * batch_size

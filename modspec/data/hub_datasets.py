@@ -11,30 +11,39 @@ import huggingface_hub
 import pandas as pd
 
 from modspec import downloads
-from modspec.data.local_files import Layout
+from modspec.data.local_files import ColumnNames
 from modspec.errors import InputError
 
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-# What PAWS-X has where a sentence was not translated.
+# PAWS-X's text where a sentence was not translated.
 UNTRANSLATED = "NS"
 
 
 @dataclass(frozen=True)
 class HubSource:
+    """A data set on the hub."""
+
     path: str
     languages: tuple[str, ...]
-    jsonl: bool = False  # plain <language>/<split>.jsonl files instead of one config a language
+    jsonl: bool = False  # plain <language>/<split>.jsonl files instead of one config per language
 
 
 def load(
-    source: HubSource, languages: Sequence[str], layout: Layout, labels: Sequence[str]
+    source: HubSource, languages: Sequence[str], column_names: ColumnNames, labels: Sequence[str]
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """What each split may draw from, by (language, split), with columns as ``localfiles.load``.
+    """Return what each split may draw from.
 
-    The hub's integer labels index ``labels``. Rows that were not translated are left out; without
-    an id column the row number is the id.
+    Args:
+        source: the data set.
+        languages: languages to read.
+        column_names: its columns; without an id column the row number is the id.
+        labels: names of the hub's integer labels.
 
-    Raises ``InputError`` if the data set cannot be loaded or lacks a column.
+    Returns:
+        Frames by (language, split), with columns as from ``local_files.load``, without untranslated rows.
+
+    Raises:
+        InputError: the data set cannot be loaded, or lacks a column.
     """
     pools = {}
     for language in languages:
@@ -42,17 +51,17 @@ def load(
             where = f"{source.path} {language} {hub_split}"
             try:
                 rows = load_dataset(source, language, hub_split)
-            except Exception as error:  # whatever went wrong, the way out is the same
+            except Exception as error:  # every error has the same way out
                 reason = " ".join(str(error).split())[:200]
                 if not downloads.hub_is_reachable():
                     reason = "it cannot be reached, nor is the data set in its local cache"
                 raise InputError(f"could not load {where} from the hub: {reason}") from error
-            pools[language, split] = _pool(rows, layout, labels, where)
+            pools[language, split] = _pool(rows, column_names, labels, where)
     return pools
 
 
 def load_dataset(source: HubSource, language: str, split: str) -> datasets.Dataset:
-    """One language and split; from the cache at once where the hub cannot be reached."""
+    """Return one language and split, from the cache at once where the hub cannot be reached."""
     with nullcontext() if downloads.hub_is_reachable() else _offline():
         if source.jsonl:
             file = huggingface_hub.hf_hub_download(
@@ -64,7 +73,7 @@ def load_dataset(source: HubSource, language: str, split: str) -> datasets.Datas
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Sends ``datasets`` to its cache; left alone it would first retry for minutes."""
+    """Send ``datasets`` to its cache; otherwise it would first retry for minutes."""
     modules = (datasets.config, huggingface_hub.constants)
     before = [module.HF_HUB_OFFLINE for module in modules]
     for module in modules:
@@ -76,24 +85,26 @@ def _offline() -> Iterator[None]:
             module.HF_HUB_OFFLINE = value
 
 
-def _pool(rows: datasets.Dataset, layout: Layout, labels: Sequence[str], where: str) -> pd.DataFrame:
-    missing = [column for column in layout.needed if column not in rows.column_names]
+def _pool(
+    rows: datasets.Dataset, column_names: ColumnNames, labels: Sequence[str], where: str
+) -> pd.DataFrame:
+    missing = [column for column in column_names.needed if column not in rows.column_names]
     if missing:
         raise InputError(f"{where}: lacks {', '.join(missing)}; has {', '.join(rows.column_names)}")
-    raw = rows.select_columns(list(layout.needed)).to_pandas()
-    unknown = sorted(set(raw[layout.label].tolist()) - set(range(len(labels))))
+    raw = rows.select_columns(list(column_names.needed)).to_pandas()
+    unknown = sorted(set(raw[column_names.label].tolist()) - set(range(len(labels))))
     if unknown:
         raise InputError(f"{where}: unknown labels {unknown}; allowed: 0 to {len(labels) - 1}")
-    ids = raw[layout.id] if layout.id else pd.Series(raw.index)
+    ids = raw[column_names.id] if column_names.id else pd.Series(raw.index)
     pool = pd.DataFrame(
         {
             "id": where.split()[-1] + "-" + ids.astype(str),
-            "text": raw[layout.text].str.strip(),
-            "text_pair": raw[layout.text_pair].str.strip() if layout.text_pair else "",
-            "label": raw[layout.label].map(dict(enumerate(labels))),
+            "text": raw[column_names.text].str.strip(),
+            "text_pair": raw[column_names.text_pair].str.strip() if column_names.text_pair else "",
+            "label": raw[column_names.label].map(dict(enumerate(labels))),
             "where": where,
         }
     )
-    used = ["text", "text_pair"] if layout.text_pair else ["text"]
+    used = ["text", "text_pair"] if column_names.text_pair else ["text"]
     usable = ~pool[used].isin(["", UNTRANSLATED]).any(axis=1)
     return pool[usable].drop_duplicates("id")

@@ -68,7 +68,7 @@ class Node:
 
 
 def draw(node: Node | str, rng: random.Random) -> str:
-    """One random expansion, whitespace as the template has it."""
+    """Return one random expansion, with the template's whitespace."""
     if isinstance(node, str):
         return node
     if node.kind == "any":
@@ -78,7 +78,7 @@ def draw(node: Node | str, rng: random.Random) -> str:
 
 
 def resolve(expression: Expression, intents: Intents) -> Node | str | None:
-    """``expression`` without references, or None if it needs a slot that has no values."""
+    """Return ``expression`` without references, or None if it needs a slot that has no values."""
 
     def resolve_all(items: Sequence[Expression]) -> list[Node | str | None]:
         return [resolve(item, intents) for item in items]
@@ -113,12 +113,14 @@ def _any(items: Sequence[Node | str | None]) -> Node | None:
 
 @dataclass(frozen=True)
 class Template:
+    """A sentence template of one intent and language."""
+
     id: str  # "de/HassTurnOn/12": the 12th template of the intent in the package
     source: str  # as written in the package
     node: Node | str
 
     def sentences(self, seed: int) -> Iterator[str]:
-        """Different sentences in random order; ends when draws stop bringing new ones."""
+        """Yield different sentences in random order, until draws stop bringing new ones."""
         rng = random.Random(f"{seed} {self.id}")
         seen: set[str] = set()
         misses = 0
@@ -139,18 +141,23 @@ class Template:
 
 
 def clean(text: str) -> str:
+    """Return the text in NFC with single spaces."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def available_languages() -> tuple[str, ...]:
+    """Return the languages that the package has templates for, sorted."""
     return tuple(sorted(home_assistant_intents.get_languages()))
 
 
 @lru_cache(maxsize=16)
 def templates(language: str) -> Mapping[str, tuple[Template, ...]]:
-    """The usable templates of each intent, in the package's order, no string twice.
+    """Return the usable templates of each intent, in the package's order, no string twice.
 
     A string that stands under two intents is left out: its label would be a matter of chance.
+
+    Raises:
+        InputError: the package does not have the language.
     """
     raw = home_assistant_intents.get_intents(language)
     if raw is None:
@@ -181,7 +188,7 @@ def templates(language: str) -> Mapping[str, tuple[Template, ...]]:
 
 @lru_cache(maxsize=16)
 def rich_intents(language: str) -> frozenset[str]:
-    """The intents with at least ``MIN_TEMPLATES`` large templates in ``language``."""
+    """Return the intents with at least ``MIN_TEMPLATES`` large templates in ``language``."""
     return frozenset(
         intent
         for intent, ts in templates(language).items()
@@ -190,7 +197,11 @@ def rich_intents(language: str) -> frozenset[str]:
 
 
 def shared_intents(languages: Sequence[str]) -> tuple[str, ...]:
-    """The intents that can be labels, sorted: every language has enough templates of each."""
+    """Return the intents that can be labels, sorted: every language has enough templates of each.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
     rich = {language: rich_intents(language) for language in languages}
     labels = sorted(frozenset.intersection(*rich.values()))
     if len(labels) < 2:
@@ -206,7 +217,7 @@ def shared_intents(languages: Sequence[str]) -> tuple[str, ...]:
 
 
 def divide(ts: Sequence[Template], rng: random.Random) -> dict[str, list[Template]]:
-    """Templates of one intent and language by split; only large ones are held out."""
+    """Divide the templates of one intent and language into splits; only large ones are held out."""
     large = [t for t in ts if t.is_large]
     rng.shuffle(large)
     n = max(1, round(HELD_OUT * len(large)))
@@ -216,9 +227,9 @@ def divide(ts: Sequence[Template], rng: random.Random) -> dict[str, list[Templat
 
 
 def fill(ts: Sequence[Template], quota: int, taken: set[str], seed: int) -> list[tuple[str, str, str]]:
-    """Up to ``quota`` (row id, template id, sentence), spread evenly over the templates.
+    """Return up to ``quota`` rows (row id, template id, sentence), spread evenly over the templates.
 
-    Sentences whose case-folded text is in ``taken`` are passed over; those used are added to it.
+    Sentences whose case-folded text is in ``taken`` are passed over; the sentences used are added to it.
     """
     rows: list[tuple[str, str, str]] = []
     streams = {t.id: enumerate(t.sentences(seed)) for t in ts}
@@ -237,14 +248,22 @@ def fill(ts: Sequence[Template], quota: int, taken: set[str], seed: int) -> list
 def sample(
     languages: Sequence[str], sizes: Mapping[str, int], seed: int
 ) -> tuple[tuple[str, ...], dict[str, list[dict[str, str]]]]:
-    """Label names and, for each split, its rows: language by language, shuffled within each.
+    """Draw sentences for each split.
 
-    ``sizes`` maps "train", "dev", "test" to rows a language, shared out equally among the labels
-    (the first ones get one more where it does not divide). A sentence occurs once in a language,
-    whatever the split or label, letter case aside. Test is drawn before dev before train, so that
-    it does not change with their sizes.
+    A sentence occurs once in a language, in whatever split, label or letter case. Test is drawn before
+    dev, and dev before train, so that test does not change with the sizes of the others.
 
-    Raises ``InputError`` if a language's templates cannot make that many different sentences.
+    Args:
+        languages: languages of the sample.
+        sizes: {"train", "dev", "test": rows per language}, shared out equally among the labels; the first
+            labels get one more where the size does not divide.
+        seed: of the sample.
+
+    Returns:
+        Label names, and the rows of each split, language by language, shuffled within each.
+
+    Raises:
+        InputError: a language's templates cannot make that many different sentences.
     """
     labels = shared_intents(languages)
     splits: dict[str, list[dict[str, str]]] = {split: [] for split in sizes}
@@ -270,7 +289,7 @@ def sample(
 def _sample_intent(
     language: str, intent: str, quotas: Mapping[str, int], taken: set[str], seed: int
 ) -> dict[str, list[tuple[str, str, str]]]:
-    """Rows of one intent by split; ``taken`` is updated.
+    """Return the rows of one intent by split, and update ``taken``.
 
     A division of the templates that cannot make enough sentences for a split is drawn again.
     """

@@ -1,12 +1,12 @@
 """Labelled sentences from TSV, CSV, JSONL and parquet files, with errors that name file and line.
 
-A data directory holds ``<split>.<language>.<extension>`` (split: train, dev, test) or one
-``<language>.<extension>`` a language. TSV has no quoting, CSV the usual one; both are UTF-8, with
-or without a header. Line numbers count from 1; in parquet files they are row numbers.
+A data directory holds one file ``<split>.<language>.<extension>`` per split (train, dev, test) and language,
+or one file ``<language>.<extension>`` per language. TSV has no quoting, CSV the usual one; both are UTF-8,
+with or without a header. Line numbers count from 1; in parquet files they are row numbers.
 
-Without train files the larger of test and dev trains. If only one file is left for evaluation,
-it is halved into dev and test; a single file a language is divided 60/20/20. Division goes by a
-hash of the pair id: it is the same for every seed and keeps translations together.
+Without train files, the larger of test and dev trains (:func:`plan_splits`). If only one file is left for
+evaluation, it is halved into dev and test; a single file per language is divided 60/20/20. A hash of the
+pair's id decides: the division is the same for every seed and keeps translations together.
 """
 
 from __future__ import annotations
@@ -34,27 +34,29 @@ SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Which column of a file holds what."""
+class ColumnNames:
+    """The names of a file's columns, by what the columns hold."""
 
     text: str
     label: str
     text_pair: str | None = None
     id: str | None = None  # None: the number of the row (from 0) identifies the example
-    columns: tuple[str, ...] = ()  # all columns of a file without header; () if it must have one
+    in_order: tuple[str, ...] = ()  # all columns of a file without header; () if it must have one
     optional: tuple[str, ...] = ()  # those of ``text_pair`` and ``id`` that a file may lack
-    block: int = 1  # so many rows in a row share a sentence: never divided between splits
+    block: int = 1  # consecutive rows that share a sentence, never divided between splits
 
     @property
     def needed(self) -> tuple[str, ...]:
+        """The columns that every file must have."""
         named = (self.id, self.text, self.text_pair, self.label)
         return tuple(c for c in named if c is not None and c not in self.optional)
 
 
 def find(data_dir: str | Path) -> dict[tuple[str, str], Path]:
-    """Files by (language, split); split is "" for a file that holds all of a language.
+    """Return the data files by (language, split); split is "" for a file that holds all of a language.
 
-    Raises ``InputError`` if the directory is missing or two files claim the same place.
+    Raises:
+        InputError: the directory is missing, or two files hold the same language and split.
     """
     directory = Path(data_dir)
     if not directory.is_dir():
@@ -74,26 +76,35 @@ def find(data_dir: str | Path) -> dict[tuple[str, str], Path]:
 def load(
     data_dir: str | Path,
     languages: Sequence[str],
-    layout: Layout,
+    column_names: ColumnNames,
     labels: Sequence[str] | None,
     aligned: bool,
 ) -> tuple[dict[tuple[str, str], pd.DataFrame], bool, str]:
-    """What each split may draw from, whether ids are aligned, and a sentence on which is which.
+    """Return what each split may draw from.
 
-    The frames, by (language, split), have the columns of ``read`` and ``where`` (file and line)
-    instead of line; ids are qualified by the file's split ("dev-17"), as another split's 17 is
-    another example. ``aligned``: an id means the same pair in every language, provided that all
-    files have the id column of ``layout``, if it has one.
+    Args:
+        data_dir: directory of the files.
+        languages: languages to read.
+        column_names: of all files.
+        labels: allowed labels; None allows any.
+        aligned: an id means the same pair in every language, provided that the files give ids or that
+            ``column_names`` has none.
 
-    Raises ``InputError`` if a language lacks a split that another has, and as ``read`` does.
+    Returns:
+        Frames by (language, split), whether ids are aligned, and a sentence on which file became which split.
+        The frames have the columns of :func:`read`, with ``where`` (file and line) instead of ``line``. The
+        file's split is part of an id ("dev-17"), as id 17 of another split is another example.
+
+    Raises:
+        InputError: a language lacks a split that another one has, or as for :func:`read`.
     """
     files = find(data_dir)
     stored = _stored_splits(files, languages)
     frames: dict[tuple[str, str], pd.DataFrame] = {}
     for language in languages:
         for split in stored:
-            frame, has_ids = read(files[language, split], layout, labels)
-            aligned = aligned and (has_ids or layout.id is None)
+            frame, has_ids = read(files[language, split], column_names, labels)
+            aligned = aligned and (has_ids or column_names.id is None)
             name = files[language, split].name
             frame["where"] = [f"{name}:{line}" for line in frame.pop("line")]
             frames[language, split] = frame
@@ -104,7 +115,7 @@ def load(
     for split, shares in plan.items():
         together = {language: frames[language, split] for language in languages}
         for batch in [together] if aligned else [{k: v} for k, v in together.items()]:
-            for key, pool in divide(batch, shares, layout.block).items():
+            for key, pool in divide(batch, shares, column_names.block).items():
                 prefix = f"{split}-" if split else ""
                 pools[key] = pool.assign(id=prefix + pool["id"])
     used = {files[place].suffix for place in frames}
@@ -112,7 +123,14 @@ def load(
 
 
 def plan_splits(rows: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """What each stored split becomes, given its number of rows: shares of train, dev and test."""
+    """Return what each stored split becomes: {stored split: {new split: share of its ids}}.
+
+    Without train files (XNLI and PAWS-X, see ``tasks.TASKS``) the larger of test and dev trains. A single
+    split that is left for evaluation is halved into dev and test.
+
+    Args:
+        rows: {stored split: number of rows}.
+    """
     if len(rows) == 1:
         return {split: SHARES for split in rows}
     train = "train" if "train" in rows else max(("test", "dev"), key=lambda split: rows[split])
@@ -135,7 +153,7 @@ def _describe(plan: Mapping[str, Mapping[str, float]], extension: str) -> str:
 
 
 def _stored_splits(files: Mapping[tuple[str, str], Path], languages: Sequence[str]) -> tuple[str, ...]:
-    """The splits that every one of ``languages`` has files for."""
+    """Return the splits that every language has files for."""
     stored = [s for s in ("", *SPLITS) if any((language, s) in files for language in languages)]
     for language in languages:
         for split in stored:
@@ -152,9 +170,15 @@ def _stored_splits(files: Mapping[tuple[str, str], Path], languages: Sequence[st
 def divide(
     frames: Mapping[str, pd.DataFrame], shares: Mapping[str, float], block: int = 1
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Frames by (language, split), each id in the same split in every language.
+    """Divide frames into splits, each id into the same split in every language.
 
-    Splits get their shares of the ids (of blocks of ``block`` consecutive ones) up to rounding.
+    Args:
+        frames: {language: rows with an ``id``}.
+        shares: {split: share}, the shares adding up to 1.
+        block: number of consecutive ids that stay together.
+
+    Returns:
+        Frames by (language, split). Splits get their shares of the blocks up to rounding.
     """
     if len(shares) == 1:
         return {(language, *shares): frame for language, frame in frames.items()}
@@ -179,39 +203,49 @@ def divide(
     }
 
 
-def read(path: Path, layout: Layout, labels: Sequence[str] | None) -> tuple[pd.DataFrame, bool]:
-    """The examples of a file, and whether the file itself gives their ids.
+def read(path: Path, column_names: ColumnNames, labels: Sequence[str] | None) -> tuple[pd.DataFrame, bool]:
+    """Return the examples of a file, and whether the file itself gives their ids.
 
-    The frame has the columns id, text, text_pair, label (str) and line (int), in the file's order;
-    text_pair is "" and ids are row numbers from 0 where the file has none. ``labels`` are the
-    allowed names, each of which may also be given by its index; None allows any.
+    Args:
+        path: the file.
+        column_names: its columns.
+        labels: allowed labels, each of which the file may also give by its index; None allows any.
 
-    Raises ``InputError`` naming file and line for whatever cannot be used.
+    Returns:
+        A frame with the columns id, text, text_pair, label (str) and line (int), in the file's order. Where
+        the file has none, text_pair is "" and ids are row numbers from 0.
+
+    Raises:
+        InputError: a row cannot be used; the message names file and line.
     """
     readers = {"tsv": _tsv, "csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
     by_name = _label_names(labels)
     rows: list[tuple[str, str, str, str, int]] = []
     lines: dict[str, int] = {}
     has_ids = False
-    for number, (line, record) in enumerate(readers[path.suffix[1:]](path, layout)):
+    for number, (line, record) in enumerate(readers[path.suffix[1:]](path, column_names)):
         where = f"{path.name}:{line}"
-        if number and has_ids != (layout.id in record):
-            raise InputError(f"{where}: has {'no' if has_ids else 'an'} {layout.id}, unlike the rows above")
-        has_ids = layout.id in record
-        identity = _cell(record, layout.id, where) if has_ids else str(number)
+        if number and has_ids != (column_names.id in record):
+            raise InputError(
+                f"{where}: has {'no' if has_ids else 'an'} {column_names.id}, unlike the rows above"
+            )
+        has_ids = column_names.id in record
+        identity = _cell(record, column_names.id, where) if has_ids else str(number)
         if identity in lines:
-            raise InputError(f"{where}: {layout.id} {identity!r} is already in line {lines[identity]}")
+            raise InputError(f"{where}: {column_names.id} {identity!r} is already in line {lines[identity]}")
         lines[identity] = line
-        has_pair = layout.text_pair in record
-        label = _cell(record, layout.label, where)
+        has_pair = column_names.text_pair in record
+        label = _cell(record, column_names.label, where)
         if labels is not None and label not in by_name:
-            hint = f"; a header must name {', '.join(layout.needed)}" if line == 1 else ""
-            raise InputError(f"{where}: unknown {layout.label} {label!r}; allowed: {', '.join(labels)}{hint}")
+            hint = f"; a header must name {', '.join(column_names.needed)}" if line == 1 else ""
+            raise InputError(
+                f"{where}: unknown {column_names.label} {label!r}; allowed: {', '.join(labels)}{hint}"
+            )
         rows.append(
             (
                 identity,
-                _text(record, layout.text, where),
-                _text(record, layout.text_pair, where) if has_pair else "",
+                _text(record, column_names.text, where),
+                _text(record, column_names.text_pair, where) if has_pair else "",
                 by_name.get(label, label),
                 line,
             )
@@ -222,7 +256,7 @@ def read(path: Path, layout: Layout, labels: Sequence[str] | None) -> tuple[pd.D
 
 
 def _label_names(labels: Sequence[str] | None) -> dict[str, str]:
-    """Label name by what files may call it."""
+    """Return {what a file may call a label: the label}."""
     labels = labels or ()
     return {str(i): name for i, name in enumerate(labels)} | {name: name for name in labels}
 
@@ -256,17 +290,17 @@ def _decode(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines ended by a line feed only: texts may contain other separators, such as U+2028."""
+    """Return the lines, split at line feeds only: texts may contain other separators, such as U+2028."""
     lines = _decode(path).split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
-def _tsv(path: Path, layout: Layout) -> Records:
+def _tsv(path: Path, column_names: ColumnNames) -> Records:
     rows = ((line, text.split("\t")) for line, text in enumerate(_lines(path), start=1))
-    yield from _delimited(path, layout, rows)
+    yield from _delimited(path, column_names, rows)
 
 
-def _csv(path: Path, layout: Layout) -> Records:
+def _csv(path: Path, column_names: ColumnNames) -> Records:
     def rows() -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
         line = 1
@@ -277,19 +311,19 @@ def _csv(path: Path, layout: Layout) -> Records:
         except csv.Error as error:
             raise InputError(f"{path.name}:{line}: broken CSV ({error})") from None
 
-    yield from _delimited(path, layout, rows())
+    yield from _delimited(path, column_names, rows())
 
 
-def _delimited(path: Path, layout: Layout, rows: Iterator[tuple[int, list[str]]]) -> Records:
-    columns = list(layout.columns)
+def _delimited(path: Path, column_names: ColumnNames, rows: Iterator[tuple[int, list[str]]]) -> Records:
+    columns = list(column_names.in_order)
     for line, cells in rows:
         if line == 1:
             header = [cell.strip().lower() for cell in cells]
-            if set(layout.needed) <= set(header):
+            if set(column_names.needed) <= set(header):
                 columns = header
                 continue
             if not columns:
-                _require(layout, header, f"{path.name}:1", "the header")
+                _require(column_names, header, f"{path.name}:1", "the header")
         if len(cells) != len(columns):
             raise InputError(
                 f"{path.name}:{line}: {len(cells)} columns, expected {len(columns)} ({', '.join(columns)})"
@@ -297,7 +331,7 @@ def _delimited(path: Path, layout: Layout, rows: Iterator[tuple[int, list[str]]]
         yield line, dict(zip(columns, cells, strict=True))
 
 
-def _jsonl(path: Path, layout: Layout) -> Records:
+def _jsonl(path: Path, column_names: ColumnNames) -> Records:
     for line, text in enumerate(_lines(path), start=1):
         where = f"{path.name}:{line}"
         try:
@@ -306,25 +340,25 @@ def _jsonl(path: Path, layout: Layout) -> Records:
             raise InputError(f"{where}: broken JSON ({error.msg})") from None
         if not isinstance(record, dict):
             raise InputError(f"{where}: {type(record).__name__}, expected a JSON object")
-        _require(layout, list(record), where, "the object")
+        _require(column_names, list(record), where, "the object")
         yield line, record
 
 
-def _parquet(path: Path, layout: Layout) -> Records:
+def _parquet(path: Path, column_names: ColumnNames) -> Records:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path.name}: not a readable parquet file ({reason})") from None
-    _require(layout, table.column_names, path.name, "the table")
+    _require(column_names, table.column_names, path.name, "the table")
     yield from enumerate(table.to_pylist(), start=1)
 
 
-def _require(layout: Layout, columns: Sequence[str], where: str, what: str) -> None:
-    missing = [column for column in layout.needed if column not in columns]
+def _require(column_names: ColumnNames, columns: Sequence[str], where: str, what: str) -> None:
+    missing = [column for column in column_names.needed if column not in columns]
     if missing:
-        optional = f" (optional: {', '.join(layout.optional)})" if layout.optional else ""
+        optional = f" (optional: {', '.join(column_names.optional)})" if column_names.optional else ""
         raise InputError(
             f"{where}: {what} lacks {', '.join(missing)}; it has {', '.join(columns) or 'nothing'}"
-            f"; needed: {', '.join(layout.needed)}{optional}"
+            f"; needed: {', '.join(column_names.needed)}{optional}"
         )

@@ -1,13 +1,13 @@
-"""Classification tasks as ``datasets.DatasetDict``: from the hub, from local files, or embedded.
+"""The classification tasks: XNLI, PAWS-X, MARC, MultiEmo, the embedded ``intents``, a user's own files.
 
-``load_task`` draws a sample of the same size for every language. Which examples a split may draw
-from never depends on seed or sizes, except for ``intents`` (see ``modspec.data.intents``):
+:func:`load_task` draws a sample of the same size for every language. The examples that a split may draw from
+never depend on seed or sizes, except for ``intents`` (see ``modspec.data.intents``):
 
 - Hub: the data set's own train, validation and test splits.
 - Local files: their own splits, or divided as ``modspec.data.local_files`` says.
 
-Within a language labels are equally frequent as far as the data go: when one runs out, the others
-share the rest equally.
+Within a language labels are equally frequent as far as the data go: when one runs out, the others share the
+rest equally.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ import pandas as pd
 
 from modspec.data import hub_datasets, intents, local_files
 from modspec.data.hub_datasets import HubSource
-from modspec.data.local_files import SPLITS, Layout
+from modspec.data.local_files import SPLITS, ColumnNames
 from modspec.errors import InputError
 
 
 @dataclass(frozen=True)
 class Task:
-    """A sample of a task, the same number of examples in every language.
+    """A sample of a task, with the same number of examples in every language.
 
-    Every row of every split has ``id`` (unique in the split), ``language``, ``text``,
-    ``text_pair`` ("" for single sentences), ``label`` (``ClassLabel``) and ``group`` (what must not
-    cross splits: the template of an intent, the pair that translations share, else the row's id).
-    Rows come language by language, shuffled within each.
+    Each row has ``id`` (unique in the split), ``language``, ``text``, ``text_pair`` ("" for single
+    sentences), ``label`` (``ClassLabel``) and ``group``: the template of an intent, the pair that
+    translations share, else the row's id. A group never crosses splits. Rows come language by language,
+    shuffled within each.
     """
 
     name: str
@@ -50,39 +50,46 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What is known of a task before its data are read."""
+    """A task before its data are read."""
 
     languages: tuple[str, ...]  # the study's
     labels: tuple[str, ...] | None = None  # in the order of the hub's integers; None: as found
-    layout: Layout | None = None  # of local files; the hub's columns have the same names
+    column_names: ColumnNames | None = None  # of local files; the hub's columns have the same names
     aligned: bool = False  # translations of a pair share its id
     hub: HubSource | None = None
 
 
 TASKS: dict[str, TaskSpec] = {
     "intents": TaskSpec(languages=("en", "de", "fr", "es", "ru")),
+    # XNLI trains on its public *test* split where the data directory has no train files (they are large and
+    # machine-translated). Of the two splits that people translated, the larger one trains (test, 5,010 pairs
+    # per language), and the other one (dev, 2,490) is halved into dev and test. ``local_files.plan_splits``
+    # decides this, and ``Task.source`` says it. Accuracies are therefore not comparable with published ones,
+    # which are measured on the test split.
     "xnli": TaskSpec(
         languages=("en", "fr", "de", "ru", "es"),
         labels=("entailment", "neutral", "contradiction"),
-        layout=Layout(
+        column_names=ColumnNames(
             text="premise",
             text_pair="hypothesis",
             label="label",
-            columns=("premise", "hypothesis", "label"),
+            in_order=("premise", "hypothesis", "label"),
             block=3,  # every premise has three hypotheses
         ),
         aligned=True,
         hub=HubSource("facebook/xnli", tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())),
     ),
+    # PAWS-X follows the same rule: without train files the larger of its public test and dev splits trains,
+    # and the other one is halved into dev and test.
     "pawsx": TaskSpec(
         languages=("en", "fr", "de", "ko", "es"),
         labels=("no paraphrase", "paraphrase"),
-        layout=Layout(
+        column_names=ColumnNames(
             text="sentence1",
             text_pair="sentence2",
             label="label",
             id="id",
-            columns=("id", "sentence1", "sentence2", "label"),
+            in_order=("id", "sentence1", "sentence2", "label"),
         ),
         aligned=True,
         hub=HubSource("google-research-datasets/paws-x", tuple("de en es fr ja ko zh".split())),
@@ -90,23 +97,23 @@ TASKS: dict[str, TaskSpec] = {
     "marc": TaskSpec(
         languages=("en", "fr", "de", "zh", "es"),
         labels=("1 star", "2 stars", "3 stars", "4 stars", "5 stars"),
-        layout=Layout(text="text", label="label", id="id", columns=("id", "text", "label")),
+        column_names=ColumnNames(text="text", label="label", id="id", in_order=("id", "text", "label")),
         hub=HubSource("mteb/amazon_reviews_multi", tuple("de en es fr ja zh".split()), jsonl=True),
     ),
     "multiemo": TaskSpec(
         languages=("en", "fr", "de", "zh", "es"),
         labels=("negative", "neutral", "positive", "ambivalent"),
-        layout=Layout(
+        column_names=ColumnNames(
             text="sentence",
             label="polarity",
             id="id",
-            columns=("id", "domain", "polarity", "sentence"),
+            in_order=("id", "domain", "polarity", "sentence"),
         ),
         aligned=True,
     ),
     "local": TaskSpec(
         languages=(),
-        layout=Layout(
+        column_names=ColumnNames(
             text="text",
             label="label",
             text_pair="text_pair",
@@ -119,9 +126,10 @@ TASKS: dict[str, TaskSpec] = {
 
 
 def available_languages(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
-    """Languages that the task can be loaded in, without reading any data, sorted.
+    """Return the languages that the task can be loaded in, sorted; reads no data.
 
-    Raises ``InputError`` for an unknown task, a missing directory, or a task that needs one.
+    Raises:
+        InputError: the task is unknown, the directory is missing, or the task needs one.
     """
     spec = _spec(name)
     if name == "intents":
@@ -148,15 +156,21 @@ def load_task(
     data_dir: str | Path | None = None,
     parallel: bool = True,
 ) -> Task:
-    """A sample of ``name`` with the same number of examples in each of ``languages``.
+    """Draw a sample of a task, with the same number of examples in each language.
 
-    ``data_dir`` holds local files (see ``modspec.data.local_files``); without it the task comes from the
-    hub or, if that cannot be reached, from its cache. ``parallel`` takes the same pairs in every
-    language where translations are known (xnli, pawsx, multiemo, local files with ids);
-    otherwise each language draws its own. Pairs never cross splits in either case.
+    Args:
+        name: a key of :data:`TASKS`.
+        languages: languages of the sample.
+        train_per_language: training examples per language; dev and test likewise.
+        seed: of the sample.
+        data_dir: directory of local files (see ``modspec.data.local_files``); None takes the task from the
+            hub or, if the hub cannot be reached, from its cache.
+        parallel: take the same pairs in every language where translations are known (xnli, pawsx, multiemo,
+            local files with ids); otherwise each language draws its own. Pairs never cross splits in either
+            case.
 
-    Raises ``InputError`` for an unknown task or language, for data that cannot be read, and when
-    there are too few examples.
+    Raises:
+        InputError: the task or a language is unknown, the data cannot be read, or there are too few examples.
     """
     sizes = {"train": train_per_language, "dev": dev_per_language, "test": test_per_language}
     spec = _spec(name)
@@ -170,10 +184,12 @@ def load_task(
         )
         return _task(name, languages, labels, frames, source)
     if data_dir is not None:
-        pools, aligned, source = local_files.load(data_dir, languages, spec.layout, spec.labels, spec.aligned)
+        pools, aligned, source = local_files.load(
+            data_dir, languages, spec.column_names, spec.labels, spec.aligned
+        )
     else:
         try:
-            pools = hub_datasets.load(spec.hub, languages, spec.layout, spec.labels)
+            pools = hub_datasets.load(spec.hub, languages, spec.column_names, spec.labels)
         except InputError as error:
             raise InputError(f"task: {name}: {error}; set data_dir to {_expected(spec)}") from error
         aligned = spec.aligned
@@ -221,19 +237,19 @@ def _validate(
 
 
 def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | None = None) -> None:
-    """Raises ``InputError`` naming the languages that the task lacks; reads no data."""
-    there = available_languages(name, data_dir)
-    missing = [language for language in languages if language not in there]
+    """Raise InputError if the task lacks some of the languages, naming these; reads no data."""
+    available = available_languages(name, data_dir)
+    missing = [language for language in languages if language not in available]
     if missing:
         where = "" if data_dir is None else f" in data_dir {str(data_dir)!r}"
         raise InputError(
             f"languages: {name} lacks {', '.join(missing)}{where}; "
-            f"there: {', '.join(there) or f'none; expected {_expected(TASKS[name])}'}"
+            f"there: {', '.join(available) or f'none; expected {_expected(TASKS[name])}'}"
         )
 
 
 def _expected(spec: TaskSpec) -> str:
-    columns = spec.layout.columns or spec.layout.needed
+    columns = spec.column_names.in_order or spec.column_names.needed
     extensions = "|".join(local_files.EXTENSIONS)
     return (
         f"a directory of files <train|dev|test>.<language>.<{extensions}> or "
@@ -252,10 +268,18 @@ def draw(
     aligned: bool,
     parallel: bool,
 ) -> pd.DataFrame:
-    """``size`` examples of each language's pool, in random order, labels as equal as can be.
+    """Draw examples of each language in random order, with labels as equally frequent as possible.
 
-    ``aligned``: an id means the same pair in every pool; ``parallel``: take the same pairs, in the
-    same order, in each. Raises ``InputError`` if a pool has too few examples.
+    Args:
+        pools: {language: examples}, from ``local_files`` or ``hub_datasets``.
+        split: name of the split, part of the random seed.
+        size: examples per language.
+        seed: of the sample.
+        aligned: an id means the same pair in every pool.
+        parallel: take the same pairs, in the same order, in each language.
+
+    Raises:
+        InputError: a pool has too few examples.
     """
     pools = {language: pool.set_index("id", drop=False) for language, pool in pools.items()}
     first, *others = pools.values()
@@ -290,7 +314,7 @@ def draw(
 
 
 def stratified(labels: pd.Series, size: int, rng: np.random.Generator) -> np.ndarray:
-    """``size`` shuffled positions in ``labels``; counts differ by one, or a label is used up."""
+    """Return ``size`` shuffled positions in ``labels``; counts differ by one, or a label is used up."""
     codes, names = pd.factorize(labels, sort=True)
     counts = np.bincount(codes, minlength=len(names))
     # The highest level up to which all labels can be filled; the rest goes to those with more.
@@ -307,7 +331,7 @@ def _rng(seed: int, *names: str) -> np.random.Generator:
 
 
 def _check_labels(pools: Mapping[str, pd.DataFrame], shared: pd.Index) -> None:
-    """Translations of a pair have the same label; if not, the ids do not mean the same pair."""
+    """Raise InputError if translations differ in label: their ids do not mean the same pair."""
     (language, reference), *others = ((name, pool.loc[shared]) for name, pool in pools.items())
     for other_language, other in others:
         differs = np.flatnonzero(reference["label"].to_numpy() != other["label"].to_numpy())
@@ -329,10 +353,7 @@ def _task(
 ) -> Task:
     features = datasets.Features(
         {
-            "id": datasets.Value("string"),
-            "language": datasets.Value("string"),
-            "text": datasets.Value("string"),
-            "text_pair": datasets.Value("string"),
+            **dict.fromkeys(("id", "language", "text", "text_pair"), datasets.Value("string")),
             "label": datasets.ClassLabel(names=list(labels)),
             "group": datasets.Value("string"),
         }

@@ -1,4 +1,4 @@
-"""Where and in what precision to compute."""
+"""On which device and in which precision (float32 or bfloat16) models compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """``auto`` is a CUDA device where there is one, else the CPU."""
+    """Return a device by name; ``auto`` is a CUDA device where there is one, else the CPU.
+
+    Raises:
+        InputError: a CUDA device was asked for, but there is none.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -22,9 +26,15 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products in training and evaluation; weights and sums stay float32.
+    """Return the dtype of matrix products in training and evaluation; weights and sums stay float32.
 
-    ``auto`` takes bfloat16 where the hardware multiplies it natively and so gains by it.
+    Args:
+        name: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the hardware multiplies it natively, and
+            is faster with it, else float32.
+        device: from :func:`choose_device`.
+
+    Raises:
+        InputError: another name.
     """
     if name == "float32":
         return torch.float32
@@ -42,23 +52,28 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def choose_attention(device: torch.device) -> str:
-    """The attention implementation to load encoders with.
+    """Return the attention implementation to load encoders with.
 
-    On the CPU, sdpa's bfloat16 backward pass costs more than the rest of the encoder together (short
-    texts: 54 examples a second against 87 with eager attention), and in float32 the two are level.
+    On the CPU, sdpa's bfloat16 backward pass costs more than the rest of the encoder together (short texts:
+    54 examples per second against 87 with eager attention). In float32 the two are equally fast.
     """
     return "sdpa" if device.type == "cuda" else "eager"
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """Mixed precision for the forward pass; does nothing for float32 (and float64, in tests)."""
+    """Return a context of mixed precision for the forward pass; it does nothing for float32 and float64."""
     if dtype == torch.bfloat16:
         return torch.autocast(device.type, dtype=dtype)
     return nullcontext()
 
 
 def hardware() -> dict[str, Any]:
-    """Return what this process computes on: device, instructions, precision, threads; GPU memory in GiB."""
+    """Return what this process computes on, as JSON values for the provenance of a result.
+
+    Returns:
+        ``device``, ``instructions`` of the CPU, ``auto_precision`` (what ``auto`` means here), ``threads``,
+        and on a GPU ``peak_gpu_memory_gib`` so far.
+    """
     cuda = torch.cuda.is_available()
     record = {
         "device": torch.cuda.get_device_name() if cuda else "CPU",

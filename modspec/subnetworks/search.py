@@ -13,25 +13,21 @@ from modspec.subnetworks.head_importance import importance as exact_importance
 
 @dataclass(frozen=True)
 class Step:
-    """One mask that the search looked at.
+    """One mask that the search looked at."""
 
-    mask: bool (layers, heads). score: dev score under it. accepted: score >= threshold x unpruned score.
-    importance: (layers, heads) under this mask, NaN for heads already dropped; None where the search
-    stopped before it was needed.
-    """
-
-    mask: np.ndarray
-    score: float
-    accepted: bool
+    mask: np.ndarray  # bool (layers, heads), True = kept
+    score: float  # dev score under the mask
+    accepted: bool  # score >= threshold x unpruned score
+    # (layers, heads) under the mask, NaN for dropped heads; None where the search stopped before needing it.
     importance: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Search:
-    """A finished search: the whole trajectory, step 0 being the unpruned encoder."""
+    """A finished search with its whole trajectory."""
 
-    steps: tuple[Step, ...]
-    threshold_score: float
+    steps: tuple[Step, ...]  # step 0 is the unpruned encoder
+    threshold_score: float  # the lowest dev score that is accepted
 
     @property
     def mask(self) -> np.ndarray:
@@ -62,14 +58,21 @@ def search(
 ) -> Search:
     """Drop the least important heads step by step, as long as the dev score holds.
 
-    ``gradients(mask)``: per-example head gradients (n, layers, heads) on training examples under a mask;
-    ``score(mask)``: dev score under a mask; ``grid``: (layers, heads). Each step drops the ``step`` share
-    of *all* heads that matter least among those left, and the search ends before the score would fall
-    below ``threshold`` x the unpruned score (Michel et al. 2019; Prasanna et al. 2020). Ties go to the
-    lower layer, then the lower head. A search never drops the last head.
+    Each step drops the same share of *all* heads: those of lowest importance among the heads left. Ties go to
+    the lower layer, then the lower head. The search ends before the score would fall below ``threshold`` x
+    the unpruned score, or before the last head would go (Michel et al. 2019; Prasanna et al. 2020).
 
-    Raises InputError for a threshold or step out of range or an unusable score, FloatingPointError where
-    an importance is not finite.
+    Args:
+        gradients: called with a mask; returns head gradients of training examples (n, layers, heads).
+        score: called with a mask; returns the dev score under it.
+        grid: (layers, heads) of the encoder.
+        threshold: share of the unpruned score that must be kept, above 0, at most 1.
+        step: share of all heads to drop per step, above 0, below 1.
+        importance: called with the gradients; returns (layers, heads).
+
+    Raises:
+        InputError: threshold or step is out of range, or the unpruned score is negative or not finite.
+        FloatingPointError: an importance is not finite.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold: {threshold}; allowed: above 0, at most 1")
@@ -97,7 +100,7 @@ def search(
 
 
 def least_important(weights: np.ndarray, count: int) -> np.ndarray:
-    """Boolean (layers, heads): the ``count`` smallest weights, NaN excluded, ties by position."""
+    """Return the ``count`` smallest weights as bool (layers, heads), NaN excluded, ties by position."""
     order = np.argsort(weights, axis=None, kind="stable")  # NaN sorts last
     chosen = np.zeros(weights.size, dtype=bool)
     chosen[order[:count]] = True

@@ -121,7 +121,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["xnli", "pawsx", "marc"])
 def test_unreachable_hub_names_the_local_alternative(unreachable: Path, name: str) -> None:
     start = time.monotonic()
-    columns = ", ".join(TASKS[name].layout.columns)
+    columns = ", ".join(TASKS[name].column_names.in_order)
     with pytest.raises(InputError) as caught:
         load(name, ["en"])
     assert time.monotonic() - start < 10

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.data.local_files import Layout, divide, find, load, plan_splits, read
+from modspec.data.local_files import ColumnNames, divide, find, load, plan_splits, read
 from modspec.errors import InputError
 
-PAIRS = Layout(
+PAIRS = ColumnNames(
     text="premise",
     text_pair="hypothesis",
     label="label",
-    columns=("premise", "hypothesis", "label"),
+    in_order=("premise", "hypothesis", "label"),
 )
 NAMES = ("entailment", "neutral", "contradiction")
-OWN = Layout(text="text", label="label", text_pair="text_pair", id="id", optional=("text_pair", "id"))
-WITH_ID = Layout(text="sentence", label="polarity", id="id", columns=("id", "polarity", "sentence"))
+OWN = ColumnNames(text="text", label="label", text_pair="text_pair", id="id", optional=("text_pair", "id"))
+WITH_ID = ColumnNames(text="sentence", label="polarity", id="id", in_order=("id", "polarity", "sentence"))
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -30,9 +30,9 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def fails(path: Path, layout: Layout, labels: tuple[str, ...] | None, message: str) -> None:
+def fails(path: Path, column_names: ColumnNames, labels: tuple[str, ...] | None, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        read(path, layout, labels)
+        read(path, column_names, labels)
     assert "\n" not in str(caught.value)
 
 
@@ -213,8 +213,8 @@ def test_load_qualifies_ids_and_describes_the_division(tmp_path: Path) -> None:
         for split, n in {"dev": 60, "test": 90}.items():
             rows = "".join(f"{language} {split} {i // 3}\th{i}\tneutral\n" for i in range(n))
             write(tmp_path / f"{split}.{language}.tsv", rows)
-    layout = Layout(**{**vars(PAIRS), "block": 3})
-    pools, aligned, source = load(tmp_path, ["en", "de"], layout, NAMES, aligned=True)
+    column_names = ColumnNames(**{**vars(PAIRS), "block": 3})
+    pools, aligned, source = load(tmp_path, ["en", "de"], column_names, NAMES, aligned=True)
     assert aligned
     assert source == ("local files; train is test.*.tsv; dev, test are disjoint parts (50/50 %) of dev.*.tsv")
     assert {k: len(v) for k, v in pools.items() if k[0] == "de"} == {

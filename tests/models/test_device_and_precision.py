@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from modspec.models.device_and_precision import choose_precision
+from modspec.models.device_and_precision import choose_precision, hardware
 from modspec.stages import scoring
 from modspec.stages.material import load_material
 from modspec.stages.scoring_plan import Pass
@@ -56,3 +58,22 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         scoring.score_pass(material, plan, material.new_classifier(), [scored], {})
     assert asked == [choose_precision(name, material.device)]
+
+
+def test_hardware_is_json_and_names_what_computes(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    record = json.loads(json.dumps(hardware()))
+    assert list(record) == ["device", "instructions", "auto_precision", "threads"]
+    assert record["device"] == "CPU" and record["threads"] == torch.get_num_threads()
+    assert record["instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert record["auto_precision"] == str(choose_precision("auto", CPU))
+
+
+def test_hardware_of_a_gpu_has_its_peak_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 * 2**29)
+    record = hardware()
+    assert record["device"] == "a GPU" and record["peak_gpu_memory_gib"] == 1.5
+    assert record["auto_precision"] == "torch.bfloat16"

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.models.finetuning import Epoch, finetune, predict
+from modspec.models.finetuning import Epoch, finetune
 from modspec.models.head_masking import gated
+from modspec.models.prediction import predict
 from tests.helpers.models import HEADS, HIDDEN, KINDS, LAYERS, projection, random_encoder, random_examples
 
 GRID = (LAYERS, HEADS)

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from modspec.errors import InputError
-from modspec.models.finetuning import predict
+from modspec.models.device_and_precision import autocast
+from modspec.models.head_masking import gated
+from modspec.models.prediction import accuracy, logits, predict, rows_by_example
 from tests.helpers.models import KINDS, random_encoder, random_examples
 from tests.models.test_finetuning import MASKS, moving_elements
 
@@ -36,6 +38,34 @@ def test_predict_equals_a_plain_forward_pass(kind):
             found = predict(model, examples, mask, batch_size=batch_size)
             assert found.dtype == np.int64 and found.tolist() == expected.tolist()
         assert model.training and not any(m._forward_pre_hooks for m in model.modules())
+
+
+def test_rows_come_in_the_order_of_the_examples_from_batches_of_similar_length():
+    model, examples = random_encoder(), random_examples(11)
+    sizes = []
+
+    def rows_of(batch, positions):
+        assert not model.training
+        sizes.append(len(positions))
+        lengths = batch["attention_mask"].sum(1)
+        assert lengths.tolist() == sorted(examples.lengths[positions])
+        return torch.stack([batch["input_ids"][:, 0], lengths], dim=1)
+
+    rows = rows_by_example(model, examples, rows_of, (2,), batch_size=4)
+    assert rows.tolist() == [[ids[0], len(ids)] for ids in examples.input_ids]
+    assert sizes == [4, 4, 3] and model.training
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_logits_are_the_models_own_numbers_and_accuracy_counts_their_maxima(precision):
+    model, examples = random_encoder(dtype=torch.float32), random_examples(9, lengths=(5, 5))
+    found = logits(model, examples, MASKS["en"], precision=precision)
+    assert found.shape == (9, model.config.num_labels) and found.dtype == np.float64
+    with torch.no_grad(), gated(model.eval(), MASKS["en"]), autocast(torch.device("cpu"), precision):
+        expected = model(input_ids=torch.from_numpy(np.stack(examples.input_ids))).logits
+    assert np.array_equal(found, expected.double().numpy())
+    right = [int(row.argmax()) == label for row, label in zip(found, examples.labels, strict=True)]
+    assert accuracy(model, examples, MASKS["en"], precision=precision) == np.mean(right)
 
 
 def test_predict_of_nothing_is_nothing_and_errors_restore_the_mode():

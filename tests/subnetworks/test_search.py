@@ -1,8 +1,6 @@
-"""The search's control logic on synthetic encoders, and controls and overlap against brute force."""
+"""The search's control logic on synthetic encoders."""
 
 from __future__ import annotations
-
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modspec.errors import InputError
-from modspec.subnetworks.masks import chance_jaccard, jaccard, random_mask
 from modspec.subnetworks.search import least_important, search
 
 GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -178,56 +175,3 @@ def test_ties_go_by_position_and_nan_is_never_chosen():
     weights = np.array([[2.0, 1, np.nan], [1, 1, 0.5]])
     assert np.argwhere(least_important(weights, 3)).tolist() == [[0, 1], [1, 0], [1, 2]]
     assert least_important(weights, 6).sum() == 5
-
-
-@given(GRIDS, st.integers(0, 999))
-def test_random_masks_keep_the_number_of_heads_of_each_layer(grid, seed):
-    mask = np.random.default_rng(seed).random(grid) < 0.6
-    control = random_mask(mask, np.random.default_rng(seed + 1))
-    assert control.dtype == bool and control.sum(1).tolist() == mask.sum(1).tolist()
-    assert np.array_equal(control, random_mask(mask, np.random.default_rng(seed + 1)))
-
-
-def test_random_masks_are_uniform_and_layers_independent():
-    mask = np.zeros((2, 4), bool)
-    mask[:, :2] = True
-    rng, draws = np.random.default_rng(0), 12_000
-    seen: dict[tuple, int] = {}
-    for _ in range(draws):
-        key = tuple(tuple(np.flatnonzero(layer)) for layer in random_mask(mask, rng))
-        seen[key] = seen.get(key, 0) + 1
-    pairs = list(combinations(range(4), 2))
-    expected = draws / len(pairs) ** 2
-    chi2 = sum((seen.get((a, b), 0) - expected) ** 2 / expected for a in pairs for b in pairs)
-    assert chi2 < 66.6  # 35 degrees of freedom, p = 0.001
-
-
-@given(st.integers(1, 8), st.data())
-def test_chance_jaccard_equals_enumeration(heads, data):
-    kept_a, kept_b = (data.draw(st.integers(0, heads)) for _ in range(2))
-    fixed = np.arange(heads) < kept_a
-    overlaps = []
-    for chosen in combinations(range(heads), kept_b):
-        other = np.zeros(heads, bool)
-        other[list(chosen)] = True
-        overlaps.append(jaccard(fixed, other))
-    assert chance_jaccard(kept_a, kept_b, heads) == pytest.approx(np.mean(overlaps), abs=1e-12)
-
-
-def test_chance_jaccard_equals_monte_carlo_and_nears_its_limit():
-    rng, draws = np.random.default_rng(0), 20_000
-    a, b = (np.argsort(rng.random((draws, 144)), axis=1) < kept for kept in (100, 72))
-    overlaps = (a & b).sum(1) / (a | b).sum(1)
-    error = overlaps.std() / draws**0.5
-    assert abs(chance_jaccard(100, 72, 144) - overlaps.mean()) < 4 * error
-    for density in (0.2, 0.5, 0.9):
-        kept = int(density * 4000)
-        assert chance_jaccard(kept, kept, 4000) == pytest.approx(density / (2 - density), abs=2e-4)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))
-def test_jaccard_counts_shared_over_all(pairs):
-    a, b = np.array(pairs).T
-    kept_a, kept_b = set(np.flatnonzero(a)), set(np.flatnonzero(b))
-    expected = len(kept_a & kept_b) / len(kept_a | kept_b) if kept_a | kept_b else 1
-    assert jaccard(a, b) == jaccard(b, a) == expected
