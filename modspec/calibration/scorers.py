@@ -62,7 +62,8 @@ def all_scores(
     def make(building: Path) -> None:
         seeds = []
         for seed in p.seeds:
-            part, named = pieces_dir(target) / f"seed{seed}", {"experiment": "scores", "model_seed": str(seed)}
+            part = pieces_dir(target) / f"seed{seed}"
+            named = {"experiment": "scores", "model_seed": str(seed)}
             kept(part, material, p, SCORING, partial(make_seed, seed=seed), **named)
             seeds.append(load_file(part / "scores.safetensors"))
         scores = {name: np.stack([scores[name] for scores in seeds]) for name in TRACIN}

@@ -24,6 +24,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 # Artefact -> the functions that make it: module and name. Data and encoder come from the material.
 MATERIAL = ("modspec.stages.material", "load_material")
+JUDGED = ("modspec.calibration.templates", "judged")
 ENTRY_POINTS = {
     "start": (MATERIAL, ("modspec.stages.warm_start", "make_start")),
     "search": (MATERIAL, ("modspec.stages.search", "search_all")),
@@ -32,10 +33,10 @@ ENTRY_POINTS = {
     "influence": (("modspec.stages.scoring", "reduce_scores"),),
     "calibration/clone": (MATERIAL, ("modspec.calibration.clones", "clone_experiment")),
     "calibration/cipher": (MATERIAL, ("modspec.calibration.cipher", "cipher_experiment")),
-    "calibration/scores": (MATERIAL, ("modspec.calibration.scorers", "all_scores")),
+    "calibration/scores": (MATERIAL, JUDGED, ("modspec.calibration.scorers", "all_scores")),
     "calibration/templates": (MATERIAL, ("modspec.calibration.templates", "templates")),
-    "calibration/planted": (MATERIAL, ("modspec.calibration.planted_heads", "planted_heads")),
-    "calibration/datamodeling": (MATERIAL, ("modspec.calibration.retraining", "datamodeling")),
+    "calibration/planted": (MATERIAL, JUDGED, ("modspec.calibration.planted_heads", "planted_heads")),
+    "calibration/datamodeling": (MATERIAL, JUDGED, ("modspec.calibration.retraining", "datamodeling")),
 }
 # Notebooks show tables and figures that nothing above them calls: all code of these folders decides them.
 FOLDERS = {"figures": ("analysis", "figures"), "calibration": ("calibration", "figures")}

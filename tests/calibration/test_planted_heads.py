@@ -22,7 +22,7 @@ from modspec.calibration.planted_heads import (
 from modspec.errors import InputError
 from modspec.influence import influence
 from tests.calibration.test_scorers import count_trainings
-from tests.calibration.test_templates import tiny_material
+from tests.calibration.test_templates import tiny
 from tests.helpers.models import HEADS, LAYERS, projection, random_encoder, random_examples
 
 
@@ -71,7 +71,7 @@ def test_search_and_importance_find_the_only_heads_that_reach_the_output() -> No
             columns = torch.from_numpy(np.repeat(~alive[layer], size))
             model.get_parameter(projection(layer, "bert"))[:, columns] = 0
     train = random_examples(12)
-    p = tiny_material(step=0.2, threshold=1.0).parameters
+    _, p = tiny(step=0.2, threshold=1.0)
     found = by_search(model, train, train, p, torch.float32)
     assert ((found["importance"] > 0) == alive).all()
     assert (found["search"] >= alive).all() or found["search"].sum() < 2
@@ -165,14 +165,14 @@ def test_the_test_of_recovery_holds_its_level() -> None:
 
 
 def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
-    material = tiny_material(planted_languages=(2, 3))
+    material, p = tiny(planted_languages=(2, 3))
     seeds = count_trainings(monkeypatch, planted)
     scorers.trained.stop_at = 4
     with pytest.raises(KeyboardInterrupt):
-        planted_heads(material, material.parameters, tmp_path)
+        planted_heads(material, p, tmp_path)
     scorers.trained.stop_at = 0
-    table = planted_heads(material, material.parameters, tmp_path)
-    accuracy = planted_accuracy(material, material.parameters, tmp_path)
+    table = planted_heads(material, p, tmp_path)
+    accuracy = planted_accuracy(material, p, tmp_path)
     assert len(seeds) == 2 * 2 * 2 + 1
     assert table.groupby(["languages", "condition", "score"]).ngroups == 2 * 2 * 4
     assert set(table["language"]) == {"all languages", "de", "en", "fr"}
@@ -187,6 +187,6 @@ def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
 
 def test_only_languages_that_there_are_can_be_planted(tmp_path) -> None:
     with pytest.raises(InputError, match="^planted_languages: 4; allowed: 2 to 3, the languages"):
-        material = tiny_material(planted_languages=(2, 4))
-        planted_heads(material, material.parameters, tmp_path)
+        material, p = tiny(planted_languages=(2, 4))
+        planted_heads(material, p, tmp_path)
     assert not list(tmp_path.iterdir())

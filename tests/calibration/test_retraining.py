@@ -11,14 +11,14 @@ from scipy.stats import binomtest, spearmanr
 
 from modspec.calibration import retraining as module
 from modspec.calibration import scorers
-from modspec.calibration.models import new_classifier, trained
+from modspec.calibration.models import trained
 from modspec.calibration.retraining import ceiling, datamodeling, draw_subsets, judge, margins
 from modspec.calibration.scorers import SCORERS
 from modspec.calibration.templates import judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from tests.calibration.test_scorers import count_trainings
-from tests.calibration.test_templates import examples, tiny_material
+from tests.calibration.test_templates import examples, tiny
 from tests.helpers.models import random_examples
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -142,8 +142,8 @@ def test_subsets_differ_and_more_of_them_begin_alike() -> None:
 
 
 def test_margins_are_log_odds_of_the_right_label() -> None:
-    material = tiny_material()
-    model, tested = new_classifier(material, 0).train(), examples("test", 6)
+    material, p = tiny()
+    model, tested = material.new_classifier(0).train(), examples("test", 6)
     found = margins(model, tested, material.precision)
     assert model.training  # as it was
     model.eval()
@@ -158,34 +158,34 @@ def test_margins_are_log_odds_of_the_right_label() -> None:
 
 
 def test_every_retrained_model_is_kept_and_none_is_trained_twice(tmp_path, monkeypatch) -> None:
-    material = tiny_material(subsets=4)
+    material, p = tiny(subsets=4)
     seeds = count_trainings(monkeypatch, module)
     scorers.trained.stop_at = 2 + 6  # two seeds' scores, then the sixth of eight subset trainings
     with pytest.raises(KeyboardInterrupt):
-        datamodeling(material, material.parameters, tmp_path)
+        datamodeling(material, p, tmp_path)
     scorers.trained.stop_at = 0
-    table = datamodeling(material, material.parameters, tmp_path)
+    table = datamodeling(material, p, tmp_path)
     assert len(seeds) == 2 + 8 + 1
     assert set(table["score"]) == set(SCORERS) and set(table["split"]) == {"held out", "test"}
     assert (table[["subsets", "retrainings", "examples"]].to_numpy() == (4, 2, 9)).all()
     assert table["value"].between(-1, 1).all() and table["ceiling"].between(0, 1).all()
-    assert datamodeling(material, material.parameters, tmp_path).equals(table) and len(seeds) == 11
-    more = tiny_material(subsets=5)
-    datamodeling(more, more.parameters, tmp_path)
+    assert datamodeling(material, p, tmp_path).equals(table) and len(seeds) == 11
+    more, more_p = tiny(subsets=5)
+    datamodeling(more, more_p, tmp_path)
     assert len(seeds) == 11 + 2
 
 
 def test_outcomes_are_those_of_training_on_the_subset_alone(tmp_path) -> None:
     import pandas as pd
 
-    material = tiny_material(subsets=2)
-    datamodeling(material, material.parameters, tmp_path)
-    split = judged(material, material.parameters)
+    material, p = tiny(subsets=2)
+    datamodeling(material, p, tmp_path)
+    split = judged(material, p)
     chosen = pd.read_parquet(tmp_path / "datamodeling" / "subsets.parquet")
     kept = pd.read_parquet(tmp_path / "datamodeling" / "margins.parquet")
     assert list(chosen["id"]) == list(split.train.ids)
     part: Examples = split.train.take(np.flatnonzero(chosen["subset1"]))
-    model = trained(material, material.parameters, part, 1)
+    model = trained(material, p, part, 1)
     row = kept[(kept["subset"] == 1) & (kept["seed"] == 1)]
     assert list(row["id"]) == list(split.evaluation.ids)
     np.testing.assert_array_equal(row["margin"], margins(model, split.evaluation, material.precision))
@@ -193,6 +193,6 @@ def test_outcomes_are_those_of_training_on_the_subset_alone(tmp_path) -> None:
 
 def test_one_retraining_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="^retrainings: 2 of seeds \\(0,\\); allowed: two or more"):
-        material = tiny_material(seeds=(0,))
-        datamodeling(material, material.parameters, tmp_path)
+        material, p = tiny(seeds=(0,))
+        datamodeling(material, p, tmp_path)
     assert not list(tmp_path.iterdir())

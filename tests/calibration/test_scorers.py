@@ -16,7 +16,8 @@ from modspec.calibration.scorers import RANDOM, SCORERS, TRACIN, all_scores, bm2
 from modspec.calibration.templates import judged, templates
 from modspec.influence import influence
 from modspec.stages.material import Material
-from tests.calibration.test_templates import examples, tiny_material
+from modspec.workflow.parameters import CalibrationParameters
+from tests.calibration.test_templates import examples, tiny
 
 # Scorers.
 
@@ -38,9 +39,9 @@ def test_bm25_is_the_formula() -> None:
 
 
 def test_encoder_cosine_is_that_of_means_over_each_text_alone() -> None:
-    material = tiny_material()
+    material, p = tiny()
     train, evaluation = examples("train", 12), examples("test", 6)
-    model = material.new_classifier()
+    model = material.new_classifier(0)
 
     def mean(ids: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
@@ -54,8 +55,8 @@ def test_encoder_cosine_is_that_of_means_over_each_text_alone() -> None:
 
 
 def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
-    material = tiny_material()
-    examples = judged(material, material.parameters)
+    material, p = tiny()
+    examples = judged(material, p)
     live = []
 
     def score(model, epoch) -> None:
@@ -63,8 +64,8 @@ def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
         assert scores.parts[-1].part == "classifier"
         live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_part[-1]))
 
-    trained(material, material.parameters, examples.train, 1, after_epoch=score)
-    found = tracin(material, material.parameters, examples.train, examples.evaluation, 1)
+    trained(material, p, examples.train, 1, after_epoch=score)
+    found = tracin(material, p, examples.train, examples.evaluation, 1)
     assert tuple(sorted(found)) == tuple(sorted(TRACIN)) and len(live) == 2
 
     def close(name: str, expected: np.ndarray) -> None:
@@ -96,32 +97,32 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
     return seeds
 
 
-def scores_of(material: Material, directory: Path) -> dict[str, np.ndarray]:
-    examples = judged(material, material.parameters)
-    return all_scores(material, material.parameters, examples.train, examples.evaluation, directory)
+def scores_of(material: Material, p: CalibrationParameters, directory: Path) -> dict[str, np.ndarray]:
+    examples = judged(material, p)
+    return all_scores(material, p, examples.train, examples.evaluation, directory)
 
 
 def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:
-    material = tiny_material()
+    material, p = tiny()
     seeds = count_trainings(monkeypatch)
     scorers.trained.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
-        scores_of(material, tmp_path)
+        scores_of(material, p, tmp_path)
     assert seeds == [0, 1]
     scorers.trained.stop_at = 0
-    scores = scores_of(material, tmp_path)
+    scores = scores_of(material, p, tmp_path)
     assert seeds == [0, 1, 1] and set(scores) == set(SCORERS)
     for name, values in scores.items():
         assert values.shape == (2 if name in TRACIN else 1, 27, 18) and np.isfinite(values).all()
     assert not np.array_equal(*scores["cosine, all checkpoints"])
-    table = templates(material, material.parameters, tmp_path)
+    table = templates(material, p, tmp_path)
     assert set(table["score"]) == set(SCORERS) and (table["examples"] == 9).all()
     assert seeds == [0, 1, 1]
     # A further seed leaves the others as they are.
-    more = scores_of(tiny_material(seeds=(0, 1, 2)), tmp_path)
+    more = scores_of(*tiny(seeds=(0, 1, 2)), tmp_path)
     assert seeds == [0, 1, 1, 2]
     assert np.array_equal(more[TRACIN[0]][:2], scores[TRACIN[0]])
     assert np.array_equal(more[RANDOM], scores[RANDOM])
     # Other training is other scores.
-    scores_of(tiny_material(epochs=1), tmp_path)
+    scores_of(*tiny(epochs=1), tmp_path)
     assert seeds == [0, 1, 1, 2, 0, 1]

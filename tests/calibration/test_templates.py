@@ -37,8 +37,8 @@ def examples(split: str, count: int, templates: int = 2) -> Examples:
     return Examples(ids, None, *map(np.array, (labels, languages, names, groups)))
 
 
-def tiny_material(**parameters) -> Material:
-    """Three languages of 12 training examples each, for the encoder ``tiny``."""
+def tiny(**parameters) -> tuple[Material, CalibrationParameters]:
+    """Return three languages of 12 training examples each, for the encoder ``tiny``, and parameters."""
     settings = {"encoder": "tiny", "languages": LANGUAGES, "language": "de", "seeds": (0, 1), "epochs": 2}
     settings |= {
         "train_per_language": 12,
@@ -48,15 +48,16 @@ def tiny_material(**parameters) -> Material:
         "learning_rate": 0.001,
     }
     settings |= {"retrainings": 2, "subsets": 6, "resamples": 100, "planted_languages": (2,)}
-    return Material(
-        CalibrationParameters(**settings | parameters),
+    material = Material(
         SimpleNamespace(languages=LANGUAGES, labels=LABELS),
         {"train": examples("train", 12), "dev": examples("dev", 6), "test": examples("test", 6)},
+        "tiny",
         np.arange(260),
         torch.device("cpu"),
         torch.float32,
         {"data": "synthetic", "encoder": "tiny"},
     )
+    return material, CalibrationParameters(**settings | parameters)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(0, 12), st.integers(0, 99))
@@ -71,8 +72,8 @@ def test_at_most_half_of_a_template_is_held_out(groups: list[int], most: int, se
 
 
 def test_held_out_examples_are_not_trained_on_but_their_templates_are() -> None:
-    material = tiny_material()
-    found = judged(material, material.parameters)
+    material, p = tiny()
+    found = judged(material, p)
     held = found.evaluation.take(np.flatnonzero(found.kinds == HELD_OUT))
     assert Counter(held.languages) == dict.fromkeys(LANGUAGES, 3)
     assert Counter(found.evaluation.languages) == dict.fromkeys(LANGUAGES, 6)
@@ -97,11 +98,11 @@ def test_the_largest_templates_are_chosen_and_every_label_alike() -> None:
 
 
 def test_texts_without_two_sentences_of_a_template_are_refused() -> None:
-    material = tiny_material()
+    material, p = tiny()
     train = material.examples["train"]
     material.examples["train"] = replace(train, groups=train.ids)
     with pytest.raises(InputError, match="^sentences: among 36 training examples no two share"):
-        judged(material, material.parameters)
+        judged(material, p)
 
 
 # Likeness.
