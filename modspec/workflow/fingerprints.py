@@ -16,16 +16,8 @@ _ENCODER = (
     "models/device_and_precision",
 )
 _MODEL = ("models/head_masking", "models/finetuning", "stages/material", "workflow/paths")
-_PLOTS = (
-    "figures/save",
-    "figures/masks",
-    "figures/shares",
-    "figures/encoder_parts",
-    "figures/claims",
-    "analysis/by_part",
-    "figures/style",
-    "figures/frames",
-)
+_FIGURES = Path(__file__).parents[1] / "figures"
+_PLOTS = ("analysis/by_part", *sorted(f"figures/{file.stem}" for file in _FIGURES.glob("*.py")))
 _CLAIMS = (
     "analysis/measurements",
     "analysis/membership",
@@ -35,7 +27,7 @@ _CLAIMS = (
     "analysis/claim_tables",
     "analysis/robustness",
 )
-_BEYOND = ("analysis/head_relation", "analysis/typology", "analysis/translations", "figures/relations")
+_BEYOND = ("analysis/head_relation", "analysis/typology", "analysis/translations")
 _INFLUENCE = (
     "__init__",
     "gradients",
