@@ -1,7 +1,5 @@
 """Figure: test accuracy under every mask."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Figure: the claims, language by language."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Figure: do scores foretell what retraining on other examples does?"""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

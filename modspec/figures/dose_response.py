@@ -1,7 +1,5 @@
 """Figure: what the dose of a cipher does to shares and AUC."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Panels of effects: values with intervals and verdicts around zero; claims and sensitivity share them."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

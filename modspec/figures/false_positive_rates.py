@@ -1,7 +1,5 @@
 """Figure: how often tests find an effect where there is none."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

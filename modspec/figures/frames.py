@@ -1,7 +1,5 @@
 """The tidy tables behind the figures: what their columns may hold, checked cell by cell."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Collection, Sequence
 

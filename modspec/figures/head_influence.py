@@ -1,7 +1,5 @@
 """Figure: what each head contributes to the influence between two languages."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Figure: which heads each language's masks keep."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import seaborn

@@ -1,7 +1,5 @@
 """Figure: in-language influence by head against head importance and masks."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

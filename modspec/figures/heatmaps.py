@@ -1,7 +1,5 @@
 """Heatmaps with numbers in their cells, and maps of layers x heads."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -10,6 +8,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Colormap, Normalize
 from matplotlib.patches import Rectangle
+from seaborn.utils import relative_luminance
 
 from modspec.figures.style import LIGHT
 
@@ -28,6 +27,10 @@ def heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: s
     numbers = {"annot": table.map(form), "fmt": "", "annot_kws": {"size": 7, "in_layout": False}}
     look = {"linewidths": 0.5, "linecolor": "white", "cbar": False}
     seaborn.heatmap(table, ax=ax, cmap=cmap, norm=norm, xticklabels=True, yticklabels=True, **look, **numbers)
+    colours = ax.collections[0].get_facecolors()[table.notna().to_numpy().ravel()]
+    for text, colour in zip(ax.texts, colours, strict=True):
+        # Black and white contrast equally with a luminance of 0.18 (WCAG 2).
+        text.set_color("black" if relative_luminance(colour) > 0.18 else "white")
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, labelrotation=0)
 

@@ -1,7 +1,5 @@
 """Figure: the in-language share by condition, mask and language."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Figure: how much each training language influences each evaluation language."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Figure of the benchmark: what influence scores cost as examples grow in number, for every system."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Figure: the in-language share of one part of one layer alone."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

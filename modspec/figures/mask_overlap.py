@@ -1,7 +1,5 @@
 """Figure: how far masks overlap, by language and seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

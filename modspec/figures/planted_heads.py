@@ -1,7 +1,5 @@
 """Figure: are planted heads found again?"""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

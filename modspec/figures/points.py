@@ -1,7 +1,5 @@
 """Points with intervals, side by side: what most figures consist of."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

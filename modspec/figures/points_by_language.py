@@ -1,7 +1,5 @@
 """Panels of shares by language: a point and its interval per language and condition or mask."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Figure: what pruning heads costs, step by step."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

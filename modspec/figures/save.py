@@ -6,8 +6,6 @@ reader of that CSV gets, so that ``python -m modspec.figures.save figures`` (sec
 bytes again.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import io

@@ -1,7 +1,5 @@
 """Looks of what proponents are ranked by: our scores, and baselines."""
 
-from __future__ import annotations
-
 # Okabe and Ito's colours; of our scores, one for each kind and a line for each set of checkpoints.
 COSINE, DOT = "#0072B2", "#D55E00"
 SCORERS = {

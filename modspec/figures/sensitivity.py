@@ -1,7 +1,5 @@
 """Figure: how the claims' effects depend on how they are measured."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Figure: how sparse fine-tuning changes the in-language share."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

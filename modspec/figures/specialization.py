@@ -1,7 +1,5 @@
 """Figure: how much a mask adds to the in-language share."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

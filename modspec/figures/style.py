@@ -1,7 +1,5 @@
 """What all figures share: sizes, type, colours that mean one thing throughout, panels, titles, legends."""
 
-from __future__ import annotations
-
 import functools
 import math
 import textwrap

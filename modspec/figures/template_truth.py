@@ -1,7 +1,5 @@
 """Figure: are proponents like the evaluation sentence?"""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

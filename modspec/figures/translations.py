@@ -1,7 +1,5 @@
 """Figure: how often proponents are translations of each other."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Figure: are languages that are close to each other kept and influenced alike?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

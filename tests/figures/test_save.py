@@ -37,7 +37,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_again() -> None:
-    modules = {f"modspec.{name}" for name in CODE["figures"]}
+    modules = {f"modspec.{name}".replace("/", ".") for name in CODE["figures"]}
     assert {draw.__module__ for draw in FIGURES.values()} <= modules
     beyond = {"head_relation", "typology", "translations"}  # in tests/figures/test_relations.py
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
