@@ -1,9 +1,9 @@
 """Every figure and the CSV beside it.
 
-A figure is a module of this folder with a function of the module's name, which is also the name of its CSV.
-The function draws its table and touches no file. :func:`save_figure` writes the table as CSV and draws what a
-reader of that CSV gets, so that ``python -m modspec.figures.save figures`` (seconds, no torch) draws the same
-bytes again.
+A figure is a function with the decorator :func:`modspec.figures.style.figure`, in a module of this folder
+that has the function's name, which is also the name of its CSV. The function draws its table and touches no file.
+:func:`save_figure` writes the table as CSV and draws what a reader of that CSV gets, so that
+``python -m modspec.figures.save figures`` (seconds, no torch) draws the same bytes again.
 """
 
 import argparse
@@ -20,19 +20,13 @@ from matplotlib.figure import Figure
 import modspec.figures
 from modspec.errors import InputError
 from modspec.figures.frames import read
-from modspec.figures.style import STYLE, Draw
+from modspec.figures.style import FIGURES, STYLE
 from modspec.files import write_whole
 from modspec.workflow.provenance import redrawn
 
-
-def _figures() -> dict[str, Draw]:
-    """Return the function that draws each figure, by name."""
-    names = [module.name for module in pkgutil.iter_modules(modspec.figures.__path__)]
-    modules = {name: importlib.import_module(f"modspec.figures.{name}") for name in names if name != "save"}
-    return {name: getattr(module, name) for name, module in modules.items() if hasattr(module, name)}
-
-
-FIGURES = _figures()
+for _module in pkgutil.iter_modules(modspec.figures.__path__):
+    if _module.name != "save":
+        importlib.import_module(f"modspec.figures.{_module.name}")  # fills FIGURES
 
 
 def save_figure(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure:

@@ -19,6 +19,7 @@ from matplotlib.ticker import NullLocator
 from modspec.figures.frames import typed
 
 Draw = Callable[[pd.DataFrame], Figure]
+FIGURES: dict[str, Draw] = {}  # by name; complete once modspec.figures.save is imported
 
 SINGLE, DOUBLE, PAGE = 3.3, 6.8, 9.0  # inches: one and two columns of a page, and its height
 GREY, LIGHT, STRIPE = "#6f6f6f", "#d5d5d5", "#f2f2f2"
@@ -72,7 +73,8 @@ REFERENCE = {"color": GREY, "ls": "--", "lw": 0.9, "zorder": 1}  # the line of c
 
 
 def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
-    """Return a decorator for a function that draws a table: it checks the table and sets our style.
+    """Return a decorator for a function that draws a table: it registers the figure by its
+    name, checks the table and sets our style.
 
     Args:
         columns: the columns that the table must have, spaces between; see
@@ -91,6 +93,7 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
                 settle(fig)
                 return fig
 
+        FIGURES[draw.__name__] = checked
         return checked
 
     return decorate

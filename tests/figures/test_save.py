@@ -39,6 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_again() -> None:
     modules = {f"modspec.{name}".replace("/", ".") for name in CODE["figures"]}
     assert {draw.__module__ for draw in FIGURES.values()} <= modules
+    assert all(draw.__module__ == f"modspec.figures.{name}" for name, draw in FIGURES.items())
     beyond = {"head_relation", "typology", "translations"}  # in tests/figures/test_relations.py
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
     calibration = {"false_positive_rates", "dose_response"}  # in tests/figures/test_calibration.py
@@ -167,20 +168,22 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
     [
         (b"", "column condition is missing"),
         (b"HEADER\n", "column condition is empty"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9\nsft,own,de,BASE,x,0,2,9\n", ":3: value is 'x', not"),
-        (b"HEADER\nsft,own,de,BASE,inf,0,2,9\n", ":2: value is 'inf', not a finite number"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,\n", ":2: examples is '', not a finite number"),
-        (b"HEADER\nSFT,own,de,BASE,1,0,2,9\n", ":2: condition is 'SFT', not one of full; sft; "),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9\nsft,own,de,BASE,1,0,2,9\n", "more than one row for"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9,7,7\n", "more cells than its header"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9\nsft,own,de,BASE,1,0,2,9,7\n", "not a CSV in UTF-8"),
-        (b"HEADER\nsft,own,\xff,BASE,1,0,2,9\n", "not a CSV in UTF-8"),
+        (b"HEADER\nROW,1,0,2,9\nROW,x,0,2,9\n", ":3: value is 'x', not"),
+        (b"HEADER\nROW,inf,0,2,9\n", ":2: value is 'inf', not a finite number"),
+        (b"HEADER\nROW,1,0,2,\n", ":2: examples is '', not a finite number"),
+        (b"HEADER\nSFT,own_language,de,BASE,1,0,2,9\n", ":2: condition is 'SFT', not one of full; sft; "),
+        (b"HEADER\nROW,1,0,2,9\nROW,1,0,2,9\n", "more than one row for"),
+        (b"HEADER\nROW,1,0,2,9,7,7\n", "more cells than its header"),
+        (b"HEADER\nROW,1,0,2,9\nROW,1,0,2,9,7\n", "not a CSV in UTF-8"),
+        (b"HEADER\nsft,own_language,\xff,BASE,1,0,2,9\n", "not a CSV in UTF-8"),
     ],
 )
 def test_bad_csv_is_one_line_with_file_and_place(content: bytes, message: str, tmp_path: Path) -> None:
     header = b"condition,train_gradient_mask,language,baseline,value,low,high,examples"
     path = tmp_path / "share_change.csv"
-    path.write_bytes(content.replace(b"HEADER", header).replace(b"BASE", b'"full, no mask"'))
+    row = b"sft,own_language,de,BASE"
+    content = content.replace(b"HEADER", header).replace(b"ROW", row)
+    path.write_bytes(content.replace(b"BASE", b'"full, no mask"'))
     with pytest.raises(SystemExit) as stopped:
         save.main([str(tmp_path)])
     text = str(stopped.value)
