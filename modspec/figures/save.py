@@ -1,8 +1,8 @@
 """Every figure and the CSV beside it.
 
 A figure is a function with the decorator :func:`modspec.figures.style.figure`, in a module of this folder
-that has the function's name, which is also the name of its CSV. The function draws its table and touches no file.
-:func:`save_figure` writes the table as CSV and draws what a reader of that CSV gets, so that
+that has the function's name, which is also the name of its CSV. The function draws its table and touches no
+file. :func:`save_figure` writes the table as CSV and draws what a reader of that CSV gets, so that
 ``python -m modspec.figures.save figures`` (seconds, no torch) draws the same bytes again.
 """
 
