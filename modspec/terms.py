@@ -68,6 +68,38 @@ LABELS: dict[str, dict[str, str]] = {
     "part": dict(
         zip(ENCODER_PARTS, ("embeddings", "attention", "feed-forward", "layer norms", "classifier"))
     ),
+    "baseline": {
+        "full, no mask": "against full fine-tuning, no mask",
+        "full, own mask": "against full fine-tuning, own mask",
+    },
+    # Calibration: tests whose false positives are counted.
+    "test": {
+        "interval": "t interval",
+        "bootstrap": "percentile bootstrap",
+        "permutation": "permutation of labels",
+    },
+    # Benchmark: which number of examples grows, and what computes the scores.
+    "axis": {
+        "train": "training examples",
+        "evaluation": "evaluation examples",
+    },
+    "system": {
+        "modspec bfloat16": "modspec, bfloat16",
+        "modspec float32": "modspec, float32",
+        "kronfluence": "kronfluence (linear layers)",
+        "captum linear": "captum (linear layers)",
+        "captum": "captum",
+        "trak": "TRAK",
+        "dattri": "dattri",
+    },
+}
+
+# Measures that the calibration tests, in drawing order. The columns "measure" of other tables hold others.
+CALIBRATION_MEASURES = {
+    "share": "in-language share",
+    "auc": "AUC",
+    "label_auc": "AUC within label",
+    "specialization": "specialization",
 }
 
 
@@ -93,3 +125,38 @@ CLAIMS = (
     Claim("C5", "SFT changes accuracy", "open"),
     Claim("C6", "SFT changes specialization, which is what an own mask adds to the share", "open"),
 )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference that a claim is about."""
+
+    claim: str  # code of the claim
+    text: str  # in the column "comparison" of tables
+    label: str  # short, beside other comparisons of the same claim
+
+
+_COMPARISONS = (
+    Comparison("C0", "no mask - chance", "no mask − chance"),
+    Comparison("C1", "own mask - no mask", "own mask − no mask"),
+    Comparison("C2", "own mask - random mask", "random mask"),
+    Comparison("C2", "own mask - other languages' masks", "other languages' masks"),
+    Comparison("C2", "own mask - other seed", "other seed"),
+    Comparison("C3", "SFT - full", "SFT − full"),
+    Comparison("C3", "SFT with random masks - full", "SFT with random masks − full"),
+    Comparison("C3", "SFT with all masks' intersection - full", "SFT with all masks' intersection − full"),
+    Comparison("C3", "SFT with all masks' union - full", "SFT with all masks' union − full"),
+    Comparison("C4", "SFT - full, other languages' scores", "SFT − full"),
+    Comparison("C5", "SFT - full, accuracy", "SFT − full"),
+    Comparison("C5", "SFT - SFT with random masks, accuracy", "SFT − SFT with random masks"),
+    Comparison("C6", "SFT - full, specialization", "SFT − full"),
+    Comparison("C6", "SFT with random masks - full, specialization", "SFT with random masks − full"),
+    Comparison(
+        "C6",
+        "SFT with all masks' intersection - full, specialization",
+        "SFT with all masks' intersection − full",
+    ),
+    Comparison("C6", "SFT with all masks' union - full, specialization", "SFT with all masks' union − full"),
+)
+# By their text, in drawing order.
+COMPARISONS = {comparison.text: comparison for comparison in _COMPARISONS}

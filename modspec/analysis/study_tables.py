@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.claims import Level, claims, exchangeable
@@ -18,8 +17,7 @@ from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, read_meas
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
-from modspec.analysis.typology import language_pairs
-from modspec.figures import save
+from modspec.analysis.typology import language_pairs, mantel_tests
 from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters
@@ -73,10 +71,11 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "share_by_k": share_by_k(runs, tests),
     }
     heads = (found[name] for name in ("head_influence", "head_share"))
-    pairs = (found[name] for name in ("mask_overlap", "influence_matrix"))
+    pairs = language_pairs(found["mask_overlap"], found["influence_matrix"], training_examples)
     return found | {
         "head_relation": head_relation(*heads, importances(p), found["head_masks"]),
-        "typology": language_pairs(*pairs, training_examples),
+        "typology": pairs,
+        "typology_tests": mantel_tests(pairs),  # a table without a figure
         "translations": translations(
             pd.concat([pd.read_parquet(d / "translations.parquet") for d in scored]), p.confidence
         ),
@@ -192,14 +191,6 @@ def influence_matrix(statistics: pd.DataFrame) -> pd.DataFrame:
         ["proponents", "influence", "chance"]
     ].mean()
     return matrix.rename(columns={"proponents": "share"})
-
-
-def draw(found: dict[str, pd.DataFrame], name: str, directory: Path) -> Figure | None:
-    """Save one of :func:`tables` and its figure; None, and a line why, where the study has no rows."""
-    if found[name].empty:
-        print(f"{name}: not in this study, which has too few languages, seeds, conditions or masks for it")
-        return None
-    return save.save(name, found[name], directory)
 
 
 def inherited_overlap(exact: Masks, inherited: Masks) -> pd.DataFrame:

@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table.to_csv(given.figures / "influence_benchmark.csv", index=False, float_format="%.6g")
     artifacts.write_json(given.figures / "machine.json", machine(given.threads))
     if scaled:
-        save.save("influence_scaling", scaling(scaled), given.figures)
+        save.save_figure("influence_scaling", scaling(scaled), given.figures)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
 
 

@@ -1,100 +1,53 @@
-"""The tidy frames behind the figures: what their columns may hold, checked cell by cell."""
-
-from __future__ import annotations
+"""The tidy tables behind the figures: what their columns may hold, checked cell by cell."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from modspec.errors import InputError
+from modspec.terms import ALL_LANGUAGES, LABELS
 
-# Column -> its values in drawing order -> what a reader is shown.
-LEVELS: dict[str, dict[str, str]] = {
-    "condition": {
-        "full": "full fine-tuning",
-        "sft": "sparse (SFT)",
-        "sft_random": "SFT, random masks",
-        "sft_intersection": "SFT, intersection of masks",
-        "sft_union": "SFT, union of masks",
-    },
-    "mask_kind": {
-        "none": "no mask",
-        "own": "own mask",
-        "language": "mask",
-        "other_language": "other language's mask",
-        "other_seed": "own mask, other seed",
-        "random": "random mask",
-        "inherited": "own mask, inherited importance",
-        "shared": "shared mask",
-    },
-    "train_gradient_mask": {
-        "test_example": "train gradients: same mask",
-        "own_language": "train gradients: own masks",
-    },
-    "part": {
-        "embeddings": "embeddings",
-        "attention": "attention",
-        "feed-forward": "feed-forward",
-        "norms": "layer norms",
-        "classifier": "classifier",
-    },
-    "baseline": {
-        "full, no mask": "against full fine-tuning, no mask",
-        "full, own mask": "against full fine-tuning, own mask",
-    },
-    "test": {
-        "interval": "t interval",
-        "bootstrap": "percentile bootstrap",
-        "permutation": "permutation of labels",
-    },
-    "axis": {
-        "train": "training examples",
-        "evaluation": "evaluation examples",
-    },
-    "system": {
-        "modspec bfloat16": "modspec, bfloat16",
-        "modspec float32": "modspec, float32",
-        "kronfluence": "kronfluence (linear layers)",
-        "captum linear": "captum (linear layers)",
-        "captum": "captum",
-        "trak": "TRAK",
-        "dattri": "dattri",
-    },
-}
-ALL_LANGUAGES = "all languages"  # in the column language: examples of all, pooled
 FLAGS = {"kept", "accepted"}
 TEXTS = {"seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
 TEXTS |= {"train_language", "split", "score", "measure", "claim", "comparison", "verdict", "choice", "study"}
-TEXTS |= set(LEVELS)
-MAY_BE_BLANK = {
-    "value",
-    "low",
-    "high",
-    "chance",
-    "minimum_detectable",
-}  # not every statistic exists on one seed
+TEXTS |= set(LABELS)
+MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable"}  # one seed lacks some statistics
 
 
 def read(csv: bytes, source: str) -> pd.DataFrame:
-    """A CSV's cells as text: a language may be called ``nan``. ``InputError`` if it is no CSV."""
+    """Return a CSV's cells as text, because a language may be called ``nan``.
+
+    Args:
+        csv: content of the file, UTF-8.
+        source: name of the file, for errors.
+
+    Raises:
+        InputError: ``csv`` is not a CSV.
+    """
     try:
         frame = pd.read_csv(io.BytesIO(csv), dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: not a CSV in UTF-8: {str(error).strip()}") from error
-    if not isinstance(frame.index, pd.RangeIndex):  # how pandas takes surplus cells in every row
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells in every row as an index
         raise InputError(f"{source}: not a CSV: its rows have more cells than its header")
     frame.attrs["source"] = source
     return frame
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFrame:
-    """The frame's ``columns`` as text, Booleans or numbers; ``source`` names it in errors.
+    """Return the frame's ``columns`` as text, Booleans or numbers.
 
-    Raises ``InputError`` for a missing column, no rows, or a value that its column cannot hold.
+    Args:
+        frame: a table, for example from :func:`read`.
+        columns: columns that it must have; the others are dropped.
+        source: name of the table, for errors.
+
+    Raises:
+        InputError: a column is missing, there are no rows, or a column cannot hold a value.
     """
     missing = [column for column in columns if column not in frame]
     if missing:
@@ -106,8 +59,8 @@ def typed(frame: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFr
         text = frame[column].astype(object).where(frame[column].notna(), "").map(str)
         if column in TEXTS:
             result[column] = text
-            bad = ~text.isin(LEVELS.get(column, text))
-            allowed = f"one of {'; '.join(LEVELS.get(column, ''))}"
+            bad = ~text.isin(LABELS.get(column, text))
+            allowed = f"one of {'; '.join(LABELS.get(column, ''))}"
         elif column in FLAGS:
             result[column] = text == "True"
             bad, allowed = ~text.isin(["True", "False"]), "True or False"
@@ -126,7 +79,11 @@ def typed(frame: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFr
 
 
 def only(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
-    """The rows that hold all of ``values``; ``InputError`` if there is none."""
+    """Return the rows that hold all of ``values``.
+
+    Raises:
+        InputError: there is no such row.
+    """
     for column, value in values.items():
         rows = frame[frame[column] == value]
         if rows.empty:
@@ -135,7 +92,31 @@ def only(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
     return frame
 
 
-def levels(frame: pd.DataFrame, column: str) -> list[str]:
-    """The values of ``column`` that are there: in the order of ``LEVELS``, else sorted."""
+def levels(frame: pd.DataFrame, column: str, known: Collection[str] = ()) -> list[str]:
+    """Return the values that ``column`` has in ``frame``, in drawing order.
+
+    Args:
+        frame: a table from :func:`typed`.
+        column: one of its columns.
+        known: values that the column may have, in order; default: the column's labels in
+            ``modspec.terms``, or else any, sorted, all languages together last.
+
+    Raises:
+        InputError: a value is not among ``known``.
+    """
     present = set(frame[column])
-    return [level for level in LEVELS.get(column, sorted(present)) if level in present]
+    known = known or LABELS.get(column) or sorted(present, key=lambda value: (value == ALL_LANGUAGES, value))
+    if unknown := sorted(present.difference(known)):
+        raise InputError(
+            f"{frame.attrs['source']}: {column} is {unknown[0]!r}, not one of {'; '.join(known)}"
+        )
+    return [value for value in known if value in present]
+
+
+def refuse_duplicates(frame: pd.DataFrame, keys: list[str], column: str) -> None:
+    """Raise InputError where ``frame`` has more than one row for the same ``keys``, so that points of
+    ``column`` would lie over each other."""
+    duplicates = frame[frame.duplicated(keys)]
+    if len(duplicates):
+        place = ", ".join(map(str, duplicates.iloc[0][keys]))
+        raise InputError(f"{frame.attrs['source']}: column {column} has more than one row for {place}")

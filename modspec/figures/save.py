@@ -1,38 +1,93 @@
 """Every figure and the CSV beside it.
 
-A figure function (in ``modspec.figures.masks`` and the other modules named ``…plots``) draws its frame's
-rows and touches no file. :func:`save` writes the frame as CSV and draws what a reader of that CSV gets, so
-that ``python -m modspec.figures.save figures`` (seconds, no torch) draws the same bytes again.
+A figure is a function with the decorator :func:`modspec.figures.style.figure`, in a module of this folder
+that has the function's name, which is also the name of its CSV. The function draws its table and touches no
+file. :func:`save_figure` writes the table as CSV and draws what a reader of that CSV gets, so that
+``python -m modspec.figures.save figures`` (seconds, no torch) draws the same bytes again.
 """
 
-from __future__ import annotations
-
 import argparse
+import importlib
 import io
-import os
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
+import modspec.figures
 from modspec.errors import InputError
-
-# Importing these registers their figures.
 from modspec.figures.frames import read
 from modspec.figures.style import FIGURES, STYLE
+from modspec.files import write_whole
 from modspec.workflow.provenance import redrawn
 
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+for _module in pkgutil.iter_modules(modspec.figures.__path__):
+    if _module.name != "save":
+        importlib.import_module(f"modspec.figures.{_module.name}")  # fills FIGURES
 
 
-def _draw(csv: bytes, path: Path) -> tuple[Figure, dict[str, bytes]]:
-    """The figure of a CSV, and its files' bytes by suffix: the same bytes every time."""
+def save_figure(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure:
+    """Write ``<name>.csv``, ``.pdf`` and ``.png`` into ``directory``, and return the figure.
+
+    Raises:
+        InputError: there is no figure of this name, or it cannot show ``frame``; no file is written.
+    """
+    if name not in FIGURES:
+        raise InputError(f"name: {name!r} is no figure; allowed: {', '.join(FIGURES)}")
+    path = Path(directory) / f"{name}.csv"
+    fig, files = _drawn(_csv(frame), path)
+    save_table(name, frame, directory)
+    _write(path, files)
+    return fig
+
+
+def save_table(name: str, frame: pd.DataFrame, directory: str | Path) -> pd.DataFrame:
+    """Write ``<name>.csv`` into ``directory``, as :func:`save_figure` does, and return ``frame``."""
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    write_whole(Path(directory) / f"{name}.csv", _csv(frame))
+    return frame
+
+
+def draw(tables: Mapping[str, pd.DataFrame], name: str, directory: str | Path) -> Figure | None:
+    """Save one of a study's tables and its figure; where the table is empty, print why and return None.
+
+    Args:
+        tables: see :func:`modspec.analysis.study_tables.tables`.
+        name: of one of ``tables``.
+        directory: where the files go.
+    """
+    if tables[name].empty:
+        print(f"{name}: not in this study, which has too few languages, seeds, conditions or masks for it")
+        return None
+    return save_figure(name, tables[name], directory)
+
+
+def redraw(directory: str | Path) -> list[Path]:
+    """Draw every figure whose CSV lies in ``directory``, at any depth, and return the files written.
+
+    Where figures look different than before, a ``provenance.json`` beside them says so.
+
+    Raises:
+        InputError: there is no CSV of a figure, or a figure cannot show its CSV.
+    """
+    sources = sorted(path for name in FIGURES for path in Path(directory).rglob(f"{name}.csv"))
+    if not sources:
+        raise InputError(f"directory: {directory} holds none of {', '.join(FIGURES)} (.csv)")
+    written = [file for path in sources for file in _write(path, _drawn(path.read_bytes(), path)[1])]
+    for folder in {path.parent for path in sources}:
+        redrawn(folder)
+    return written
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+
+
+def _drawn(csv: bytes, path: Path) -> tuple[Figure, dict[str, bytes]]:
+    """Return the figure of a CSV, and its files' bytes by suffix: the same bytes every time."""
     fig = FIGURES[path.stem](read(csv, str(path)))
     undated = {"pdf": ["Creator", "Producer", "CreationDate"], "png": ["Software"]}
     files = {}
@@ -44,42 +99,15 @@ def _draw(csv: bytes, path: Path) -> tuple[Figure, dict[str, bytes]]:
     return fig, files
 
 
-def save(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure:
-    """Write ``<name>.csv``, ``.pdf`` and ``.png``; return the figure, which is drawn from that CSV.
-
-    Raises ``InputError`` before any file is written.
-    """
-    if name not in FIGURES:
-        raise InputError(f"name: {name!r} is no figure; allowed: {', '.join(FIGURES)}")
-    path = Path(directory) / f"{name}.csv"
-    csv = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
-    fig, files = _draw(csv, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, content in {".csv": csv, **files}.items():
-        _write(path.with_suffix(suffix), content)
-    return fig
-
-
-def redraw(directory: str | Path) -> list[Path]:
-    """Draw every figure whose CSV lies in ``directory``, at any depth; return the files written.
-
-    Of figures that look otherwise than before, a ``provenance.json`` beside them says so.
-    """
-    sources = sorted(path for name in FIGURES for path in Path(directory).rglob(f"{name}.csv"))
-    if not sources:
-        raise InputError(f"directory: {directory} holds none of {', '.join(FIGURES)} (.csv)")
-    written = []
-    for path in sources:
-        _, files = _draw(path.read_bytes(), path)
-        for suffix, content in files.items():
-            _write(path.with_suffix(suffix), content)
-            written.append(path.with_suffix(suffix))
-    for folder in {path.parent for path in sources}:
-        redrawn(folder)
-    return written
+def _write(path: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write ``files`` beside the CSV ``path``, by suffix, and return their paths."""
+    for suffix, content in files.items():
+        write_whole(path.with_suffix(suffix), content)
+    return [path.with_suffix(suffix) for suffix in files]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Redraw the figures of the folder that the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m modspec.figures.save", description=redraw.__doc__.splitlines()[0]
     )

@@ -14,8 +14,8 @@ from modspec.analysis import side_by_side
 from modspec.analysis.claims import overall
 from modspec.errors import InputError
 from modspec.figures import save
-from modspec.figures.claims import VERDICTS
-from modspec.figures.style import FIGURES
+from modspec.figures.effects import VERDICTS
+from modspec.figures.save import FIGURES
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters
 from tests.helpers.claimframes import claim_frames
@@ -127,7 +127,7 @@ def test_markdown_has_a_cell_for_everything(published) -> None:
 
 def test_results_say_what_they_were_made_of(published, tmp_path: Path) -> None:
     p, _ = published
-    save.save("claims_by_study", side_by_side.claims(p), side_by_side.results_dir(p))
+    save.save_figure("claims_by_study", side_by_side.claims(p), side_by_side.results_dir(p))
     side_by_side.write_provenance(p, {"commit": "abc"})
     record = json.loads((tmp_path / "results" / "provenance.json").read_text())
     assert record["parameters"] == {"studies": list(NAMES)}

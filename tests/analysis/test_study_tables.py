@@ -14,8 +14,9 @@ from modspec.analysis.measurements import measure, write_measured
 from modspec.analysis.scores import read_scores
 from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
+from modspec.analysis.typology import mantel_tests
 from modspec.errors import InputError
-from modspec.figures.save import FIGURES
+from modspec.figures.save import FIGURES, draw
 from modspec.subnetworks.masks import save_masks
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FigureParameters
@@ -88,10 +89,12 @@ def study(tmp_path: Path) -> FigureParameters:
 
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
     found = study_tables.tables(study)
-    assert set(found) == {*SMALL, "head_relation", "typology", "translations"} <= set(FIGURES)
+    figures = {*SMALL, "head_relation", "typology", "translations"}
+    assert figures <= set(FIGURES) and set(found) == {*figures, "typology_tests"}
+    pd.testing.assert_frame_equal(found.pop("typology_tests"), mantel_tests(found["typology"]))
     assert found.pop("translations").empty  # the task is not parallel
     for name in found:
-        assert study_tables.draw(found, name, tmp_path / "figures") is not None
+        assert draw(found, name, tmp_path / "figures") is not None
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found)
     parts = table(simulated(len(study.seeds), CONDITIONS))
     expected = by_part.head_influence(parts, sum(TRAINING.values()))
@@ -106,7 +109,7 @@ def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
     lacking = [name for name, frame in found.items() if frame.empty]
     expected = ["share_change", "head_share", "head_influence", "claims", "sensitivity", "share_by_k"]
     assert lacking == [*expected, "head_relation", "translations"]
-    assert [study_tables.draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 8
+    assert [draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 8
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": not in this study")[0] for line in lines] == lacking
 

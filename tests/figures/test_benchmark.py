@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from modspec.errors import InputError
-from modspec.figures.benchmark import LOOKS
-from modspec.figures.frames import LEVELS
+from modspec.figures.influence_scaling import LOOKS
 from modspec.figures.save import FIGURES
+from modspec.terms import LABELS
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -32,22 +32,26 @@ def test_every_line_is_a_system_over_the_examples_that_grow() -> None:
     fig = FIGURES["influence_scaling"](frame())
     assert len(fig.axes) == 2
     for ax, (axis, sizes) in zip(fig.axes, SIZES.items(), strict=True):
-        assert ax.get_xlabel().startswith(f"{LEVELS['axis'][axis]} ({FIXED[axis]} ")
+        assert ax.get_xlabel().startswith(f"{LABELS['axis'][axis]} ({FIXED[axis]} ")
         assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-        for line, (system, (colour, marker, style)) in zip(ax.lines, LOOKS.items(), strict=True):
+        for line, (system, look) in zip(ax.lines, LOOKS.items(), strict=True):
             rows = frame()[(frame()["axis"] == axis) & (frame()["system"] == system)]
             np.testing.assert_allclose(line.get_xydata(), rows[[axis, "seconds"]])
-            assert (line.get_color(), line.get_marker(), line.get_linestyle()) == (colour, marker, style)
+            assert look == {
+                "color": line.get_color(),
+                "marker": line.get_marker(),
+                "ls": line.get_linestyle(),
+            }
         assert list(ax.get_xticks()) == sizes
     labels = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert labels == [LEVELS["system"][system] for system in LOOKS]
+    assert labels == [LABELS["system"][system] for system in LOOKS]
 
 
 def test_only_systems_that_cover_a_part_are_dashed() -> None:
     from modspec.benchmark.systems import SYSTEMS
 
-    assert set(LOOKS) == set(SYSTEMS) == set(LEVELS["system"])
-    dashed = {name for name, (_, _, line) in LOOKS.items() if line == "--"}
+    assert set(LOOKS) == set(SYSTEMS) == set(LABELS["system"])
+    dashed = {name for name, look in LOOKS.items() if look["ls"] == "--"}
     assert dashed == {name for name, system in SYSTEMS.items() if system.covers == "linear"}
 
 

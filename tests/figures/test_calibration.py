@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from modspec.errors import InputError
-from modspec.figures.calibration import HALVES, MEASURES, TESTS
+from modspec.figures.dose_response import HALVES
+from modspec.figures.false_positive_rates import TESTS
 from modspec.figures.save import FIGURES
+from modspec.terms import CALIBRATION_MEASURES as MEASURES
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -37,8 +39,8 @@ def test_rates_stand_at_their_values_beside_the_nominal_level(frame: pd.DataFram
     for ax, (measure, rows) in zip(fig.axes, frame.groupby("measure", sort=False), strict=True):
         assert ax.get_title() == MEASURES[measure]
         points = {line.get_marker(): line.get_ydata() for line in ax.lines if line.get_marker() in "osD"}
-        for test, (_, marker) in TESTS.items():
-            np.testing.assert_allclose(points[marker], 100 * rows[rows["test"] == test]["value"])
+        for test, look in TESTS.items():
+            np.testing.assert_allclose(points[look["marker"]], 100 * rows[rows["test"] == test]["value"])
         (level,) = [line for line in ax.lines if line.get_linestyle() == "--"]
         assert set(level.get_ydata()) == {5.0} and ax.get_ylim()[0] == 0
         assert [label.get_text() for label in ax.get_xticklabels()] == ["one half", "both halves"]
@@ -51,10 +53,10 @@ def test_curves_are_those_over_all_seeds_with_single_seeds_behind(seeds: int) ->
     assert_legible(fig)
     for ax, measure in zip(fig.axes, ("share", "auc", "label_auc"), strict=True):
         rows = frame[(frame["measure"] == measure) & (frame["seed"] == "all")]
-        for half, (colour, marker) in HALVES.items():
-            (line,) = [line for line in ax.lines if line.get_marker() == marker]
+        for half, look in HALVES.items():
+            (line,) = [line for line in ax.lines if line.get_marker() == look["marker"]]
             np.testing.assert_allclose(line.get_ydata(), 100 * rows[rows["language"] == half]["value"])
-            assert line.get_color() == colour
+            assert line.get_color() == look["color"]
         assert len([line for line in ax.lines if line.get_linewidth() == 0.5]) == 3 * seeds
         (chance,) = [line for line in ax.lines if line.get_linestyle() == "--"]
         assert set(chance.get_ydata()) == {50.0}
@@ -71,5 +73,5 @@ def test_double_rows_and_unknown_measures_are_refused(name: str, frame: pd.DataF
 
 def test_intervals_wider_than_any_share_do_not_flatten_the_curves() -> None:
     fig = FIGURES["dose_response"](doses().assign(low=-1.0, high=3.0))
-    assert all(ax.get_ylim() == (-3, 103) for ax in fig.axes)
+    assert all(-6 < ax.get_ylim()[0] and ax.get_ylim()[1] < 106 for ax in fig.axes)
     assert_legible(fig)

@@ -77,14 +77,14 @@ def test_layer_share_draws_every_part_with_its_seeds_and_chance() -> None:
     frame = synthetic(5, 2)["layer_share"]
     frame = frame[(frame["condition"] == "sft") & (frame["language"] == "all languages")]
     ax = drawn((5, 2), "layer_share").axes[1]
-    assert ax.get_title() == "sparse (SFT)"
+    assert ax.get_title() == "SFT"
     chance, *lines = ax.lines
     assert chance.get_ydata() == [20, 20]
     parts = ["embeddings", "attention", "feed-forward", "norms", "classifier"]
     for part, mean, single in zip(parts, lines[::2], lines[1::2], strict=True):
         rows = frame[frame["part"] == part].sort_values("layer")
-        colour, marker = MARKS[part]
-        assert (mean.get_color(), mean.get_marker()) == (colour, marker) and single.get_color() == colour
+        assert {"color": mean.get_color(), "marker": mean.get_marker()} == MARKS[part]
+        assert single.get_color() == mean.get_color()
         expected = rows.loc[rows["seed"] == "all", "value"]
         assert mean.get_ydata() == pytest.approx(100 * expected)
         assert sorted(single.get_ydata()) == pytest.approx(

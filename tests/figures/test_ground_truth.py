@@ -10,8 +10,10 @@ import pytest
 
 from modspec.calibration.scorers import SCORERS
 from modspec.errors import InputError
-from modspec.figures.ground_truth import SCORERS as LOOKS
-from modspec.figures.ground_truth import datamodeling, planted_heads, template_truth
+from modspec.figures.datamodeling import datamodeling
+from modspec.figures.planted_heads import planted_heads
+from modspec.figures.scorers import SCORERS as LOOKS
+from modspec.figures.template_truth import template_truth
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -83,7 +85,7 @@ def test_planted_and_unplanted_models_stand_beside_each_other() -> None:
 
 
 def test_every_scorer_has_a_look_and_its_numbers() -> None:
-    assert tuple(LOOKS) == SCORERS and len(set(LOOKS.values())) == len(SCORERS)
+    assert tuple(LOOKS) == SCORERS and len({tuple(look.values()) for look in LOOKS.values()}) == len(SCORERS)
     frame = template_frame(4)
     ax = template_truth(frame).axes[1]
     assert ax.get_title() == "same intent"
@@ -92,7 +94,10 @@ def test_every_scorer_has_a_look_and_its_numbers() -> None:
     drawn = [name for name in SCORERS if name != "random" and "alone" not in name]
     for name, line in zip(drawn, lines, strict=True):
         rows = frame[(frame["score"] == name) & (frame["measure"] == "intent")]
-        assert line.get_ydata() == pytest.approx(100 * rows["value"]) and line.get_color() == LOOKS[name][0]
+        assert (
+            line.get_ydata() == pytest.approx(100 * rows["value"])
+            and line.get_color() == LOOKS[name]["color"]
+        )
 
 
 def test_datamodeling_scores_stand_beside_their_names() -> None:

@@ -60,7 +60,7 @@ def test_accuracy_is_the_mean_over_seeds_of_test_examples() -> None:
                 cell = rows[(rows["mask_kind"] == kind) & (rows["mask_language"] == mask)]
                 values = cell.loc[cell["language"] == language, "accuracy"]
                 expected.append(f"{100 * (values.iloc[0] + values.iloc[1]) / 2:.1f}")
-    assert fig.axes[1].get_title() == "sparse (SFT)" and cells(fig.axes[1]) == expected
+    assert fig.axes[1].get_title() == "SFT" and cells(fig.axes[1]) == expected
 
 
 def test_accuracy_has_the_majority_class_below_where_its_table_does() -> None:

@@ -27,21 +27,25 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every figure of the smallest study, with one condition, as :func:`save` leaves it."""
+    """Every figure of the smallest study, with one condition, as :func:`save_figure` leaves it."""
     directory = tmp_path_factory.mktemp("figures")
     for name, frame in SMALL.items():
         if "condition" in frame:
             frame = frame[frame["condition"] == "sft"]
-        save.save(name, frame, directory / "tiny" / "seed0")
+        save.save_figure(name, frame, directory / "tiny" / "seed0")
     return directory
 
 
 def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_again() -> None:
-    modules = {f"modspec.{name}" for name in CODE["figures"]}
+    modules = {f"modspec.{name}".replace("/", ".") for name in CODE["figures"]}
+    assert {draw.__module__ for draw in FIGURES.values()} <= modules
+    assert all(draw.__module__ == f"modspec.figures.{name}" for name, draw in FIGURES.items())
     beyond = {"head_relation", "typology", "translations"}  # in tests/figures/test_relations.py
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
-    found = {name for name, draw in FIGURES.items() if draw.__module__ in modules}
-    assert found == {*SMALL, *beyond, *over_studies}
+    calibration = {"false_positive_rates", "dose_response"}  # in tests/figures/test_calibration.py
+    truth = {"planted_heads", "template_truth", "datamodeling"}  # in tests/figures/test_ground_truth.py
+    benchmark = {"influence_scaling"}  # in tests/figures/test_benchmark.py
+    assert set(FIGURES) == {*SMALL, *beyond, *over_studies, *calibration, *truth, *benchmark}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -98,7 +102,7 @@ def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
 
 def test_figures_that_look_otherwise_are_said_to_be_redrawn(tmp_path: Path) -> None:
     """Their tables are not: nothing but a run makes these what a record says."""
-    save.save("share_change", SMALL["share_change"], tmp_path)
+    save.save_figure("share_change", SMALL["share_change"], tmp_path)
     provenance.write(tmp_path, {"parameters": {}})
     record = json.loads((tmp_path / "provenance.json").read_text())
     before = (tmp_path / "provenance.json").read_bytes()
@@ -121,7 +125,7 @@ def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:
     """Digits that the CSV does not keep are not drawn; a language may be called ``nan``."""
     frame = SMALL["share_change"].replace({"language": {"de": "nan"}})
     frame["value"] += 1 / 3e9
-    fig = save.save("share_change", frame, tmp_path)
+    fig = save.save_figure("share_change", frame, tmp_path)
     kept = pd.read_csv(tmp_path / "share_change.csv", keep_default_na=False)
     first = kept[(kept["condition"] == "sft") & (kept["train_gradient_mask"] == "test_example")]
     first = first[first["baseline"] == "full, no mask"].set_index("language")
@@ -155,7 +159,7 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{path}: column {column} is missing; needed: .*"):
         save.redraw(tmp_path)
     with pytest.raises(InputError, match=f"column {column} is missing"):
-        save.save(name, SMALL[name].drop(columns=column), tmp_path / "new")
+        save.save_figure(name, SMALL[name].drop(columns=column), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -164,20 +168,22 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
     [
         (b"", "column condition is missing"),
         (b"HEADER\n", "column condition is empty"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9\nsft,own,de,BASE,x,0,2,9\n", ":3: value is 'x', not"),
-        (b"HEADER\nsft,own,de,BASE,inf,0,2,9\n", ":2: value is 'inf', not a finite number"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,\n", ":2: examples is '', not a finite number"),
-        (b"HEADER\nSFT,own,de,BASE,1,0,2,9\n", ":2: condition is 'SFT', not one of full; sft; "),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9\nsft,own,de,BASE,1,0,2,9\n", "more than one row for"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9,7,7\n", "more cells than its header"),
-        (b"HEADER\nsft,own,de,BASE,1,0,2,9\nsft,own,de,BASE,1,0,2,9,7\n", "not a CSV in UTF-8"),
-        (b"HEADER\nsft,own,\xff,BASE,1,0,2,9\n", "not a CSV in UTF-8"),
+        (b"HEADER\nROW,1,0,2,9\nROW,x,0,2,9\n", ":3: value is 'x', not"),
+        (b"HEADER\nROW,inf,0,2,9\n", ":2: value is 'inf', not a finite number"),
+        (b"HEADER\nROW,1,0,2,\n", ":2: examples is '', not a finite number"),
+        (b"HEADER\nSFT,own_language,de,BASE,1,0,2,9\n", ":2: condition is 'SFT', not one of full; sft; "),
+        (b"HEADER\nROW,1,0,2,9\nROW,1,0,2,9\n", "more than one row for"),
+        (b"HEADER\nROW,1,0,2,9,7,7\n", "more cells than its header"),
+        (b"HEADER\nROW,1,0,2,9\nROW,1,0,2,9,7\n", "not a CSV in UTF-8"),
+        (b"HEADER\nsft,own_language,\xff,BASE,1,0,2,9\n", "not a CSV in UTF-8"),
     ],
 )
 def test_bad_csv_is_one_line_with_file_and_place(content: bytes, message: str, tmp_path: Path) -> None:
     header = b"condition,train_gradient_mask,language,baseline,value,low,high,examples"
     path = tmp_path / "share_change.csv"
-    path.write_bytes(content.replace(b"HEADER", header).replace(b"BASE", b'"full, no mask"'))
+    row = b"sft,own_language,de,BASE"
+    content = content.replace(b"HEADER", header).replace(b"ROW", row)
+    path.write_bytes(content.replace(b"BASE", b'"full, no mask"'))
     with pytest.raises(SystemExit) as stopped:
         save.main([str(tmp_path)])
     text = str(stopped.value)
@@ -189,7 +195,7 @@ def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds none of .*head_masks, "):
         save.redraw(tmp_path)
     with pytest.raises(InputError, match="name: 'heads' is no figure; allowed: .*head_masks, "):
-        save.save("heads", SMALL["head_masks"], tmp_path)
+        save.save_figure("heads", SMALL["head_masks"], tmp_path)
     dot = SMALL["specialization"].assign(score="dot")
     with pytest.raises(InputError, match="specialization.csv: column score has no 'cosine'"):
         FIGURES["specialization"](dot)

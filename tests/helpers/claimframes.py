@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from modspec import terms
 from modspec.analysis.robustness import SHARE_CLAIMS
 
 COMPARISONS = {
-    "C0": ["no mask - chance"],
-    "C1": ["own mask - no mask"],
-    "C2": ["own mask - random mask", "own mask - other languages' masks", "own mask - other seed"],
-    "C3": ["SFT - full", "SFT with random masks - full"],
-    "C4": ["SFT - full, other languages' scores"],
-    "C5": ["SFT - full, accuracy", "SFT - SFT with random masks, accuracy"],
-    "C6": ["SFT - full, specialization", "SFT with random masks - full, specialization"],
+    claim.code: [
+        text
+        for text, comparison in terms.COMPARISONS.items()
+        if comparison.claim == claim.code and "all masks'" not in text
+    ]
+    for claim in terms.CLAIMS
 }
 VERDICTS = dict.fromkeys(["C3", "C5", "C6"], ["rises", "falls", "undecided"])
 CHOICES = ["study's own (cosine, k = 100)", *(f"k = {k}" for k in (10, 20, 30, 50, 200, 500))]

@@ -1,0 +1,44 @@
+"""Figure of the benchmark: what influence scores cost as examples grow in number, for every system."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from modspec.errors import InputError
+from modspec.figures.frames import levels, refuse_duplicates
+from modspec.figures.style import DOUBLE, figure, grid, legend, logarithmic, sample
+from modspec.terms import LABELS
+
+# Dashed: a part of the parameters only.
+LOOKS = {
+    "modspec bfloat16": {"color": "#D55E00", "marker": "s", "ls": "-"},
+    "modspec float32": {"color": "#000000", "marker": "o", "ls": "-"},
+    "kronfluence": {"color": "#009E73", "marker": "v", "ls": "--"},
+    "captum linear": {"color": "#0072B2", "marker": "^", "ls": "--"},
+    "captum": {"color": "#0072B2", "marker": "^", "ls": "-"},
+    "trak": {"color": "#CC79A7", "marker": "D", "ls": "-"},
+    "dattri": {"color": "#E69F00", "marker": "P", "ls": "-"},
+}
+
+
+@figure("axis system train evaluation seconds")
+def influence_scaling(frame: pd.DataFrame) -> Figure:
+    """Draw seconds against the number of training and of evaluation examples; both axes logarithmic."""
+    refuse_duplicates(frame, ["axis", "system", "train", "evaluation"], "seconds")
+    if (frame["seconds"] <= 0).any():
+        raise InputError(f"{frame.attrs['source']}: column seconds holds {frame['seconds'].min()}, not > 0")
+    panels, systems = levels(frame, "axis"), levels(frame, "system")
+    fig, axes = grid(panels, 2, (DOUBLE, 2.1), 0.5, sharey=True)
+    for axis, ax in axes.items():
+        rows = frame[frame["axis"] == axis].sort_values(axis)
+        for system in systems:
+            runs = rows[rows["system"] == system]
+            ax.plot(runs[axis], runs["seconds"], **LOOKS[system])
+        logarithmic(ax, rows[axis])
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        fixed = "evaluation" if axis == "train" else "train"
+        counts = " or ".join(f"{count:g}" for count in sorted(rows[fixed].unique()))
+        ax.set_xlabel(f"{LABELS['axis'][axis]} ({counts} {LABELS['axis'][fixed]})")
+    axes[panels[0]].set_ylabel("seconds")
+    legend(fig, [sample(LABELS["system"][system], **LOOKS[system]) for system in systems])
+    return fig
