@@ -51,9 +51,8 @@ def score_all(material: Material) -> Path:
         run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
-        for table in ("statistics.parquet", "parts.parquet"):
-            if (scored / table).exists():
-                shutil.copy(scored / table, building / table)
+        if (scored / "parts.parquet").exists():
+            shutil.copy(scored / "parts.parquet", building / "parts.parquet")
 
     origin = made_by("influence", material, {"scores": scored})
     return resumable(influence_dir(p, p.condition, p.seed), origin, make)
@@ -88,7 +87,7 @@ def keep_scores(material: Material) -> Path:
         save_file(scores, building / "scores.safetensors")
         for table in ("columns.parquet", "statistics.parquet"):
             files = {name: part / table for name, part in parts.items() if (part / table).exists()}
-            frames = [pd.read_parquet(file).assign(unit=name) for name, file in files.items()]
+            frames = [pd.read_parquet(file).assign(scoring_pass=name) for name, file in files.items()]
             pd.concat(frames, ignore_index=True).to_parquet(building / table, index=False)
         rates = [(c.epoch, c.learning_rate) for c in checkpoints]
         pd.DataFrame(rates, columns=["epoch", "learning_rate"]).to_parquet(
@@ -267,7 +266,7 @@ def strongest(material: Material, *, count: int = 3) -> pd.DataFrame:
     """The ``count`` strongest proponents (cosine, no mask) of the first test example of each language."""
     p = material.parameters
     found = read_scores(scores_dir(p, p.condition, p.seed))
-    scores, columns = found.scores("none"), found.columns.query("unit == 'none'")
+    scores, columns = found.scores("none"), found.columns.query("scoring_pass == 'none'")
     train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
     texts = test["text"]
     rows = []
