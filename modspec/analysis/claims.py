@@ -18,7 +18,7 @@ all languages stands for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,17 +30,6 @@ from modspec.analysis.permutation import language_permutation
 from modspec.terms import ALL_LANGUAGES, CLAIMS
 
 UPWARD = {claim.code for claim in CLAIMS if claim.direction == "positive"}
-CONTROL_NAMES = {
-    "random": "random mask",
-    "other_language": "other languages' masks",
-    "other_seed": "other seed",
-}
-SPARSE = {
-    "sft": "SFT",
-    "sft_random": "SFT with random masks",
-    "sft_intersection": "SFT with all masks' intersection",
-    "sft_union": "SFT with all masks' union",
-}
 COLUMNS = ["claim", "comparison", "language", "value", "low", "high", "bootstrap_low", "bootstrap_high"]
 COLUMNS += ["effect_size", "p_permutation", "p_t", "p", "p_adjusted", "minimum_detectable", "seeds"]
 COLUMNS += ["examples", "verdict"]
@@ -48,26 +37,63 @@ UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """One difference that a claim speaks of."""
+
+    claim: str  # code of the claim
+    text: str  # as in the column "comparison"
+    name: str = ""  # of the control or condition, as in sentences
+    condition: str = (
+        "full"  # C3, C4, C6: whose share is compared with full fine-tuning's; C5: SFT is compared with it
+    )
+    control: str = "none"  # C2: the kind of mask that the own mask is compared with
+
+
+_CONTROLS = {
+    "random": "random mask",
+    "other_language": "other languages' masks",
+    "other_seed": "other seed",
+}
+_SPARSE = {
+    "sft": "SFT",
+    "sft_random": "SFT with random masks",
+    "sft_intersection": "SFT with all masks' intersection",
+    "sft_union": "SFT with all masks' union",
+}
+_SHARES_UNDER_SFT = {
+    condition: (
+        Comparison("C3", f"{name} - full", name, condition),
+        Comparison("C6", f"{name} - full, specialization", name, condition),
+    )
+    for condition, name in _SPARSE.items()
+}
+# In the order of the claims table.
+COMPARISONS = (
+    Comparison("C0", "no mask - chance"),
+    Comparison("C1", "own mask - no mask"),
+    *(Comparison("C2", f"own mask - {name}", name, control=kind) for kind, name in _CONTROLS.items()),
+    *(comparison for pair in _SHARES_UNDER_SFT.values() for comparison in pair),
+    Comparison("C4", "SFT - full, other languages' scores", "SFT", "sft"),
+    Comparison("C5", "SFT - full, accuracy", "full fine-tuning"),
+    Comparison("C5", "SFT - SFT with random masks, accuracy", "SFT with random masks", "sft_random"),
+)
+BY_TEXT = {(comparison.claim, comparison.text): comparison for comparison in COMPARISONS}
+
+
+@dataclass(frozen=True)
 class Level:
-    """How sure to be: level of intervals and, as 1 - confidence, of tests; how often language labels are
-    shuffled, and values resampled for bootstrap intervals."""
+    """The level of intervals and tests."""
 
-    confidence: float = 0.95
-    permutations: int = 1999
-    resamples: int = 2000
-
-    @property
-    def alpha(self) -> float:
-        """Level of the tests."""
-        return 1 - self.confidence
+    confidence: float = 0.95  # of intervals; tests are at 1 - confidence
+    permutations: int = 1999  # how often language labels are shuffled
+    resamples: int = 2000  # of values, for bootstrap intervals
 
 
 @dataclass(frozen=True)
 class Effect:
     """One row of the claims table before it is tested."""
 
-    claim: str
-    comparison: str
+    comparison: Comparison
     language: str
     values: np.ndarray  # (seeds, examples)
     cells: Mapping[str, Cell] | None = None  # by language; None for C4 and C5, which are no shares
@@ -103,27 +129,34 @@ def claims(
     for _, family in table[table["language"] != ALL_LANGUAGES].groupby("claim"):
         table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy(), "holm")
     table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
-    # C4 speaks of languages whose share falls: where that is not sure, its rows decide nothing.
+    # C4 speaks of languages whose share falls: its other rows decide nothing.
     table.loc[(table["claim"] == "C4") & ~table["language"].isin(_falling(table)), "verdict"] = UNDECIDED
     return table
 
 
 def _falling(table: pd.DataFrame) -> set[str]:
-    """The languages whose share falls reliably under SFT, by C3."""
-    c3 = table[(table["claim"] == "C3") & (table["comparison"] == "SFT - full")]
-    return set(c3[c3["verdict"] == "falls"]["language"]) - {ALL_LANGUAGES}
+    """Return the languages whose share falls significantly under SFT, by C3."""
+    change, _ = _SHARES_UNDER_SFT["sft"]
+    falls = (table["claim"] == "C3") & (table["comparison"] == change.text) & (table["verdict"] == "falls")
+    return set(table[falls]["language"]) - {ALL_LANGUAGES}
 
 
 def exchangeable(train: pd.DataFrame) -> np.ndarray:
-    """Strata of training examples whose languages could have been otherwise: int (n,).
+    """Return strata of training examples whose languages could have been otherwise.
 
-    Translations of one example where the task is parallel, else examples of one label: what a language's
-    examples say shall not pass for the language.
+    Translations of one example where the task is parallel, otherwise examples of one label, so that the content of
+    a language's examples is not mistaken for the language.
+
+    Args:
+        train: one row per training example: language, label, group.
+
+    Returns:
+        int (train,).
     """
-    languages_a_group = train.groupby("group")["language"].nunique()
-    parallel = (languages_a_group == train["language"].nunique()).all() and len(languages_a_group) > 1
-    key = "group" if parallel and train["language"].nunique() > 1 else "label"
-    return pd.factorize(train[key])[0]
+    languages_per_group = train.groupby("group")["language"].nunique()
+    languages = train["language"].nunique()
+    parallel = languages > 1 and len(languages_per_group) > 1 and (languages_per_group == languages).all()
+    return pd.factorize(train["group" if parallel else "label"])[0]
 
 
 def share_effects(runs: StudyRuns, setting: Setting) -> Iterator[Effect]:
@@ -132,87 +165,87 @@ def share_effects(runs: StudyRuns, setting: Setting) -> Iterator[Effect]:
         return
     for language in (*runs.languages, ALL_LANGUAGES):
         languages = runs.languages if language == ALL_LANGUAGES else [language]
+        for comparison in COMPARISONS:
+            if all(runs.has(*cell, setting) for cell in _needed_cells(comparison)):
+                cells = {t: _share_cell(runs, comparison, t, setting) for t in languages}
+                values = np.concatenate([cell.values for cell in cells.values()], axis=1)
+                yield Effect(comparison, language, values, cells)
 
-        def effect(
-            claim: str,
-            comparison: str,
-            cell: Callable[[str], Cell],
-            *,
-            language: str = language,
-            languages: Sequence[str] = languages,
-        ) -> Effect:
-            cells = {t: cell(t) for t in languages}
-            values = np.concatenate([cell.values for cell in cells.values()], axis=1)
-            return Effect(claim, comparison, language, values, cells)
 
-        has_own = runs.has("full", "own", setting)
-        yield effect("C0", "no mask - chance", lambda t: runs.cell("full", "none", t, setting))
-        if has_own:
-            yield effect("C1", "own mask - no mask", lambda t: runs.specialization("full", t, setting))
-            for control, name in CONTROL_NAMES.items():
-                if runs.has("full", control, setting):
-                    yield effect(
-                        "C2",
-                        f"own mask - {name}",
-                        lambda t, control=control: runs.cell("full", "own", t, setting).minus(
-                            runs.cell("full", control, t, setting)
-                        ),
-                    )
-        for condition, name in SPARSE.items():
-            if runs.has(condition, "own", setting):
-                yield effect(
-                    "C3", f"{name} - full", lambda t, condition=condition: runs.change(condition, t, setting)
-                )
-                if has_own and runs.has(condition, "none", setting):
-                    yield effect(
-                        "C6",
-                        f"{name} - full, specialization",
-                        lambda t, condition=condition: runs.specialization(condition, t, setting).minus(
-                            runs.specialization("full", t, setting)
-                        ),
-                    )
+def _needed_cells(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return the conditions and kinds of mask that a difference of shares is made of, beside (full, none)."""
+    condition = comparison.condition
+    return {
+        "C0": [("full", "none")],
+        "C1": [("full", "own")],
+        "C2": [("full", "own"), ("full", comparison.control)],
+        "C3": [(condition, "own")],
+        "C6": [("full", "own"), (condition, "own"), (condition, "none")],
+    }.get(comparison.claim, [("", "")])  # C4 and C5 are no differences of shares
+
+
+def _share_cell(runs: StudyRuns, comparison: Comparison, language: str, setting: Setting) -> Cell:
+    """Return one language's difference of shares."""
+    match comparison.claim:
+        case "C0":
+            return runs.cell("full", "none", language, setting)
+        case "C1":
+            return runs.specialization("full", language, setting)
+        case "C2":
+            control = runs.cell("full", comparison.control, language, setting)
+            return runs.cell("full", "own", language, setting).minus(control)
+        case "C3":
+            return runs.change(comparison.condition, language, setting)
+    full = runs.specialization("full", language, setting)
+    return runs.specialization(comparison.condition, language, setting).minus(full)
 
 
 def cross_effects(runs: StudyRuns) -> Iterator[Effect]:
     """Yield C4: the change in the mean score of other languages' examples where S_t falls under SFT."""
+    (comparison,) = (comparison for comparison in COMPARISONS if comparison.claim == "C4")
     if runs.has("sft", "own") and runs.has("full", "none"):
         for language in runs.languages:
             if runs.change("sft", language).values.mean() < 0:
                 change = runs.cross_score("sft", "own", language) - runs.cross_score("full", "none", language)
-                yield Effect("C4", "SFT - full, other languages' scores", language, change)
+                yield Effect(comparison, language, change)
 
 
 def accuracy_effects(predictions: pd.DataFrame) -> Iterator[Effect]:
-    """C5: test accuracy under the masks in force, paired by seed and test example."""
+    """Yield C5: the change in test accuracy under the masks in force, paired by seed and test example."""
     test = predictions[predictions["split"] == "test"]
-    right = {
-        (condition, kind): (rows[kind] == rows["label"])
-        .astype(float)
-        .to_frame("right")
-        .assign(seed=rows["seed"], id=rows["id"], language=rows["language"])
-        for condition, rows in test.groupby("condition", sort=False)
-        for kind in ("no_mask", "in_force")
-    }
-    sparse = right.get(("sft", "in_force"))
-    for name, other in (("full", ("full", "no_mask")), ("SFT with random masks", ("sft_random", "in_force"))):
-        if sparse is None or other not in right:
-            continue
-        for language in (*dict.fromkeys(sparse["language"]), ALL_LANGUAGES):
-            tables = [
-                rows[(rows["language"] == language) | (language == ALL_LANGUAGES)].pivot(
-                    index="seed", columns="id", values="right"
-                )
-                for rows in (sparse, right[other])
-            ]
-            yield Effect("C5", f"SFT - {name}, accuracy", language, (tables[0] - tables[1]).to_numpy())
+    present = set(test["condition"])
+    for comparison in COMPARISONS:
+        if comparison.claim == "C5" and {"sft", comparison.condition} <= present:
+            sparse = _correct(test, "sft", "in_force")
+            column = "no_mask" if comparison.condition == "full" else "in_force"
+            baseline = _correct(test, comparison.condition, column)
+            for language in (*dict.fromkeys(sparse["language"]), ALL_LANGUAGES):
+                tables = [
+                    rows[(rows["language"] == language) | (language == ALL_LANGUAGES)].pivot(
+                        index="seed", columns="id", values="correct"
+                    )
+                    for rows in (sparse, baseline)
+                ]
+                yield Effect(comparison, language, (tables[0] - tables[1]).to_numpy())
+
+
+def _correct(test: pd.DataFrame, condition: str, column: str) -> pd.DataFrame:
+    rows = test[test["condition"] == condition]
+    return rows.assign(correct=(rows[column] == rows["label"]).astype(float))
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
-    """One verdict a claim and comparison, by the rule that its wording asks for: claim, comparison, verdict.
+    """Return one verdict per claim and comparison, by the rule that the claim's wording asks for.
 
-    C0, C1, C2, C5, C6: the row of all languages; C2 as a whole needs every control. C3: supported if any
-    language's share falls, contradicted if every one rises. C4: of languages whose share falls reliably,
-    supported if cross-language scores rise in all of them; undecided where there are none.
+    C0, C1, C2, C5, C6: that of all languages together. C3: supported if any language's share falls, contradicted if
+    every one rises. C4: the verdict that all languages have whose share falls significantly; undecided where
+    they differ or there are none.
+
+    Args:
+        table: :func:`claims`.
+
+    Returns:
+        Columns claim, comparison, verdict.
     """
     rows = []
     for (claim, comparison), part in table.groupby(["claim", "comparison"], sort=False):
@@ -236,7 +269,7 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
 def _permutations(
     runs: StudyRuns, effects: Sequence[Effect], strata: np.ndarray, level: Level
 ) -> list[float | None]:
-    """p of every effect on shares, all under the same shuffled labels; None for the others."""
+    """Return p of every effect on shares, all under the same shuffled labels; None for the others."""
     on_shares = [effect for effect in effects if effect.cells]
     labels = pd.Categorical(runs.train["language"], runs.languages).codes
     weights = np.zeros((len(on_shares), len(runs.languages), len(labels)), dtype=np.float32)
@@ -250,34 +283,29 @@ def _permutations(
 
 
 def _row(effect: Effect, p_permutation: float | None, level: Level) -> tuple:
-    found = estimate(effect.values, confidence=level.confidence)
-    boot = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
+    """Return an effect's row of the claims table, but for its verdict."""
+    estimated = estimate(effect.values, confidence=level.confidence)
+    bootstrapped = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
-    both = [found.p] if p_permutation is None else [found.p, p_permutation]
-    p = float(np.max(both))
+    p = float(np.max([estimated.p] if p_permutation is None else [estimated.p, p_permutation]))
     return (
-        effect.claim,
-        effect.comparison,
+        effect.comparison.claim,
+        effect.comparison.text,
         effect.language,
-        found.value,
-        found.low,
-        found.high,
-        *boot,
-        found.value / spread if spread > 0 else np.nan,
+        *(estimated.value, estimated.low, estimated.high),
+        *bootstrapped,
+        estimated.value / spread if spread > 0 else np.nan,
         np.nan if p_permutation is None else p_permutation,
-        found.p,
-        p,
-        p,
-        found.minimum_detectable,
-        found.seeds,
-        found.examples,
+        estimated.p,
+        *(p, p),  # adjusted where there is a family
+        *(estimated.minimum_detectable, estimated.seeds, estimated.examples),
     )
 
 
 def _verdict(row: tuple, level: Level) -> str:
-    """Of one row: supported or contradicted where the claim is that it is above zero; else rises or falls;
-    undecided where the corrected test does not reject."""
-    if not row.p_adjusted < level.alpha:
+    """Return a row's verdict: undecided where the corrected test does not reject; otherwise supported or
+    contradicted where the claim is that the effect is above zero, and rises or falls where it is open."""
+    if not row.p_adjusted < 1 - level.confidence:
         return UNDECIDED
     names = ("supported", "contradicted") if row.claim in UPWARD else ("rises", "falls")
     return names[0] if row.value > 0 else names[1]

@@ -10,10 +10,11 @@ matter. Differences of measures are sums of differences of weights.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from modspec.analysis.shares import (
     Measure,
     by_seed_and_example,
     example_statistics,
+    share_statistics,
     training_weights,
 )
 from modspec.terms import SHARED_MASK_CONDITIONS
@@ -88,8 +90,7 @@ def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
     """
     statistics = pd.concat(_statistics(run, top_ks), ignore_index=True)
     statistics = statistics.assign(condition=run.condition, seed=run.seed)
-    weights = pd.DataFrame(_weights(run, top_ks))
-    return MeasuredRun(run.condition, run.seed, run.parameters, run.train, statistics, weights)
+    return MeasuredRun(run.condition, run.seed, run.parameters, run.train, statistics, _weights(run, top_ks))
 
 
 def write_measured(measured: MeasuredRun, directory: Path) -> None:
@@ -121,7 +122,11 @@ class StudyRuns:
         weights = pd.concat([run.weights.assign(condition=run.condition) for run in runs])
         self._weights = dict(tuple(weights.groupby(["condition", "measure", *READING, *MASK], sort=False)))
         own = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
-        self._statistics = dict(tuple(own.groupby(["condition", *READING, *MASK], sort=False)))
+        keys = ["condition", *READING, *MASK]
+        measures = [name for name in get_args(Measure) if name in own]
+        means = own.groupby([*keys, "seed", "id"])[[*measures, "chance"]].mean().reset_index()
+        self._means = {name: means[name].to_numpy() for name in ("id", "seed", *measures, "chance")}
+        self._rows = means.groupby(keys).indices  # of each cell, sorted by seed and id
         self._cells: dict[tuple, Cell] = {}
 
     @property
@@ -132,34 +137,24 @@ class StudyRuns:
     def settings(self) -> list[Setting]:
         """Return the study's own setting and every single departure from it that its runs allow."""
         own, table = self._complete(DEFAULT), self.statistics
-        departures = [{"top_k": k} for k in dict.fromkeys(table["top_k"]) if k != own.top_k]
-        departures += [
-            {"measure": "auc"},
-            {"measure": "label_auc"},
-            {"measure": "opponents"},
-            {"score": "dot"},
-        ]
+        departures = [{"top_k": int(k)} for k in dict.fromkeys(table["top_k"]) if k != own.top_k]
+        departures += [{"measure": measure} for measure in ("auc", "label_auc", "opponents")]
+        departures.append({"score": "dot"})
         if (table["checkpoints"] == "last").any():
             departures.append({"checkpoints": "last"})
-        weights = [w for w in dict.fromkeys(table["checkpoint_weights"]) if w != own.checkpoint_weights]
-        departures += [{"checkpoint_weights": w} for w in weights]
+        weights = dict.fromkeys(table["checkpoint_weights"])
+        departures += [{"checkpoint_weights": w} for w in weights if w != own.checkpoint_weights]
         if (table["mask_kind"] == "inherited").any():
             departures.append({"own_mask": "inherited"})
-        sparse = [c for c in self.conditions if c != "full"]
+        sparse = (condition for condition in self.conditions if condition != "full")
         masks = dict.fromkeys(mask for condition in sparse for mask in self._gradient_masks[condition][1:])
         departures += [{"train_gradient_mask": mask} for mask in masks]
-        return [
-            DEFAULT,
-            *(
-                replace(DEFAULT, **{k: int(v) if k == "top_k" else v for k, v in d.items()})
-                for d in departures
-            ),
-        ]
+        return [DEFAULT, *(replace(DEFAULT, **departure) for departure in departures)]
 
     def has(self, condition: str, kind: str, setting: Setting = DEFAULT) -> bool:
         """Return whether a condition was scored under a kind of mask (``own``: the setting's)."""
         return condition in self.conditions and any(
-            self._key(condition, kind, t, setting) in self._statistics for t in self.languages
+            self._key(condition, kind, t, setting) in self._rows for t in self.languages
         )
 
     def cell(
@@ -177,15 +172,17 @@ class StudyRuns:
         return self._cells[setting.measure, key]
 
     def _stacked(self, key: tuple, measure: Measure) -> Cell:
-        rows = self._statistics[key]
-        chance = 0.5 if measure in AUCS else rows["chance"].iloc[0]
-        # An AUC without pairs to compare is at chance.
-        rows = rows.assign(value=rows[measure].fillna(chance) if measure in AUCS else rows[measure])
-        values = by_seed_and_example(rows, "value") - chance
+        means = {name: column[self._rows[key]] for name, column in self._means.items()}
+        chance = 0.5 if measure in AUCS else means["chance"][0]
+        shape = len(set(means["seed"])), -1
+        ids, values = means["id"].reshape(shape), means[measure].reshape(shape)
+        assert (ids == ids[0]).all()
+        if measure in AUCS:
+            values = np.nan_to_num(values, nan=chance)  # without pairs to compare, an AUC is at chance
         weights = self._weights.get((key[0], measure, *key[1:]))
         if weights is not None:
             weights = np.stack(weights["weights"].to_numpy())
-        return Cell(values, weights, tuple(sorted(set(rows["id"]))))
+        return Cell(values - chance, weights, tuple(ids[0]))
 
     def specialization(
         self,
@@ -231,18 +228,19 @@ class StudyRuns:
     def _key(
         self, condition: str, kind: str, language: str, setting: Setting, gradient_mask: str | None = None
     ) -> tuple:
-        """Where a cell stands in the tables."""
+        """Return where a cell stands in the tables; ``gradient_mask``: None, the setting's."""
         setting = self._complete(setting)
         reading = tuple(getattr(setting, name) for name in READING)
         masks = self._gradient_masks[condition]
-        if gradient_mask is None:
-            gradient_mask = "test_example"
-            if kind == "own" and condition != "full":
-                gradient_mask = setting.train_gradient_mask or masks[0]
-            if kind != "none" and condition in SHARED_MASK_CONDITIONS:
-                gradient_mask = masks[0]  # one mask for all languages: both are the same
+        if gradient_mask:
+            masks = [gradient_mask]
+        elif kind == "none" or condition not in SHARED_MASK_CONDITIONS:
+            own_sparse = kind == "own" and condition != "full"
+            masks = [(setting.train_gradient_mask or masks[0]) if own_sparse else "test_example"]
+        # A mask that all languages share gives the same scores under either mask of training gradients.
         kind = setting.own_mask if kind == "own" else kind
-        return condition, *reading, kind, gradient_mask, language
+        keys = [(condition, *reading, kind, mask, language) for mask in masks]
+        return next((key for key in keys if key in self._rows), keys[0])
 
 
 def own_settings(statistics: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.Series:
@@ -279,76 +277,63 @@ def _same_label(run: KeptScores, columns: pd.DataFrame) -> np.ndarray:
 
 
 def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame]:
+    """Yield ``statistics.parquet``, one table per scoring pass and reading."""
     own, *others = _readings(run, top_ks)
     train_languages = run.train["language"].to_numpy()
-    for number, reading in enumerate([own, own | {"score": "dot"}, *others]):
-        for scoring_pass in _passes(run):
-            columns = run.of(scoring_pass)
-            table = example_statistics(
-                _scores(run, scoring_pass, reading),
-                train_languages,
-                columns["language"].to_numpy(),
-                columns["id"].to_numpy(),
-                reading["top_k"],
-                _same_label(run, columns),
-            )
-            repeats = len(table) // max(len(columns), 1)
-            for name in ("mask_kind", "mask_language", "train_gradient_mask", "draw"):
-                table[name] = np.tile(columns[name].to_numpy(), repeats)
-            if number > 1:  # the influence matrix needs other languages, and it is of the own settings alone
-                table = table[table["language"] == table["train_language"]]
-            yield table.assign(**reading)
+    for scoring_pass in _passes(run):
+        columns = run.of(scoring_pass)
+        evaluation = columns["language"].to_numpy(), columns["id"].to_numpy()
+        masks = columns[["mask_kind", "mask_language", "train_gradient_mask", "draw"]]
+        for number, reading in enumerate([own, own | {"score": "dot"}, *others]):
+            scores, top_k = _scores(run, scoring_pass, reading), reading["top_k"]
+            if number < 2:
+                same_label = _same_label(run, columns)
+                table = example_statistics(scores, train_languages, *evaluation, top_k, same_label)
+            else:
+                table = share_statistics(scores, train_languages, *evaluation, top_k)
+            repeated = {name: np.resize(values.to_numpy(), len(table)) for name, values in masks.items()}
+            table = table.assign(**repeated, **reading)
+            # Only the influence matrix, which is of the study's own settings, needs other languages.
+            yield table if number < 2 else table[table["language"] == table["train_language"]]
 
 
-def _weights(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
+    """Return ``weights.parquet``: the mean weight of every training example over a cell's columns, in whichever
+    passes they are. A sum over the language's examples is the mean of the cell's values."""
     own, *others = _readings(run, top_ks)
-    first_gradient_mask = run.parameters["train_gradient_masks"][0]
     settings: list[tuple[Measure, dict[str, Any]]] = [("proponents", reading) for reading in (own, *others)]
     settings += [("auc", own), ("label_auc", own), ("opponents", own), ("proponents", own | {"score": "dot"})]
-    columns = run.columns[run.columns["scoring_pass"] != TRAIN_ITEMS]
-    columns = columns.assign(column=columns.groupby("scoring_pass").cumcount())
-    for measure, reading in settings:
-        weights = {}
-        for scoring_pass in _passes(run):
-            scores, same = _scores(run, scoring_pass, reading), _same_label(run, run.of(scoring_pass))
-            weights[scoring_pass] = training_weights(scores, measure, reading["top_k"], same)
-        for keys, rows in columns.groupby(MASK, sort=False):
-            mask = dict(zip(MASK, keys, strict=True))
-            departs = mask["mask_kind"] == "inherited" or (
-                mask["mask_kind"] == "own" and mask["train_gradient_mask"] != first_gradient_mask
-            )
-            if departs and (measure, reading) != settings[0]:
-                continue  # settings depart from the study's own in one thing at a time
-            yield {
-                "measure": measure,
-                **reading,
-                **mask,
-                "weights": _mean_weights(run, measure, rows, weights),
-            }
+    sums: dict[tuple, np.ndarray] = {}
+    counts: Counter[tuple] = Counter()
+    for scoring_pass in _passes(run):
+        columns = run.of(scoring_pass)
+        same_label = _same_label(run, columns)
+        same_language = run.train["language"].to_numpy()[:, None] == columns["language"].to_numpy()
+        positions = columns.groupby(MASK, sort=False).indices
+        for measure, reading in settings:
+            chosen = dict(positions)
+            if (measure, reading) != settings[
+                0
+            ]:  # settings depart from the study's own in one thing at a time
+                chosen = {mask: columns for mask, columns in positions.items() if not _departs(run, *mask)}
+            if not chosen:
+                continue
+            weights = training_weights(
+                _scores(run, scoring_pass, reading), measure, reading["top_k"], same_label
+            ).astype(np.float64)
+            if measure in AUCS:
+                counted = same_label if measure == "label_auc" else np.ones_like(same_label)
+                pairs = (counted & same_language).sum(axis=0) * (counted & ~same_language).sum(axis=0)
+                weights /= np.maximum(pairs, 1)  # without pairs, all weights are zero
+            for mask, places in chosen.items():
+                cell = (measure, *reading.values(), *mask)
+                sums[cell] = sums.get(cell, 0) + weights[:, places].sum(axis=1)
+                counts[cell] += len(places)
+    rows = [(*cell, (total / counts[cell]).astype(np.float32)) for cell, total in sums.items()]
+    return pd.DataFrame(rows, columns=["measure", *READING, *MASK, "weights"])
 
 
-def _mean_weights(
-    run: KeptScores, measure: Measure, rows: pd.DataFrame, weights: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """The mean weight of each training example over one language's columns, in whichever passes: (train,)."""
-    language = rows["language"].iloc[0]
-    in_language = (run.train["language"] == language).to_numpy()
-    ids = sorted(set(rows["id"]))  # passes have them in different orders
-    positions = {number: i for i, number in enumerate(ids)}
-    total = np.zeros((len(ids), len(in_language)), dtype=np.float64)
-    for scoring_pass, part in rows.groupby("scoring_pass", sort=False):
-        np.add.at(total, part["id"].map(positions).to_numpy(), weights[scoring_pass][:, part["column"]].T)
-    total /= len(rows) / len(ids)
-    if measure in AUCS:
-        labels = rows.drop_duplicates("id").set_index("id")["label"]
-        total /= _pairs(run, measure, in_language, labels[ids].to_numpy())[:, None]
-    return total.mean(axis=0).astype(np.float32)
-
-
-def _pairs(run: KeptScores, measure: Measure, in_language: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Pairs of in-language and cross-language training examples that an AUC compares: (examples,)."""
-    counted = np.ones((len(labels), len(in_language)), dtype=bool)
-    if measure == "label_auc":
-        counted = labels[:, None] == run.train["label"].to_numpy()
-    # At least 1: without pairs, all weights are zero.
-    return np.maximum((counted & in_language).sum(axis=1) * (counted & ~in_language).sum(axis=1), 1)
+def _departs(run: KeptScores, mask_kind: str, train_gradient_mask: str, language: str) -> bool:
+    """Return whether only a departure from the study's own setting reads these scores."""
+    other_gradients = train_gradient_mask != run.parameters["train_gradient_masks"][0]
+    return mask_kind == "inherited" or (mask_kind == "own" and other_gradients)

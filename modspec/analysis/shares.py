@@ -8,7 +8,7 @@ AUC = P(score of an in-language example > score of a cross-language one), and th
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from scipy.stats import rankdata
 from modspec.errors import InputError
 
 Measure = Literal["proponents", "opponents", "auc", "label_auc"]
-MEASURES: tuple[str, ...] = get_args(Measure)
 AUCS = ("auc", "label_auc")
 
 
@@ -39,6 +38,45 @@ def strongest(scores: np.ndarray, top_k: int, *, opponents: bool = False) -> np.
     return np.argsort(scores if opponents else -scores, axis=0, kind="stable")[:top_k]
 
 
+def share_statistics(
+    scores: np.ndarray,
+    train_languages: np.ndarray,
+    evaluation_languages: np.ndarray,
+    evaluation_ids: np.ndarray,
+    top_k: int,
+) -> pd.DataFrame:
+    """Return one row for each training language and test example.
+
+    Args:
+        scores: (train, columns).
+        train_languages: (train,).
+        evaluation_languages: (columns,).
+        evaluation_ids: (columns,).
+        top_k: number of proponents and of opponents; ties as in :func:`strongest`.
+
+    Returns:
+        Columns id, language, train_language; ``proponents`` and ``opponents``, the training language's share of
+        the top and bottom k; ``influence``, the sum of its scores; ``chance``, its share of the training
+        examples. All test examples of the first training language come first, in the order of ``scores``.
+
+    Raises:
+        InputError: k is out of range.
+    """
+    top, bottom = strongest(scores, top_k), strongest(scores, top_k, opponents=True)
+    languages = list(dict.fromkeys(train_languages.tolist()))
+    members = [train_languages == language for language in languages]
+    columns = {
+        "id": np.tile(evaluation_ids, len(languages)),
+        "language": np.tile(evaluation_languages, len(languages)),
+        "train_language": np.repeat(languages, len(evaluation_ids)),
+        "proponents": np.concatenate([member[top].mean(axis=0) for member in members]),
+        "opponents": np.concatenate([member[bottom].mean(axis=0) for member in members]),
+        "influence": np.concatenate([scores[m].sum(axis=0, dtype=np.float64) for m in members]),
+        "chance": np.repeat(np.mean(members, axis=1), len(evaluation_ids)),
+    }
+    return pd.DataFrame(columns)
+
+
 def example_statistics(
     scores: np.ndarray,
     train_languages: np.ndarray,
@@ -47,42 +85,29 @@ def example_statistics(
     top_k: int,
     same_label: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Return one row for each test example and training language.
+    """Return :func:`share_statistics` and the AUCs, which take most of the time.
 
     Args:
-        scores: (train, columns).
-        train_languages: (train,). evaluation_languages, evaluation_ids: (columns,).
-        top_k: number of proponents and of opponents; ties as in :func:`strongest`.
+        scores: (train, columns); the other arguments as in :func:`share_statistics`.
         same_label: bool (train, columns), whether both examples have the same label; None: no ``label_auc``.
 
     Returns:
-        Columns id, language, train_language; ``proponents`` and ``opponents``, the language's share of the top
-        and bottom k; ``auc``, P(score of one of its examples > score of another language's), ties counting half,
-        NaN if there is no other; ``label_auc``, the same among training examples of the test example's label;
-        ``influence``, the sum of its scores; ``chance``, its share of the training examples.
+        The columns of :func:`share_statistics`; ``auc``, P(score of an example of the training language > score
+        of another language's), ties counting half, NaN without such pairs; ``label_auc``, the same among
+        training examples of the test example's label.
 
     Raises:
         InputError: k is out of range.
     """
-    top, bottom = strongest(scores, top_k), strongest(scores, top_k, opponents=True)
-    labels = {"auc": np.ones(scores.shape, dtype=bool)}
-    labels |= {} if same_label is None else {"label_auc": same_label}
-    ranks = {auc: rankdata(np.where(counted, scores, -np.inf), axis=0) for auc, counted in labels.items()}
-    frames = []
-    for language in dict.fromkeys(train_languages.tolist()):
-        in_language = train_languages == language
-        columns = {
-            "id": evaluation_ids,
-            "language": evaluation_languages,
-            "train_language": language,
-            "proponents": in_language[top].mean(axis=0),
-            "opponents": in_language[bottom].mean(axis=0),
-            **{auc: _auc(ranks[auc], counted, in_language) for auc, counted in labels.items()},
-            "influence": scores[in_language].sum(axis=0, dtype=np.float64),
-            "chance": in_language.mean(),
-        }
-        frames.append(pd.DataFrame(columns))
-    return pd.concat(frames, ignore_index=True)
+    table = share_statistics(scores, train_languages, evaluation_languages, evaluation_ids, top_k)
+    counted = {"auc": np.ones(scores.shape, dtype=bool)}
+    if same_label is not None:
+        counted["label_auc"] = same_label
+    for name, examples in counted.items():
+        ranks = rankdata(np.where(examples, scores, -np.inf), axis=0)
+        languages = dict.fromkeys(train_languages.tolist())
+        table[name] = np.concatenate([_auc(ranks, examples, train_languages == t) for t in languages])
+    return table
 
 
 def _auc(ranks: np.ndarray, counted: np.ndarray, in_language: np.ndarray) -> np.ndarray:
@@ -91,11 +116,10 @@ def _auc(ranks: np.ndarray, counted: np.ndarray, in_language: np.ndarray) -> np.
     ``ranks``: (train, columns), with the examples that do not count sharing the lowest ones.
     """
     inside = counted & in_language[:, None]
-    own, rest = inside.sum(axis=0), (counted & ~in_language[:, None]).sum(axis=0)
-    below = (~counted).sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        auc = (np.where(inside, ranks - below, 0).sum(axis=0) - own * (own + 1) / 2) / (own * rest)
-    return np.where(own * rest > 0, auc, np.nan)
+    members, others = inside.sum(axis=0), (counted & ~in_language[:, None]).sum(axis=0)
+    rank_sums = np.where(inside, ranks - (~counted).sum(axis=0), 0).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # without pairs: NaN
+        return (rank_sums - members * (members + 1) / 2) / (members * others)
 
 
 def training_weights(
@@ -111,8 +135,8 @@ def training_weights(
 
     Args:
         scores: (train, columns).
-        measure: ``label_auc`` is the AUC among training examples of the test example's label. It is there
-            because scores rank label before language, and a k above a label's examples counts them all.
+        measure: ``label_auc``, the AUC among training examples of the test example's label, is there because
+            scores rank label before language, and a k above the number of a label's examples counts them all.
         top_k: as in :func:`strongest`.
         same_label: bool (train, columns); only ``label_auc`` needs it.
 
@@ -120,12 +144,11 @@ def training_weights(
         InputError: k is out of range.
     """
     count = len(scores)
-    if measure == "label_auc":
-        ranks = rankdata(np.where(same_label, scores, -np.inf), axis=0)  # the others share the lowest
-        members = same_label.sum(axis=0)
-        return np.where(same_label, ranks - (count - members) - (members + 1) / 2, 0).astype(np.float32)
-    if measure == "auc":
-        return (rankdata(scores, axis=0) - (count + 1) / 2).astype(np.float32)
+    if measure in AUCS:
+        counted = same_label if measure == "label_auc" else np.ones(scores.shape, dtype=bool)
+        ranks = rankdata(np.where(counted, scores, -np.inf), axis=0)  # the others share the lowest ranks
+        members = counted.sum(axis=0)
+        return np.where(counted, ranks - (count - members) - (members + 1) / 2, 0).astype(np.float32)
     weights = np.full(scores.shape, -1 / count, dtype=np.float32)
     chosen = strongest(scores, top_k, opponents=measure == "opponents")
     np.put_along_axis(weights, chosen, np.float32(1 / top_k - 1 / count), axis=0)

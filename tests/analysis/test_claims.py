@@ -11,9 +11,7 @@ import pytest
 from modspec.analysis.claim_tables import readable, sentence, summary, write_latex
 from modspec.analysis.claims import COLUMNS, Level, claims, exchangeable, overall
 from modspec.analysis.intervals import estimate
-from modspec.analysis.measurements import choices, measure
-from modspec.analysis.membership import Membership
-from modspec.analysis.robustness import sensitivity, share_by_k
+from modspec.analysis.measurements import StudyRuns, measure
 from modspec.analysis.scores import KeptScores
 from modspec.terms import ALL_LANGUAGES
 from tests.helpers.attribution import LANGUAGES, study, train_frame
@@ -48,7 +46,7 @@ def predictions(right: dict[str, float], seeds: int = 3, per_language: int = 40)
 
 
 def claimed(runs: list[KeptScores], right: pd.DataFrame) -> pd.DataFrame:
-    return claims(Membership([measure(run) for run in runs]), right, exchangeable(runs[0].train), LEVEL)
+    return claims(StudyRuns([measure(run) for run in runs]), right, exchangeable(runs[0].train), LEVEL)
 
 
 def table_of(tmp_path, gains, right=None, **options) -> pd.DataFrame:
@@ -82,10 +80,10 @@ def test_planted_effects_are_found_in_their_direction(tmp_path):
 
 def test_values_are_differences_of_shares(tmp_path):
     runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
-    membership = Membership([measure(run) for run in runs])
-    table = claims(membership, predictions({}), exchangeable(runs[0].train), LEVEL)
-    own = membership.cell("full", "own", "en").values
-    none = membership.cell("full", "none", "en").values
+    stacked = StudyRuns([measure(run) for run in runs])
+    table = claims(stacked, predictions({}), exchangeable(runs[0].train), LEVEL)
+    own = stacked.cell("full", "own", "en").values
+    none = stacked.cell("full", "none", "en").values
     row = of(table, "C1", "own mask - no mask", "en")
     assert row["value"] == pytest.approx((own - none).mean())
     assert row["low"] < row["value"] < row["high"] and row["seeds"] == 3 and row["examples"] == 8
@@ -105,10 +103,10 @@ def test_change_of_specialization_is_a_difference_of_differences(tmp_path):
     assert of(table, "C6", name)["verdict"] == "falls"
     assert of(table, "C6", f"SFT with random masks{name[3:]}")["verdict"] == "undecided"
     assert sentence(of(table, "C6", name, "de")).startswith("de: SFT changes what an own mask adds to the in")
-    membership = Membership([measure(run) for run in runs])
+    stacked = StudyRuns([measure(run) for run in runs])
 
     def delta(condition: str, language: str) -> np.ndarray:
-        own, none = (membership.cell(condition, kind, language).values for kind in ("own", "none"))
+        own, none = (stacked.cell(condition, kind, language).values for kind in ("own", "none"))
         return own - none
 
     each = [delta("sft", t) - delta("full", t) for t in LANGUAGES]
@@ -136,13 +134,13 @@ def test_other_languages_scores_decide_only_where_the_share_falls_reliably(tmp_p
     measured = []
     for run in map(measure, runs):
         if run.condition == "sft":
-            raised = {
-                choice: {key: replace(cell, cross=cell.cross + 1) for key, cell in cells.items()}
-                for choice, cells in run.cells.items()
-            }
-            run = replace(run, cells=raised)
+            statistics = run.statistics.copy()
+            other = statistics["language"] != statistics["train_language"]
+            examples = run.train["language"].value_counts()[statistics["train_language"]].to_numpy()
+            statistics["influence"] += other * examples  # 1 for each example of another language
+            run = replace(run, statistics=statistics)
         measured.append(run)
-    table = claims(Membership(measured), predictions({}), exchangeable(runs[0].train), LEVEL)
+    table = claims(StudyRuns(measured), predictions({}), exchangeable(runs[0].train), LEVEL)
     rows = table[table["claim"] == "C4"]
     assert len(rows) and (rows["p_adjusted"] < 0.01).all()
     assert set(rows["verdict"]) == {verdict}
@@ -214,7 +212,7 @@ def test_sentences_and_latex(tmp_path):
     assert "the claim is supported" in sentence(row)
     quiet = of(table, "C5", "SFT - full, accuracy", "en")
     assert sentence(quiet).startswith("en: SFT's accuracy differs from that of full fine-tuning by")
-    assert "undecided; " in sentence(quiet) and "four times in five" in sentence(quiet)
+    assert "undecided; smallest effect detectable with 80 % power: " in sentence(quiet)
     assert len(readable(table)) == len(table)
     short = summary(table)
     assert short.loc[("C1", "own mask - no mask"), "verdict"] == "supported"
@@ -224,38 +222,3 @@ def test_sentences_and_latex(tmp_path):
     write_latex(table, tmp_path / "claims.tex")
     text = (tmp_path / "claims.tex").read_text()
     assert text.startswith(r"\begin{tabular}") and "supported" in text and r"\bottomrule" in text
-
-
-def test_sensitivity_covers_every_choice_and_finds_what_depends_on_one(tmp_path):
-    gains = NOTHING | {("full", "own"): 1.5, ("full", "inherited"): 0.0}
-    runs = study(tmp_path, gains, rates=(0.5, 0.1))
-    assert list(choices(runs[0], (3, 6, 1000))) == [
-        "study's own",
-        "k = 3",
-        "AUC instead of top k",
-        "AUC within label",
-        "opponents",
-        "dot product",
-        "last checkpoint",
-        "eta = one",
-        "masks by inherited importance",
-    ]
-    assert list(choices(runs[-1])) == [name for name in choices(runs[0]) if "inherited" not in name] + [
-        "SFT: own-mask gradients"
-    ]
-    measured = [measure(run, (3, 6)) for run in runs]
-    found = sensitivity(measured, exchangeable(runs[0].train), LEVEL)
-    verdicts = found[found["claim"] == "C1"].set_index("choice")["verdict"]
-    assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "supported"
-    assert verdicts["opponents"] == "contradicted"  # a proponent cannot be an opponent
-    assert verdicts["masks by inherited importance"] == "undecided"
-
-
-def test_share_by_k_is_chance_where_all_are_counted(tmp_path):
-    runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
-    found = share_by_k([measure(run, (5, 60, 61)) for run in runs], LEVEL)
-    assert set(found["top_k"]) == {5, 6, 60}
-    everything = found[found["top_k"] == 60]
-    np.testing.assert_allclose(everything[["value", "low", "high"]], 1 / 3, atol=1e-6)
-    few = found[found["top_k"] == 5].set_index("mask_kind")["value"]
-    assert few["own"] > few["none"] + 0.1

@@ -1,14 +1,15 @@
-"""Specialization statistics against naive loops."""
+"""Statistics of test examples against naive loops; training examples' weights against the statistics."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from modspec.analysis.shares import example_statistics
+from modspec.analysis.shares import example_statistics, share_statistics, training_weights
 from modspec.errors import InputError
 
 LANGUAGES = np.array(["en", "de", "ko"])
@@ -79,6 +80,36 @@ def test_auc_equals_mann_whitney():
         assert row.auc == pytest.approx(u / (own.sum() * (~own).sum()), abs=1e-12)
 
 
+def test_label_auc_equals_mann_whitney_among_the_label_s_examples():
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(120, 4)).round(1)  # ties
+    train_languages, labels = rng.choice(LANGUAGES, 120), rng.choice(["yes", "no"], 120)
+    same_label = labels[:, None] == np.array(["yes", "no", "yes", "maybe"])
+    ids = np.arange(4).astype(str)
+    table = example_statistics(scores, train_languages, np.repeat("en", 4), ids, 10, same_label)
+    for row in table.itertuples():
+        column, label = scores[:, int(row.id)], same_label[:, int(row.id)]
+        inside, outside = (
+            column[label & ((train_languages == row.train_language) == own)] for own in (True, False)
+        )
+        if row.id == "3":  # no training example has its label
+            assert np.isnan(row.label_auc)
+            continue
+        u = mannwhitneyu(inside, outside).statistic
+        assert row.label_auc == pytest.approx(u / (len(inside) * len(outside)), abs=1e-12)
+
+
+def test_labels_change_nothing_but_the_auc_within_label():
+    rng = np.random.default_rng(2)
+    scores, languages = rng.normal(size=(30, 6)), rng.choice(LANGUAGES, 30)
+    given = languages, rng.choice(LANGUAGES, 6), np.arange(6), 5
+    table = example_statistics(scores, *given, rng.random((30, 6)) < 0.5)
+    without = example_statistics(scores, *given)
+    pd.testing.assert_frame_equal(table[without.columns], without)
+    shares = share_statistics(scores, *given)
+    pd.testing.assert_frame_equal(table[shares.columns], shares)
+
+
 def test_extremes():
     train_languages = np.repeat(["en", "de"], [3, 7])
     scores = np.where(train_languages == "en", 2.0, -1.0)[:, None]
@@ -119,3 +150,40 @@ def test_no_evaluation_examples_give_no_rows():
 def test_k_must_fit_the_training_data(top_k):
     with pytest.raises(InputError, match=f"top_k: {top_k}; allowed: 1 to 3, the training examples"):
         example_statistics(np.eye(3), np.repeat("en", 3), np.repeat("en", 3), np.arange(3), top_k)
+
+
+@given(st.integers(4, 30), st.integers(1, 5), st.integers(0, 999), st.booleans())
+def test_weights_sum_to_the_statistics(count, columns, seed, ties):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 3, (count, columns)) if ties else rng.normal(size=(count, columns))
+    languages = rng.choice(["a", "b", "c"], count)
+    languages[:2] = ["a", "b"]
+    k = int(rng.integers(1, count + 1))
+    ids = np.array([f"{i}" for i in range(columns)])
+    same_label = rng.random((count, columns)) < 0.5
+    scores = scores.astype(np.float32)
+    table = example_statistics(scores, languages, np.repeat("a", columns), ids, k, same_label)
+    for language, rows in table.groupby("train_language"):
+        own = languages == language
+        for measure in ("proponents", "opponents"):
+            share = training_weights(scores, measure, k)[own].sum(axis=0) + own.mean()
+            np.testing.assert_allclose(share, rows[measure], atol=1e-6)
+        auc = training_weights(scores, "auc", k)[own].sum(axis=0) / (own.sum() * (~own).sum()) + 0.5
+        np.testing.assert_allclose(auc, rows["auc"], atol=1e-6)
+        pairs = same_label[own].sum(axis=0) * same_label[~own].sum(axis=0)
+        within = training_weights(scores, "label_auc", k, same_label)[own].sum(axis=0)
+        paired = pairs > 0
+        expected = rows["label_auc"].to_numpy()
+        np.testing.assert_allclose(within[paired] / pairs[paired] + 0.5, expected[paired], atol=1e-6)
+        assert np.isnan(expected[~paired]).all()
+
+
+def test_weights_of_a_column_add_up_to_zero_and_k_is_checked():
+    scores = np.random.default_rng(0).normal(size=(12, 4))
+    same = np.random.default_rng(1).random((12, 4)) < 0.5
+    for measure in ("proponents", "opponents", "auc", "label_auc"):
+        np.testing.assert_allclose(training_weights(scores, measure, 5, same).sum(axis=0), 0, atol=1e-5)
+    for k in (0, 13):
+        with pytest.raises(InputError, match=f"top_k: {k}; allowed: 1 to 12"):
+            training_weights(scores, "proponents", k)
+    assert (training_weights(scores, "proponents", 12) == 0).all()  # all are proponents: nothing to tell

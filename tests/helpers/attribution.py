@@ -34,15 +34,15 @@ def written(
     rates: tuple[float, ...] = (0.5,),
     top_k: int = 6,
 ) -> KeptScores:
-    """An artefact of one run. scores: {unit: (train, columns)}, the same cosine at every checkpoint; the dot
-    product is ten times it."""
+    """An artefact of one run. scores: {scoring pass: (train, columns)}, the same cosine at every checkpoint;
+    the dot product is ten times it."""
     epochs = range(1, len(rates) + 1)
     parameters = {"condition": condition, "seed": seed, "top_k": top_k, "eta": "learning_rate"}
     parameters["train_gradient_masks"] = ["test_example", "own_language"]
     with artifacts.writing(directory, {"stage": "influence", "parameters": parameters}) as building:
         arrays = {
-            f"{unit}/{score_name(score, epoch)}": (times * values).astype(np.float32)
-            for unit, values in scores.items()
+            f"{scoring_pass}/{score_name(score, epoch)}": (times * values).astype(np.float32)
+            for scoring_pass, values in scores.items()
             for score, times in (("cosine", 1), ("dot", 10))
             for epoch in epochs
         }
@@ -55,7 +55,7 @@ def written(
 
 
 def columns_frame(
-    unit: str,
+    scoring_pass: str,
     kind: str,
     per_language: int,
     *,
@@ -70,7 +70,11 @@ def columns_frame(
     ]
     frame = pd.DataFrame(rows, columns=["id", "language", "label", "group"])
     return frame.assign(
-        unit=unit, mask_kind=kind, mask_language=mask_language, draw=draw, train_gradient_mask=gradient
+        scoring_pass=scoring_pass,
+        mask_kind=kind,
+        mask_language=mask_language,
+        draw=draw,
+        train_gradient_mask=gradient,
     )
 
 
@@ -102,19 +106,19 @@ def study(
                         for d in range(draws)
                         for t in LANGUAGES
                     ]
-                for unit, mask, draw in names:
-                    some = LANGUAGES if kind == "none" else (mask,)
+                for name, mask, draw in names:
+                    spoken = LANGUAGES if kind == "none" else (mask,)
                     if kind == "other_language":
-                        some = tuple(t for t in LANGUAGES if t != mask)
+                        spoken = tuple(t for t in LANGUAGES if t != mask)
                     frame = columns_frame(
-                        unit, kind, per_language, languages=some, mask_language=mask, draw=draw
+                        name, kind, per_language, languages=spoken, mask_language=mask, draw=draw
                     )
                     if kind == "other_language":  # masks take turns over examples, which mixes their order
                         frame = frame[::-1].reset_index(drop=True)
                     own = train["language"].to_numpy()[:, None] == frame["language"].to_numpy()[None]
                     values = noise * rng.normal(size=own.shape) + gains[condition, kind] * own
-                    scores[unit] = np.concatenate(
-                        [scores.get(unit, np.empty((len(train), 0))), values], axis=1
+                    scores[name] = np.concatenate(
+                        [scores.get(name, np.empty((len(train), 0))), values], axis=1
                     )
                     columns.append(frame)
             table = pd.concat(columns, ignore_index=True)

@@ -1,0 +1,59 @@
+"""Settings that a verdict does and does not depend on, on planted scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modspec.analysis.claims import exchangeable
+from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, measure
+from modspec.analysis.robustness import sensitivity, setting_name, share_by_k
+from tests.analysis.test_claims import LEVEL, NOTHING
+from tests.helpers.attribution import study
+
+
+def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path):
+    gains = NOTHING | {("full", "own"): 1.5, ("full", "inherited"): 0.0}
+    runs = study(tmp_path, gains, rates=(0.5, 0.1))
+    stacked = StudyRuns([measure(run, (3, 6, 1000)) for run in runs])
+    names = [setting_name(setting, 6) for setting in stacked.settings()]
+    assert names == [
+        "study's own (cosine, k = 6)",
+        "k = 3",
+        "AUC instead of top k",
+        "AUC within label",
+        "opponents",
+        "dot product",
+        "last checkpoint",
+        "eta = one",
+        "masks by inherited importance",
+        "SFT: own-mask gradients",
+    ]
+    found = sensitivity(stacked, exchangeable(runs[0].train), LEVEL)
+    assert list(dict.fromkeys(found["choice"])) == names
+    verdicts = found[found["claim"] == "C1"].set_index("choice")["verdict"]
+    assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "supported"
+    assert verdicts["opponents"] == "contradicted"  # a proponent cannot be an opponent
+    assert verdicts["masks by inherited importance"] == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        (DEFAULT, "study's own (cosine, k = 100)"),
+        (Setting(checkpoint_weights="learning_rate"), "eta = learning rate"),
+        (Setting(train_gradient_mask="test_example"), "SFT: test example's-mask gradients"),
+    ],
+)
+def test_names_of_settings(setting, name):
+    assert setting_name(setting, 100) == name
+
+
+def test_share_by_k_is_chance_where_all_are_counted(tmp_path):
+    runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
+    found = share_by_k(StudyRuns([measure(run, (5, 60, 61)) for run in runs]), LEVEL)
+    assert set(found["top_k"]) == {5, 6, 60}
+    everything = found[found["top_k"] == 60]
+    np.testing.assert_allclose(everything[["value", "low", "high"]], 1 / 3, atol=1e-6)
+    few = found[found["top_k"] == 5].set_index("mask_kind")["value"]
+    assert few["own"] > few["none"] + 0.1
