@@ -61,11 +61,7 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
         run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
-<<<<<<< HEAD
         if p.by_part:
-=======
-        if (scored / "parts.parquet").exists():
->>>>>>> room-analysis
             shutil.copy(scored / "parts.parquet", building / "parts.parquet")
 
     origin = made_by("influence", material, p.identity(), {"scores": scored})
@@ -99,15 +95,8 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
             for score, values in load_file(piece / "scores.safetensors").items()
         }
         save_file(scores, building / "scores.safetensors")
-<<<<<<< HEAD
         columns = [pd.read_parquet(piece / "columns.parquet") for piece in pieces.values()]
         pd.concat(columns, ignore_index=True).to_parquet(building / "columns.parquet", index=False)
-=======
-        for table in ("columns.parquet", "statistics.parquet"):
-            files = {name: part / table for name, part in parts.items() if (part / table).exists()}
-            frames = [pd.read_parquet(file).assign(scoring_pass=name) for name, file in files.items()]
-            pd.concat(frames, ignore_index=True).to_parquet(building / table, index=False)
->>>>>>> room-analysis
         rates = [(c.epoch, c.learning_rate) for c in checkpoints]
         rates = pd.DataFrame(rates, columns=["epoch", "learning_rate"])
         rates.to_parquet(building / "checkpoints.parquet", index=False)
@@ -200,7 +189,11 @@ def _described(material: Material, examples: Examples) -> pd.DataFrame:
 
 
 def part_statistics(
-    parts: Sequence[EncoderPart], cosine_by_part: np.ndarray, train: Examples, evaluation: Examples, top_k: int
+    parts: Sequence[EncoderPart],
+    cosine_by_part: np.ndarray,
+    train: Examples,
+    evaluation: Examples,
+    top_k: int,
 ) -> pd.DataFrame:
     """Return statistics of the contribution of each part of the encoder alone to the cosine.
 
@@ -255,7 +248,6 @@ def _checkpoints(p: InfluenceParameters) -> list[ScoredCheckpoint]:
     return [ScoredCheckpoint(epoch, rates[epoch], file) for epoch, file in files.items()]
 
 
-<<<<<<< HEAD
 def strongest_proponents(
     material: Material, parameters: InfluenceParameters, *, count: int = 3
 ) -> pd.DataFrame:
@@ -263,13 +255,6 @@ def strongest_proponents(
     p = parameters
     kept = read_scores(scores_dir(p, p.condition, p.seed))
     scores, columns = kept.scores("none"), kept.of("none")
-=======
-def strongest(material: Material, *, count: int = 3) -> pd.DataFrame:
-    """The ``count`` strongest proponents (cosine, no mask) of the first test example of each language."""
-    p = material.parameters
-    found = read_scores(scores_dir(p, p.condition, p.seed))
-    scores, columns = found.scores("none"), found.columns.query("scoring_pass == 'none'")
->>>>>>> room-analysis
     train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
     rows = []
     for language in p.languages:
