@@ -15,9 +15,14 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the study's tests first: they take longest, and other processes would wait for them at the end."""
+    items.sort(key=lambda item: "notebooks" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The directory of real task data (``$MODSPEC_SHARED_DATA``, else beside the checkout)."""
+    """Return the directory of real task data (``$MODSPEC_SHARED_DATA``, else beside the checkout)."""
     beside = Path(__file__).parents[2] / "shared" / "data"
     directory = Path(os.environ.get("MODSPEC_SHARED_DATA", beside))
     if not directory.is_dir():
@@ -27,7 +32,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def e5_small_available() -> None:
-    """Skips the tests of the real encoder where it was not fetched."""
+    """Skip the tests of the real encoder where it was not fetched."""
     from modspec.models import e5_small
 
     if not e5_small.is_cached():
