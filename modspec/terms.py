@@ -1,7 +1,7 @@
 """The study's vocabulary, once: codes, labels and order of everything that a table or a figure names.
 
-Codes are what artefacts and CSVs hold, labels what a reader sees. Conditions say which masks they train under;
-``modspec.subnetworks.condition_masks`` makes these masks.
+Codes are what artefacts and CSVs hold, labels what a reader sees. Conditions say which masks they train
+under; ``modspec.subnetworks.condition_masks`` makes these masks.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ LABELS: dict[str, dict[str, str]] = {
         "test_example": "training gradients under the test example's mask",
         "own_language": "training gradients under their own masks",
     },
-    "part": dict(
-        zip(ENCODER_PARTS, ("embeddings", "attention", "feed-forward", "layer norms", "classifier"))
-    ),
+    "part": {part: {"norms": "layer norms"}.get(part, part) for part in ENCODER_PARTS},
     "baseline": {
         "full, no mask": "against full fine-tuning, no mask",
         "full, own mask": "against full fine-tuning, own mask",

@@ -35,7 +35,7 @@ def training_options(
 def started_classifier(
     material: Material, parameters: SearchParameters | FinetuningParameters
 ) -> PreTrainedModel:
-    """Return a new classifier, fine-tuned for ``start_epochs`` on the examples of ``start_languages``, if any.
+    """Return a new classifier, fine-tuned for ``start_epochs`` on ``start_languages``, if there are any.
 
     The start has the batch size, learning rate and weight decay of the stage that it starts. It is made once
     per seed of a study and kept with the checkpoints: stages and conditions that start alike share it.

@@ -75,7 +75,7 @@ def test_every_stage_leaves_an_artefact_and_an_executed_notebook(project: Path) 
         assert "peak_memory_gib" in str(code[-1].outputs)
     suffixes = {p.suffix for p in study.rglob("*") if p.is_file() and p.parent.name != "figures"}
     assert suffixes <= {".json", ".parquet", ".safetensors", ".ipynb"}
-    assert not list(study.rglob("*.parts"))
+    assert not list(study.rglob("*.pieces"))
 
 
 def test_a_run_leaves_the_repository_clean(project: Path) -> None:
@@ -248,7 +248,7 @@ def test_of_an_unfinished_study_what_is_finished_is_published(copy: Path) -> Non
     for missing in ("influence", "figures"):
         shutil.rmtree(study / missing)
     finished = {artefact.name for artefact in (study / "finetuning").iterdir()}
-    (study / "finetuning" / "sft-seed1.parts" / "half").mkdir(parents=True)
+    (study / "finetuning" / "sft-seed1.pieces" / "half").mkdir(parents=True)
     make(copy, "publish")
     assert {file.name for file in published.iterdir()} == {"artefacts"}
     assert {stage.name for stage in (published / "artefacts").iterdir()} == {"search", "finetuning"}
@@ -261,7 +261,7 @@ def test_a_killed_run_resumes_to_the_same_result(project: Path, tmp_path: Path) 
     """The whole process group dies, as in a power cut, twice: each time one part of a stage is finished."""
     copy = copy_project(tmp_path)
     study = copy / "runs" / "test"
-    for part in ("search/seed0.parts/en", "scores/sft-seed0.parts/none"):
+    for part in ("search/seed0.pieces/en", "scores/sft-seed0.pieces/none"):
         kill_once_there(copy, study / part)
         assert not list(study.glob("figures/*"))
     output = snakemake(copy).stdout
