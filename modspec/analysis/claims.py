@@ -112,9 +112,9 @@ def claims(
         setting: how shares are measured.
 
     Returns:
-        ``COLUMNS``. Values are shares (C0 to C3, C6), mean scores (C4) and accuracies (C5); ``effect_size`` is
-        the mean over the standard deviation of examples. Claims that the study's conditions and masks cannot
-        show have no rows.
+        ``COLUMNS``. Values are shares (C0 to C3, C6), mean scores (C4) and accuracies (C5); ``effect_size``
+        is the mean over the standard deviation of examples. Claims that the study's conditions and masks
+        cannot show have no rows.
     """
     effects = [
         *share_effects(runs, setting),
@@ -127,7 +127,7 @@ def claims(
     rows = [_row(effect, p, level) for effect, p in zip(effects, permuted, strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     for _, family in table[table["language"] != ALL_LANGUAGES].groupby("claim"):
-        table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy(), "holm")
+        table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())
     table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
     # C4 speaks of languages whose share falls: its other rows decide nothing.
     table.loc[(table["claim"] == "C4") & ~table["language"].isin(_falling(table)), "verdict"] = UNDECIDED
@@ -144,8 +144,8 @@ def _falling(table: pd.DataFrame) -> set[str]:
 def exchangeable(train: pd.DataFrame) -> np.ndarray:
     """Return strata of training examples whose languages could have been otherwise.
 
-    Translations of one example where the task is parallel, otherwise examples of one label, so that the content of
-    a language's examples is not mistaken for the language.
+    Translations of one example where the task is parallel, otherwise examples of one label, so that the
+    content of a language's examples is not mistaken for the language.
 
     Args:
         train: one row per training example: language, label, group.
@@ -237,9 +237,9 @@ def _correct(test: pd.DataFrame, condition: str, column: str) -> pd.DataFrame:
 def overall(table: pd.DataFrame) -> pd.DataFrame:
     """Return one verdict per claim and comparison, by the rule that the claim's wording asks for.
 
-    C0, C1, C2, C5, C6: that of all languages together. C3: supported if any language's share falls, contradicted if
-    every one rises. C4: the verdict that all languages have whose share falls significantly; undecided where
-    they differ or there are none.
+    C0, C1, C2, C5, C6: that of all languages together. C3: supported if any language's share falls,
+    contradicted if every one rises. C4: the verdict that all languages have whose share falls significantly;
+    undecided where they differ or there are none.
 
     Args:
         table: :func:`claims`.

@@ -1,11 +1,12 @@
-"""What stage 4 needs of the scores of stage 3: statistics of every test example, and training examples' weights.
+"""What stage 4 needs of the scores of stage 3: statistics of every test example, and training examples'
+weights.
 
 ``statistics.parquet`` holds one row per test example, mask and training language (see
 :func:`modspec.analysis.shares.example_statistics`), under the run's own settings, and, for the example's own
-language alone, under every other top k, checkpoint and checkpoint weight. Every in-language share of the study
-is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure; shuffling
-the training examples' languages of these weights gives the distribution of the measure where language does not
-matter. Differences of measures are sums of differences of weights.
+language alone, under every other top k, checkpoint and checkpoint weight. Every in-language share of the
+study is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure;
+shuffling the training examples' languages of these weights gives the distribution of the measure where
+language does not matter. Differences of measures are sums of differences of weights.
 """
 
 from __future__ import annotations
@@ -244,7 +245,8 @@ class StudyRuns:
 
 
 def own_settings(statistics: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.Series:
-    """Return which rows of ``statistics`` are under the run's own k, checkpoints and checkpoint weights: bool."""
+    """Return which rows of ``statistics`` are under the run's own k, checkpoints and checkpoint weights:
+    bool."""
     return (
         (statistics["top_k"] == parameters["top_k"])
         & (statistics["checkpoints"] == "all")
@@ -298,8 +300,8 @@ def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame
 
 
 def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
-    """Return ``weights.parquet``: the mean weight of every training example over a cell's columns, in whichever
-    passes they are. A sum over the language's examples is the mean of the cell's values."""
+    """Return ``weights.parquet``: the mean weight of every training example over a cell's columns, in
+    whichever passes they are. A sum over the language's examples is the mean of the cell's values."""
     own, *others = _readings(run, top_ks)
     settings: list[tuple[Measure, dict[str, Any]]] = [("proponents", reading) for reading in (own, *others)]
     settings += [("auc", own), ("label_auc", own), ("opponents", own), ("proponents", own | {"score": "dot"})]

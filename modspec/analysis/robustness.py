@@ -40,8 +40,8 @@ def setting_name(setting: Setting, top_k: int) -> str:
 def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFrame:
     """Return the claims on shares by setting, all languages together: one row per setting and comparison.
 
-    Columns: choice (the setting's name), claim, comparison, value, low, high, verdict. AUC values are AUC - 0.5
-    and differences of AUCs; all others are shares.
+    Columns: choice (the setting's name), claim, comparison, value, low, high, verdict. AUC values are AUC -
+    0.5 and differences of AUCs; all others are shares.
     """
     tables = []
     for setting in runs.settings():

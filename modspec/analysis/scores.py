@@ -70,7 +70,8 @@ class KeptScores:
 
 
 def read_scores(directory: Path) -> KeptScores:
-    """Return the scores of one run, from ``modspec.workflow.paths.scores_dir``; checks the artefact's files."""
+    """Return the scores of one run, from ``modspec.workflow.paths.scores_dir``; checks the artefact's
+    files."""
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
     train, columns, checkpoints = (
         pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")

@@ -31,8 +31,8 @@ def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
 
     ``examples``: :func:`by_example` of all runs.
     ``observed``, ``chance``, ``control``: means over seeds and examples. ``value``, ``low``, ``high``, ``p``,
-    ``minimum_detectable``: :func:`modspec.analysis.intervals.estimate` of observed - control; an example is a group,
-    whose translations are averaged. Measures:
+    ``minimum_detectable``: :func:`modspec.analysis.intervals.estimate` of observed - control; an example is a
+    group, whose translations are averaged. Measures:
 
     - ``translated_proponents``: share of the top-k proponents of a test example of ``language_a`` that have a
       translation among them; ``distinct_groups``: number of groups among them. Chance: random training

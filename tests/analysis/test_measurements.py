@@ -1,4 +1,5 @@
-"""A study's measurements: against counting; written and read they are the same; settings change what they should."""
+"""A study's measurements: against counting; written and read they are the same; settings change what they
+should."""
 
 from __future__ import annotations
 
