@@ -1,5 +1,4 @@
-"""What stage 4 needs of the scores of stage 3: statistics of every test example, and training examples'
-weights.
+"""Statistics of every test example and weights of every training example, which stage 4 needs of stage 3.
 
 ``statistics.parquet`` holds one row per test example, mask and training language (see
 :func:`modspec.analysis.shares.example_statistics`), under the run's own settings, and, for the example's own
@@ -45,8 +44,8 @@ class Setting:
     measure: Measure = "proponents"
     score: str = "cosine"
     top_k: int | None = None
-    checkpoints: str = "all"
-    checkpoint_weights: str | None = None
+    checkpoints: str = "all"  # those that are summed: "all" or "last"
+    checkpoint_weights: str | None = None  # "learning_rate" or "one"
     own_mask: str = "own"  # the kind of mask that counts as a language's own: "own" or "inherited"
     # Mask of training gradients, of sparse conditions under their own masks.
     train_gradient_mask: str | None = None
@@ -84,7 +83,12 @@ class MeasuredRun:
 
 
 def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
-    """Return the statistics and weights of a run, at its own k and at each of ``top_ks`` that there are.
+    """Return the statistics and weights of a run.
+
+    Args:
+        run: kept scores.
+        top_ks: further numbers of proponents to measure at; those above the number of training examples are
+            left out.
 
     Raises:
         InputError: the run's own k is out of range.
@@ -111,7 +115,11 @@ def read_measured(directory: Path) -> MeasuredRun:
 
 
 class StudyRuns:
-    """The runs of a study, all conditions and seeds on the same examples, as cells with seeds stacked."""
+    """The runs of a study as cells with seeds stacked.
+
+    Args:
+        runs: of all conditions and seeds, on the same training and test examples.
+    """
 
     def __init__(self, runs: Sequence[MeasuredRun]) -> None:
         self.train = runs[0].train
@@ -122,17 +130,18 @@ class StudyRuns:
         self._gradient_masks = {run.condition: run.parameters["train_gradient_masks"] for run in runs}
         weights = pd.concat([run.weights.assign(condition=run.condition) for run in runs])
         self._weights = dict(tuple(weights.groupby(["condition", "measure", *READING, *MASK], sort=False)))
-        own = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
-        keys = ["condition", *READING, *MASK]
-        measures = [name for name in get_args(Measure) if name in own]
-        means = own.groupby([*keys, "seed", "id"])[[*measures, "chance"]].mean().reset_index()
-        self._means = {name: means[name].to_numpy() for name in ("id", "seed", *measures, "chance")}
+        in_language = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
+        keys, columns = ["condition", *READING, *MASK], [*get_args(Measure), "chance"]
+        means = (
+            in_language.groupby([*keys, "seed", "id"])[columns].mean().reset_index()
+        )  # over masks of a kind
+        self._means = {name: means[name].to_numpy() for name in ("id", "seed", *columns)}
         self._rows = means.groupby(keys).indices  # of each cell, sorted by seed and id
         self._cells: dict[tuple, Cell] = {}
 
     @property
     def own_statistics(self) -> pd.DataFrame:
-        """The rows of ``statistics`` under the study's own settings, cosine and dot product."""
+        """Return the rows of ``statistics`` under the study's own settings, cosine and dot product."""
         return self.statistics[own_settings(self.statistics, self.parameters)]
 
     def settings(self) -> list[Setting]:
@@ -166,13 +175,22 @@ class StudyRuns:
         setting: Setting = DEFAULT,
         train_gradient_mask: str | None = None,
     ) -> Cell:
-        """Return one language's cell; ``train_gradient_mask``: other than the setting's."""
+        """Return one language's cell.
+
+        Args:
+            condition: one of the study's.
+            kind: of mask; ``own``: the setting's.
+            language: of the test examples.
+            setting: how shares are measured.
+            train_gradient_mask: None, the setting's.
+        """
         key = self._key(condition, kind, language, setting, train_gradient_mask)
         if (setting.measure, key) not in self._cells:
             self._cells[setting.measure, key] = self._stacked(key, setting.measure)
         return self._cells[setting.measure, key]
 
     def _stacked(self, key: tuple, measure: Measure) -> Cell:
+        """Return the cell that stands at ``key`` in the tables."""
         means = {name: column[self._rows[key]] for name, column in self._means.items()}
         chance = 0.5 if measure in AUCS else means["chance"][0]
         shape = len(set(means["seed"])), -1
@@ -211,8 +229,10 @@ class StudyRuns:
         return sparse.minus(self.cell("full", baseline, language, setting))
 
     def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
-        """Return the mean score of other languages' training examples under the study's own settings:
-        (seeds, examples)."""
+        """Return the mean score of other languages' training examples: (seeds, examples).
+
+        By cosine, under the study's own setting; masks of one kind are averaged.
+        """
         names = ["condition", *READING, *MASK]
         cell = dict(zip(names, self._key(condition, kind, language, DEFAULT), strict=True))
         rows = self.statistics[self.statistics["train_language"] != language]
@@ -223,6 +243,7 @@ class StudyRuns:
         return by_seed_and_example(sums, "influence") / number
 
     def _complete(self, setting: Setting) -> Setting:
+        """Return a setting with the runs' parameters where it says None."""
         own = {"top_k": self.parameters["top_k"], "checkpoint_weights": self.parameters["eta"]}
         return replace(setting, **{k: v for k, v in own.items() if getattr(setting, k) is None})
 
@@ -255,7 +276,7 @@ def own_settings(statistics: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.
 
 
 def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Every reading of a run's cosine: its own first, then each departure."""
+    """Yield every reading of a run's cosine: its own first, then each departure."""
     own = dict(zip(READING, ("cosine", run.parameters["top_k"], "all", run.parameters["eta"]), strict=True))
     yield own
     yield from (own | {"top_k": k} for k in top_ks if k <= len(run.train) and k != own["top_k"])
@@ -266,15 +287,18 @@ def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]
 
 
 def _scores(run: KeptScores, scoring_pass: str, reading: Mapping[str, Any]) -> np.ndarray:
-    names = ("checkpoints", "checkpoint_weights")
-    return run.scores(scoring_pass, reading["score"], **{name: reading[name] for name in names})
+    """Return a pass's scores under a reading: (train, columns)."""
+    names = ("score", "checkpoints", "checkpoint_weights")
+    return run.scores(scoring_pass, **{name: reading[name] for name in names})
 
 
 def _passes(run: KeptScores) -> Iterable[str]:
+    """Return the names of the passes whose evaluation examples are test examples."""
     return (name for name in dict.fromkeys(run.columns["scoring_pass"]) if name != TRAIN_ITEMS)
 
 
 def _same_label(run: KeptScores, columns: pd.DataFrame) -> np.ndarray:
+    """Return whether both examples have the same label: bool (train, columns)."""
     return run.train["label"].to_numpy()[:, None] == columns["label"].to_numpy()
 
 
