@@ -132,9 +132,8 @@ class StudyRuns:
         self._weights = dict(tuple(weights.groupby(["condition", "measure", *READING, *MASK], sort=False)))
         in_language = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
         keys, columns = ["condition", *READING, *MASK], [*get_args(Measure), "chance"]
-        means = (
-            in_language.groupby([*keys, "seed", "id"])[columns].mean().reset_index()
-        )  # over masks of a kind
+        # Masks of one kind are averaged.
+        means = in_language.groupby([*keys, "seed", "id"])[columns].mean().reset_index()
         self._means = {name: means[name].to_numpy() for name in ("id", "seed", *columns)}
         self._rows = means.groupby(keys).indices  # of each cell, sorted by seed and id
         self._cells: dict[tuple, Cell] = {}

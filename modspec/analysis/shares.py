@@ -157,4 +157,5 @@ def training_weights(
 
 def by_seed_and_example(rows: pd.DataFrame, measure: str) -> np.ndarray:
     """Return a measure as (seeds, examples); several masks of one kind (other languages') are averaged."""
-    return rows.pivot_table(index="seed", columns="id", values=measure, aggfunc="mean").to_numpy()
+    means = rows.groupby(["seed", "id"])[measure].mean()  # many times faster than a pivot table
+    return means.dropna().unstack().to_numpy()
