@@ -43,9 +43,8 @@ class Comparison:
     claim: str  # code of the claim
     text: str  # as in the column "comparison"
     name: str = ""  # of the control or condition, as in sentences
-    condition: str = (
-        "full"  # C3, C4, C6: whose share is compared with full fine-tuning's; C5: SFT is compared with it
-    )
+    # C3, C4, C6: the condition that is compared with full fine-tuning; C5: that SFT is compared with.
+    condition: str = "full"
     control: str = "none"  # C2: the kind of mask that the own mask is compared with
 
 
@@ -268,8 +267,8 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
 
 def _permutations(
     runs: StudyRuns, effects: Sequence[Effect], strata: np.ndarray, level: Level
-) -> list[float | None]:
-    """Return p of every effect on shares, all under the same shuffled labels; None for the others."""
+) -> list[float]:
+    """Return p of every effect on shares, all under the same shuffled labels; NaN for the others."""
     on_shares = [effect for effect in effects if effect.cells]
     labels = pd.Categorical(runs.train["language"], runs.languages).codes
     weights = np.zeros((len(on_shares), len(runs.languages), len(labels)), dtype=np.float32)
@@ -279,25 +278,21 @@ def _permutations(
             examples = cell.values.shape[1]
             row[runs.languages.index(language)] = cell.weights.sum(axis=0) * (examples / count)
     p = iter(language_permutation(weights, labels, strata, resamples=level.permutations))
-    return [float(next(p)) if effect.cells else None for effect in effects]
+    return [float(next(p)) if effect.cells else np.nan for effect in effects]
 
 
-def _row(effect: Effect, p_permutation: float | None, level: Level) -> tuple:
+def _row(effect: Effect, p_permutation: float, level: Level) -> tuple:
     """Return an effect's row of the claims table, but for its verdict."""
     estimated = estimate(effect.values, confidence=level.confidence)
     bootstrapped = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
-    p = float(np.max([estimated.p] if p_permutation is None else [estimated.p, p_permutation]))
+    p = estimated.p if np.isnan(p_permutation) else float(np.maximum(estimated.p, p_permutation))
     return (
-        effect.comparison.claim,
-        effect.comparison.text,
-        effect.language,
+        *(effect.comparison.claim, effect.comparison.text, effect.language),
         *(estimated.value, estimated.low, estimated.high),
         *bootstrapped,
         estimated.value / spread if spread > 0 else np.nan,
-        np.nan if p_permutation is None else p_permutation,
-        estimated.p,
-        *(p, p),  # adjusted where there is a family
+        *(p_permutation, estimated.p, p, p),  # the last is adjusted where there is a family
         *(estimated.minimum_detectable, estimated.seeds, estimated.examples),
     )
 

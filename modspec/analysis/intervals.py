@@ -9,7 +9,6 @@ does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from scipy.optimize import brentq
@@ -18,9 +17,6 @@ from scipy.stats import binomtest, bootstrap, chi2, t
 from statsmodels.stats.multitest import multipletests
 
 from modspec.errors import InputError
-
-Alternative = Literal["two-sided", "greater", "less"]
-ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 
 # Chi-square quantiles per part of the variance over which power is averaged; error in power below 0.001.
 QUANTILES = 128
@@ -77,24 +73,18 @@ def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[flo
 
 
 def estimate(
-    values: np.ndarray,
-    *,
-    null: float = 0.0,
-    alternative: Alternative = "two-sided",
-    confidence: float = 0.95,
-    power: float = 0.8,
+    values: np.ndarray, *, null: float = 0.0, confidence: float = 0.95, power: float = 0.8
 ) -> Estimate:
-    """Return the mean of ``values``, its :func:`interval` (always two-sided), test and power.
+    """Return the mean of ``values``, its :func:`interval`, two-sided test and power.
 
     p belongs to the same procedure: the two-sided p is below 1 - confidence exactly where the interval
     excludes ``null``; with one seed it is the t test's. ``minimum_detectable`` is exact for normal data with
-    these variances, not the usual t + t approximation. Equal values: p is 0 if they differ from ``null``
-    towards the alternative, otherwise 1.
+    these variances, not the usual t + t approximation. Equal values: p is 1 if they are ``null``,
+    otherwise 0.
 
     Args:
         values: (seeds, examples).
         null: the mean that the test would reject.
-        alternative: "two-sided", "greater" or "less".
         confidence: of the interval; the test is at 1 - confidence.
         power: of ``minimum_detectable``.
 
@@ -102,27 +92,17 @@ def estimate(
         NaN where :func:`interval` has NaN.
 
     Raises:
-        InputError: as :func:`interval`, for an unknown alternative, or a power not between 1 - confidence and
-            1.
+        InputError: as :func:`interval`, or power is not between 1 - confidence and 1.
     """
-    check_alternative(alternative)
     _check_fraction("confidence", confidence)
     if not 1 - confidence < power < 1:
         raise InputError(f"power: {power}; allowed: between 1 - confidence, {1 - confidence:.3g}, and 1")
     values = _table(values)
     mean, variance = _mean(values), _Variance.of(values)
     low, high = interval(values, confidence=confidence)
-    two_sided = alternative == "two-sided"
-    distance = mean - null
-    tail = variance.tail(abs(distance))
-    if distance == 0 and low == high:
-        p = 1.0
-    elif two_sided:
-        p = float(np.minimum(1, 2 * tail))  # unlike min, keeps NaN
-    else:
-        p = tail if (distance > 0) == (alternative == "greater") else 1 - tail
-    level = (1 - confidence) / (2 if two_sided else 1)
-    detectable = variance.minimum_detectable(level, two_sided, power)
+    exact = mean == null and low == high
+    p = 1.0 if exact else float(np.minimum(1, 2 * variance.tail(abs(mean - null))))  # unlike min, keeps NaN
+    detectable = variance.minimum_detectable((1 - confidence) / 2, power)
     return Estimate(mean, low, high, p, detectable, *values.shape)
 
 
@@ -254,7 +234,7 @@ class _Variance:
 
         return float(np.exp(brentq(excess, np.log(1e-200), np.log(0.5), xtol=1e-12)))
 
-    def minimum_detectable(self, tail: float, two_sided: bool, power: float) -> float:
+    def minimum_detectable(self, tail: float, power: float) -> float:
         """Return the distance of the true mean from the null at which a test at ``tail`` rejects with
         ``power``.
 
@@ -270,8 +250,7 @@ class _Variance:
         needed = np.sqrt(sum(grids) / total)
 
         def missing(shift: float) -> float:
-            rejected = ndtr(shift - needed) + (ndtr(-shift - needed) if two_sided else 0)
-            return rejected.mean() - power
+            return (ndtr(shift - needed) + ndtr(-shift - needed)).mean() - power
 
         return float(np.sqrt(total) * brentq(missing, 0, needed.max() + 40))
 
@@ -313,9 +292,3 @@ def check_count(name: str, value: int) -> None:
     """Raise InputError for a count below 1."""
     if value < 1:
         raise InputError(f"{name}: {value}; allowed: 1 or more")
-
-
-def check_alternative(alternative: str) -> None:
-    """Raise InputError for an unknown alternative."""
-    if alternative not in ALTERNATIVES:
-        raise InputError(f"alternative: {alternative}; allowed: {', '.join(ALTERNATIVES)}")

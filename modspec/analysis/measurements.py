@@ -100,9 +100,8 @@ def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
 
 def write_measured(measured: MeasuredRun, directory: Path) -> None:
     """Write ``statistics.parquet``, ``weights.parquet`` and ``train.parquet``."""
-    measured.statistics.to_parquet(directory / "statistics.parquet", index=False)
-    measured.weights.to_parquet(directory / "weights.parquet", index=False, compression="zstd")
-    measured.train.to_parquet(directory / "train.parquet", index=False)
+    for name in ("statistics", "weights", "train"):
+        getattr(measured, name).to_parquet(directory / f"{name}.parquet", index=False, compression="zstd")
 
 
 def read_measured(directory: Path) -> MeasuredRun:
@@ -141,7 +140,9 @@ class StudyRuns:
     @property
     def own_statistics(self) -> pd.DataFrame:
         """Return the rows of ``statistics`` under the study's own settings, cosine and dot product."""
-        return self.statistics[own_settings(self.statistics, self.parameters)]
+        table, own = self.statistics, self._complete(DEFAULT)
+        own_reading = (table["top_k"] == own.top_k) & (table["checkpoints"] == own.checkpoints)
+        return table[own_reading & (table["checkpoint_weights"] == own.checkpoint_weights)]
 
     def settings(self) -> list[Setting]:
         """Return the study's own setting and every single departure from it that its runs allow."""
@@ -262,16 +263,6 @@ class StudyRuns:
         kind = setting.own_mask if kind == "own" else kind
         keys = [(condition, *reading, kind, mask, language) for mask in masks]
         return next((key for key in keys if key in self._rows), keys[0])
-
-
-def own_settings(statistics: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.Series:
-    """Return which rows of ``statistics`` are under the run's own k, checkpoints and checkpoint weights:
-    bool."""
-    return (
-        (statistics["top_k"] == parameters["top_k"])
-        & (statistics["checkpoints"] == "all")
-        & (statistics["checkpoint_weights"] == parameters["eta"])
-    )
 
 
 def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:
