@@ -1,19 +1,21 @@
-"""The claims, tested: effects, intervals, p-values, verdicts. All but C0 and C6 were fixed before any run.
+"""Test the claims: effects, intervals, p-values, verdicts.
 
     C0  S_t(no mask) exceeds chance in the fully fine-tuned model (the baseline)
     C1  Delta_t = S_t(own mask) - S_t(no mask) > 0 in the fully fine-tuned model
     C2  Delta_t exceeds that of random, other languages' and other seeds' masks
     C3  under SFT the change in S_t is not uniformly positive: some languages lose specialization
     C4  where S_t falls under SFT, the influence of other languages' examples rises
-    C5  what SFT does to accuracy, against full fine-tuning and SFT with random masks (direction open)
-    C6  what SFT does to Delta_t (direction open; asked after the results of intents, xnli and reviews were
-        seen, so that a verdict on those is no test of it)
+    C5  SFT changes accuracy, against full fine-tuning and SFT with random masks (direction open)
+    C6  SFT changes Delta_t (direction open)
 
-A p-value is the larger of two, so that both must hold: a t test over seeds and evaluation examples (would
-other seeds and sentences show it?), and a permutation of the training examples' language labels (would any
-grouping of these training examples show it?). C4 and C5 are no shares and have the first alone. All tests
-are two-sided, as the intervals are. Holm's correction within a claim, over languages and controls; the row of
-all languages stands for itself.
+C1 to C5 were fixed before any run. C0 was not, and C6 was asked after the results of intents, xnli and
+reviews were seen, so that a verdict on those is no test of it.
+
+A p-value is the larger of two, so that both must hold: a t test over seeds and test examples (would other
+seeds and sentences show it?), and a permutation of the training examples' language labels (would any grouping
+of these training examples show it?). C4 and C5 are no shares and have the first alone. All tests are
+two-sided, as the intervals are. Holm's correction is applied within a claim, over languages and controls; the
+row of all languages together is not corrected.
 """
 
 from __future__ import annotations

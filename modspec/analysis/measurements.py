@@ -297,7 +297,7 @@ def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame
     own, *others = _readings(run, top_ks)
     train_languages = run.train["language"].to_numpy()
     for scoring_pass in _passes(run):
-        columns = run.of(scoring_pass)
+        columns = run.columns_of(scoring_pass)
         evaluation = columns["language"].to_numpy(), columns["id"].to_numpy()
         masks = columns[["mask_kind", "mask_language", "train_gradient_mask", "draw"]]
         for number, reading in enumerate([own, own | {"score": "dot"}, *others]):
@@ -322,7 +322,7 @@ def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
     sums: dict[tuple, np.ndarray] = {}
     counts: Counter[tuple] = Counter()
     for scoring_pass in _passes(run):
-        columns = run.of(scoring_pass)
+        columns = run.columns_of(scoring_pass)
         same_label = _same_label(run, columns)
         same_language = run.train["language"].to_numpy()[:, None] == columns["language"].to_numpy()
         positions = columns.groupby(MASK, sort=False).indices

@@ -127,13 +127,13 @@ def _measured(
     run: KeptScores, scores: np.ndarray, proponents: np.ndarray, score: str
 ) -> Iterator[pd.DataFrame]:
     """Yield every measure; ``scores``: (train, columns), ``proponents``: (k, columns)."""
-    training, columns = _Training.of(run.train), run.of("none")
+    training, columns = _Training.of(run.train), run.columns_of("none")
     chosen = np.zeros(scores.shape, dtype=bool)
     np.put_along_axis(chosen, proponents, True, axis=0)
     counts = sum(training.by_language(chosen.astype(np.int64)))
     yield from _proponents(training, columns, chosen, counts, len(proponents))
     yield from _shared_groups(columns, counts > 0)
-    items = run.of("train-items")
+    items = run.columns_of("train-items")
     if len(items):
         yield from _train_items(training, run.train, items, run.scores("train-items", score))
 

@@ -169,7 +169,7 @@ def test_chance_and_control_are_what_simulation_gives() -> None:
 
     free = np.mean([measured(rng.choice(60, 10, replace=False)) for _ in range(4000)], axis=0)
     of_german = []
-    for column in np.flatnonzero((made.of("none")["language"] == "de").to_numpy()):
+    for column in np.flatnonzero((made.columns_of("none")["language"] == "de").to_numpy()):
         top = np.argsort(-made.tables["none"][:, column])[:10]
         for _ in range(500):
             drawn = [
