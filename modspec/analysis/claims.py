@@ -1,19 +1,21 @@
-"""The claims, tested: effects, intervals, p-values, verdicts. All but C0 and C6 were fixed before any run.
+"""Test the claims: effects, intervals, p-values, verdicts.
 
     C0  S_t(no mask) exceeds chance in the fully fine-tuned model (the baseline)
     C1  Delta_t = S_t(own mask) - S_t(no mask) > 0 in the fully fine-tuned model
     C2  Delta_t exceeds that of random, other languages' and other seeds' masks
     C3  under SFT the change in S_t is not uniformly positive: some languages lose specialization
     C4  where S_t falls under SFT, the influence of other languages' examples rises
-    C5  what SFT does to accuracy, against full fine-tuning and SFT with random masks (direction open)
-    C6  what SFT does to Delta_t (direction open; asked after the results of intents, xnli and reviews were
-        seen, so that a verdict on those is no test of it)
+    C5  SFT changes accuracy, against full fine-tuning and SFT with random masks (direction open)
+    C6  SFT changes Delta_t (direction open)
 
-A p-value is the larger of two, so that both must hold: a t test over seeds and evaluation examples (would
-other seeds and sentences show it?), and a permutation of the training examples' language labels (would any
-grouping of these training examples show it?). C4 and C5 are no shares and have the first alone. All tests
-are two-sided, as the intervals are. Holm's correction within a claim, over languages and controls; the row of
-all languages stands for itself.
+C1 to C5 were fixed before any run. C0 was not, and C6 was asked after the results of intents, xnli and
+reviews were seen, so that a verdict on those is no test of it.
+
+A p-value is the larger of two, so that both must hold: a t test over seeds and test examples (would other
+seeds and sentences show it?), and a permutation of the training examples' language labels (would any grouping
+of these training examples show it?). C4 and C5 are no shares and have the first alone. All tests are
+two-sided, as the intervals are. Holm's correction is applied within a claim, over languages and controls; the
+row of all languages together is not corrected.
 """
 
 from __future__ import annotations
@@ -43,9 +45,8 @@ class Comparison:
     claim: str  # code of the claim
     text: str  # as in the column "comparison"
     name: str = ""  # of the control or condition, as in sentences
-    condition: str = (
-        "full"  # C3, C4, C6: whose share is compared with full fine-tuning's; C5: SFT is compared with it
-    )
+    # C3, C4, C6: the condition that is compared with full fine-tuning; C5: that SFT is compared with.
+    condition: str = "full"
     control: str = "none"  # C2: the kind of mask that the own mask is compared with
 
 
@@ -112,9 +113,9 @@ def claims(
         setting: how shares are measured.
 
     Returns:
-        ``COLUMNS``. Values are shares (C0 to C3, C6), mean scores (C4) and accuracies (C5); ``effect_size`` is
-        the mean over the standard deviation of examples. Claims that the study's conditions and masks cannot
-        show have no rows.
+        ``COLUMNS``. Values are shares (C0 to C3, C6), mean scores (C4) and accuracies (C5); ``effect_size``
+        is the mean over the standard deviation of examples. Claims that the study's conditions and masks
+        cannot show have no rows.
     """
     effects = [
         *share_effects(runs, setting),
@@ -127,7 +128,7 @@ def claims(
     rows = [_row(effect, p, level) for effect, p in zip(effects, permuted, strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     for _, family in table[table["language"] != ALL_LANGUAGES].groupby("claim"):
-        table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy(), "holm")
+        table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())
     table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
     # C4 speaks of languages whose share falls: its other rows decide nothing.
     table.loc[(table["claim"] == "C4") & ~table["language"].isin(_falling(table)), "verdict"] = UNDECIDED
@@ -144,8 +145,8 @@ def _falling(table: pd.DataFrame) -> set[str]:
 def exchangeable(train: pd.DataFrame) -> np.ndarray:
     """Return strata of training examples whose languages could have been otherwise.
 
-    Translations of one example where the task is parallel, otherwise examples of one label, so that the content of
-    a language's examples is not mistaken for the language.
+    Translations of one example where the task is parallel, otherwise examples of one label, so that the
+    content of a language's examples is not mistaken for the language.
 
     Args:
         train: one row per training example: language, label, group.
@@ -237,9 +238,9 @@ def _correct(test: pd.DataFrame, condition: str, column: str) -> pd.DataFrame:
 def overall(table: pd.DataFrame) -> pd.DataFrame:
     """Return one verdict per claim and comparison, by the rule that the claim's wording asks for.
 
-    C0, C1, C2, C5, C6: that of all languages together. C3: supported if any language's share falls, contradicted if
-    every one rises. C4: the verdict that all languages have whose share falls significantly; undecided where
-    they differ or there are none.
+    C0, C1, C2, C5, C6: that of all languages together. C3: supported if any language's share falls,
+    contradicted if every one rises. C4: the verdict that all languages have whose share falls significantly;
+    undecided where they differ or there are none.
 
     Args:
         table: :func:`claims`.
@@ -268,8 +269,8 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
 
 def _permutations(
     runs: StudyRuns, effects: Sequence[Effect], strata: np.ndarray, level: Level
-) -> list[float | None]:
-    """Return p of every effect on shares, all under the same shuffled labels; None for the others."""
+) -> list[float]:
+    """Return p of every effect on shares, all under the same shuffled labels; NaN for the others."""
     on_shares = [effect for effect in effects if effect.cells]
     labels = pd.Categorical(runs.train["language"], runs.languages).codes
     weights = np.zeros((len(on_shares), len(runs.languages), len(labels)), dtype=np.float32)
@@ -279,25 +280,21 @@ def _permutations(
             examples = cell.values.shape[1]
             row[runs.languages.index(language)] = cell.weights.sum(axis=0) * (examples / count)
     p = iter(language_permutation(weights, labels, strata, resamples=level.permutations))
-    return [float(next(p)) if effect.cells else None for effect in effects]
+    return [float(next(p)) if effect.cells else np.nan for effect in effects]
 
 
-def _row(effect: Effect, p_permutation: float | None, level: Level) -> tuple:
+def _row(effect: Effect, p_permutation: float, level: Level) -> tuple:
     """Return an effect's row of the claims table, but for its verdict."""
     estimated = estimate(effect.values, confidence=level.confidence)
     bootstrapped = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
-    p = float(np.max([estimated.p] if p_permutation is None else [estimated.p, p_permutation]))
+    p = estimated.p if np.isnan(p_permutation) else float(np.maximum(estimated.p, p_permutation))
     return (
-        effect.comparison.claim,
-        effect.comparison.text,
-        effect.language,
+        *(effect.comparison.claim, effect.comparison.text, effect.language),
         *(estimated.value, estimated.low, estimated.high),
         *bootstrapped,
         estimated.value / spread if spread > 0 else np.nan,
-        np.nan if p_permutation is None else p_permutation,
-        estimated.p,
-        *(p, p),  # adjusted where there is a family
+        *(p_permutation, estimated.p, p, p),  # the last is adjusted where there is a family
         *(estimated.minimum_detectable, estimated.seeds, estimated.examples),
     )
 

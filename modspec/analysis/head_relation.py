@@ -1,10 +1,10 @@
 """Are the heads through which a language influences itself those that matter for it, and those of its mask?
 
-Head by head, in-language influence of the fully fine-tuned model (:mod:`modspec.analysis.by_part`) against what
-stage 1 found in models that were fine-tuned on one language: head importance and masks. Both the importance
-and the in-language influence of a head vary with its layer, so chance permutes heads within layers only; and
-heads that matter for one language matter for all, so beside a language's own importance and mask stand other
-languages' and those of another seed.
+Head by head, in-language influence in the fully fine-tuned model (:mod:`modspec.analysis.by_part`) against
+what stage 1 found in models that were fine-tuned on one language: head importance and masks. Both the
+importance and the in-language influence of a head vary with its layer, so chance permutes heads within layers
+only; and heads that matter for one language matter for all, so other languages' importance and masks, and
+those of another seed, stand beside a language's own.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, zscore
 
 from modspec.analysis.by_part import head_maps, own_above_others
-from modspec.analysis.typology import orders
+from modspec.analysis.permutation import orders
+from modspec.analysis.ranks import standardised_ranks
 from modspec.terms import ALL_LANGUAGES
 
 ROWS = ["language", "seed"]
@@ -33,40 +33,47 @@ def head_relation(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """A row a seed, or ``"all"`` for their mean, language, measure and ``mask_kind``.
+    """Return how in-language influence by head relates to importance and masks.
 
-    ``contributions``, ``shares``: see :func:`modspec.analysis.by_part.head_influence` and ``head_share``;
-    ``importance``: stage 1's ``importance.parquet``; ``masks``: see :func:`modspec.analysis.study_tables.head_masks`.
-    ``mask_kind``: whose importance or mask, the language's ``own``, or the mean over those of an
-    ``other_language`` (same seed) or ``other_seed`` (same language). Measures: ``contribution_importance``
-    and ``share_importance``, Spearman correlation over heads of in-language contribution (a head's score for
-    the own training language minus the mean of the others) or in-language share with the importance of the
-    unpruned encoder's heads; ``contribution_mask`` and ``share_mask``, mean of kept minus mean of dropped
-    heads within layers (the coefficient of the mask in a regression with a constant for each layer).
+    Args:
+        contributions: :func:`modspec.analysis.by_part.head_influence`.
+        shares: :func:`modspec.analysis.by_part.head_share`.
+        importance: stage 1's ``importance.parquet``.
+        masks: :func:`modspec.analysis.study_tables.head_masks`.
+        resamples: number of permutations.
+        seed: of the permutations.
 
-    ``chance``, ``chance_low``, ``chance_high``, ``p``: mean and middle 95 % of the value, and two-sided p,
-    with the heads of each layer permuted; for masks these are random masks with as many heads in each layer.
-    No rows where :func:`modspec.analysis.by_part.head_influence` has none; none of a mask that keeps all or no
-    heads in every layer, or of an importance that is the same for all heads.
+    Returns:
+        One row per seed (or ``"all"``: their mean), language, measure and ``mask_kind``, which says whose
+        importance or mask: the language's ``own``, or the mean over those of an ``other_language`` (same
+        seed) or ``other_seed`` (same language). Measures: ``contribution_importance`` and
+        ``share_importance``, Spearman correlation over heads of in-language contribution (a head's score for
+        the own training language minus the mean of the others) or in-language share with the importance of
+        the unpruned encoder's heads; ``contribution_mask`` and ``share_mask``, mean of kept minus mean of
+        dropped heads within layers (the coefficient of the mask in a regression with a constant for each
+        layer). ``chance``, ``chance_low``, ``chance_high``, ``p``: mean and middle 95 % of the value, and
+        two-sided p, with the heads of each layer permuted; for masks these are random masks with as many
+        heads in each layer. No rows where :func:`modspec.analysis.by_part.head_influence` has none; none of a
+        mask that keeps all or no heads in every layer, or of an importance that is the same for all heads.
     """
     rng = np.random.default_rng(seed)
     rows = []
     for measure, values, predictors in _measures(contributions, shares, importance, masks):
         null = _permuted_within_layers(values, resamples, rng)
+        same_language, same_seed = (_same(values, predictors, level) for level in ROWS)
         for source, (language, run) in SOURCES.items():
-            same = [_same(values, predictors, place) for place in range(2)]
-            weights = (same[0] == language) & (same[1] == run)
-            there = weights.any(axis=1)
-            if not there.any():
+            weights = (same_language == language) & (same_seed == run)
+            matched = weights.any(axis=1)
+            if not matched.any():
                 continue
-            mean = weights[there] @ predictors.to_numpy() / weights[there].sum(axis=1, keepdims=True)
-            observed = (values.to_numpy()[there] * mean).sum(axis=1)
-            by_chance = np.einsum("nbh,nh->nb", null[there], mean)
-            languages, seeds = (values.index[there].get_level_values(level).to_numpy() for level in ROWS)
+            mean = weights[matched] @ predictors.to_numpy() / weights[matched].sum(axis=1, keepdims=True)
+            observed = (values.to_numpy()[matched] * mean).sum(axis=1)
+            by_chance = np.einsum("nbh,nh->nb", null[matched], mean)
+            languages, seeds = (values.index[matched].get_level_values(level).to_numpy() for level in ROWS)
             for code in (ALL_LANGUAGES, *dict.fromkeys(languages)):
-                of = (languages == code) | (code == ALL_LANGUAGES)
-                for number in ("all", *dict.fromkeys(seeds[of])):
-                    chosen = of & ((seeds == number) | (number == "all"))
+                in_language = (languages == code) | (code == ALL_LANGUAGES)
+                for number in ("all", *dict.fromkeys(seeds[in_language])):
+                    chosen = in_language & ((seeds == number) | (number == "all"))
                     result = _against(observed[chosen].mean(), by_chance[chosen].mean(axis=0))
                     rows.append((number, code, measure, source, *result))
     columns = ["seed", "language", "measure", "mask_kind", "value"]
@@ -81,12 +88,17 @@ def own_against_other_languages(
     *,
     resamples: int = 9999,
 ) -> pd.DataFrame:
-    """Is a language's own importance or mask nearer to its in-language influence than other languages'?
+    """Test whether a language's own importance or mask is nearer to its in-language influence than others'.
 
-    Arguments and measures as for :func:`head_relation`. One row a measure: mean over languages and seeds
-    with the ``own`` and the ``other`` languages', and ``p``, one-sided, from permuting the languages of
-    importances or masks in all seeds alike (every permutation up to seven languages). ``smallest_p`` is
-    what so many ``languages`` could give at best. No rows for fewer than two languages.
+    Args:
+        contributions: as for :func:`head_relation`, like the next three.
+        resamples: number of permutations of languages, if there are more than seven; else every permutation.
+
+    Returns:
+        One row per measure of :func:`head_relation`: mean over languages and seeds with the ``own`` and the
+        ``other`` languages', and ``p``, one-sided, from permuting the languages of importances or masks in
+        all seeds alike. ``smallest_p``: the lowest p that so many ``languages`` allow. No rows for fewer than
+        two.
     """
     rows = []
     for measure, values, predictors in _measures(contributions, shares, importance, masks):
@@ -113,8 +125,10 @@ def own_against_other_languages(
 def _measures(
     contributions: pd.DataFrame, shares: pd.DataFrame, importance: pd.DataFrame, masks: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """Measure, values and predictors, with rows (language, seed) and columns (layer, head), such that the
-    measure of a row of values and a row of predictors is the sum of their products over heads."""
+    """Yield measure, values and predictors, both with rows (language, seed) and columns (layer, head).
+
+    The measure of a row of values and a row of predictors is the sum of their products over heads.
+    """
     unpruned = importance[(importance["step"] == 0) & (importance["importance"] == "exact")]
     weights = head_maps(unpruned, ROWS, "weight")
     kept = head_maps(masks.assign(kept=masks["kept"].astype(float)), ROWS, "kept")
@@ -129,15 +143,14 @@ def _measures(
 
 
 def _ranks(maps: pd.DataFrame) -> pd.DataFrame:
-    """Standardised ranks of each row, whose mean product is Spearman's correlation; constant rows dropped."""
-    if maps.empty:
-        return maps
-    varied = maps[np.ptp(maps.to_numpy(), axis=1) > 0]
-    return pd.DataFrame(zscore(rankdata(varied, axis=1), axis=1), varied.index, varied.columns)
+    """Return each row's standardised ranks; constant rows are dropped."""
+    varied = maps[np.ptp(maps.to_numpy(), axis=1) > 0] if len(maps) else maps
+    return pd.DataFrame(standardised_ranks(varied), varied.index, varied.columns) if len(varied) else varied
 
 
 def _within_layers(kept: pd.DataFrame) -> pd.DataFrame:
-    """Weights of heads in the regression coefficient of a mask beside a constant for each layer."""
+    """Return the weights of heads in the regression coefficient of a mask beside a constant for each
+    layer."""
     centred = kept - kept.T.groupby(level="layer").transform("mean").T
     spread = (kept * centred).sum(axis=1)
     contrasting = spread > 1e-9
@@ -145,20 +158,20 @@ def _within_layers(kept: pd.DataFrame) -> pd.DataFrame:
 
 
 def _permuted_within_layers(maps: pd.DataFrame, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """(rows, resamples, heads): each row's values with the heads of every layer permuted."""
+    """Return each row's values with the heads of every layer permuted: (rows, resamples, heads)."""
     layers = maps.columns.get_level_values("layer").nunique()
     grid = maps.to_numpy().reshape(len(maps), 1, layers, -1)
     return rng.permuted(np.repeat(grid, resamples, axis=1), axis=-1).reshape(len(maps), resamples, -1)
 
 
-def _same(values: pd.DataFrame, predictors: pd.DataFrame, place: int) -> np.ndarray:
-    """(rows, rows): whether language (place 0) or seed (place 1) agree."""
-    own, other = (frame.index.get_level_values(ROWS[place]).to_numpy() for frame in (values, predictors))
-    return own[:, None] == other[None]
+def _same(values: pd.DataFrame, predictors: pd.DataFrame, level: str) -> np.ndarray:
+    """Return whether language or seed agree: bool (rows of values, rows of predictors)."""
+    first, second = (frame.index.get_level_values(level).to_numpy() for frame in (values, predictors))
+    return first[:, None] == second[None]
 
 
 def _against(value: float, by_chance: np.ndarray) -> tuple[float, ...]:
-    """Value, mean and middle 95 % of its values by chance, two-sided p."""
+    """Return the value, mean and middle 95 % of its values by chance, and two-sided p."""
     rounding = 1e-12 * np.abs(by_chance).max()
     tails = [np.sum(by_chance >= value - rounding), np.sum(by_chance <= value + rounding)]
     p = min(1.0, 2 * (1 + min(tails)) / (1 + len(by_chance)))

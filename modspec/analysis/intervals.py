@@ -1,15 +1,14 @@
 """What may be concluded from a sample: intervals, tests, corrections, and how often tests err.
 
-A measure is an array ``values`` of shape (seeds, examples), crossed: every seed saw the same evaluation
-examples, so seeds and examples are each a source of chance (two-way random-effects layout). Intervals over
-them do not know that a few *training* examples can be strong proponents of everything;
-``modspec.analysis.permutation`` does.
+A measure is an array ``values`` of shape (seeds, examples), crossed: every seed saw the same test examples,
+so seeds and examples are each a source of chance (two-way random-effects layout). Intervals over them do not
+know that a few *training* examples can be strong proponents of everything; ``modspec.analysis.permutation``
+does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,47 +18,47 @@ from statsmodels.stats.multitest import multipletests
 
 from modspec.errors import InputError
 
-ALTERNATIVES = ("two-sided", "greater", "less")
-Alternative = Literal["two-sided", "greater", "less"]
-Method = Literal["holm", "fdr_bh"]
-
-# chi-square quantiles a part over which power is averaged; error in power below 0.001.
+# Chi-square quantiles per part of the variance over which power is averaged; error in power below 0.001.
 QUANTILES = 128
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and evaluation examples, with what the sample can say about it.
+    """A mean over seeds and test examples, with what the sample can say about it."""
 
-    value, low, high: mean and interval, in the measure's unit. p: of the test that the mean is ``null``.
-    minimum_detectable: smallest abs(mean - null) that this test finds with the power asked for, taking
-    the sample's variances for the true ones. seeds, examples: the sample's size.
-    """
-
-    value: float
+    value: float  # the mean, in the measure's unit
     low: float
     high: float
-    p: float
+    p: float  # of the test that the mean is ``null``
+    # Smallest abs(mean - null) that this test detects with the power asked for, taking the sample's variances
+    # for the true ones.
     minimum_detectable: float
     seeds: int
     examples: int
 
 
 def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean of ``values``, (seeds, examples), for new seeds and new examples.
+    """Return the interval of the mean of ``values`` for new seeds and new examples.
 
-    The variance of the mean is estimated as (MS_seed + MS_example - MS_residual) / (seeds x examples),
-    and as no less than what either margin or the residual alone gives. Its part from the margin with
-    fewer units (as a rule seeds) and the rest are known to units - 1 degrees of freedom each, so the half
-    width is sqrt(sum of t^2 x part) with each part's own t quantile (Banerjee 1961): for independent
-    mean squares this covers at least at ``confidence`` whichever part dominates. One t quantile at
-    Satterthwaite's (1946) degrees of freedom covers too little where few seeds differ (two: 86 to 90 %,
-    three: 91 to 93 %), because the sample decides by chance which part seems to dominate. The price with two
-    seeds is about five times the width that a known variance would give; with three 1.9, with five 1.3 times.
+    The variance of the mean is estimated as (MS_seed + MS_example - MS_residual) / (seeds x examples), and as
+    no less than what either margin or the residual alone gives. Its part from the margin with fewer units (as
+    a rule seeds) and the rest are known to units - 1 degrees of freedom each, so the half width is
+    sqrt(sum of t^2 x part) with each part's own t quantile (Banerjee 1961): for independent mean squares this
+    covers at least at ``confidence`` whichever part dominates. One t quantile at Satterthwaite's (1946)
+    degrees of freedom covers too little where few seeds differ (two: 86 to 90 %, three: 91 to 93 %), because
+    the sample decides by chance which part seems to dominate. The price with two seeds is about five times
+    the width that a known variance would give; with three 1.9, with five 1.3 times.
 
-    One seed: the t interval over examples, which says nothing of other seeds. Fewer than two examples,
-    or all NaN (AUC of a single language): NaNs. Equal values: width zero. Raises InputError where
-    ``values`` has another number of dimensions or some NaN, or confidence is not between 0 and 1.
+    Args:
+        values: (seeds, examples).
+        confidence: between 0 and 1.
+
+    Returns:
+        Low and high end. With one seed: the t interval over examples, which says nothing of other seeds.
+        Fewer than two examples, or all NaN (AUC of a single language): NaNs. Equal values: width zero.
+
+    Raises:
+        InputError: ``values`` has another number of dimensions or some NaN, or confidence is out of range.
     """
     values = _table(values)
     _check_fraction("confidence", confidence)
@@ -69,58 +68,66 @@ def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, fl
 
 
 def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of ``values``, (seeds, examples), and both ends of its :func:`interval`."""
+    """Return the mean of ``values``, (seeds, examples), and both ends of its :func:`interval`."""
     return _mean(_table(values)), *interval(values, confidence=confidence)
 
 
 def estimate(
-    values: np.ndarray,
-    *,
-    null: float = 0.0,
-    alternative: Alternative = "two-sided",
-    confidence: float = 0.95,
-    power: float = 0.8,
+    values: np.ndarray, *, null: float = 0.0, confidence: float = 0.95, power: float = 0.8
 ) -> Estimate:
-    """Mean of ``values``, (seeds, examples), its :func:`interval` (always two-sided), test and power.
+    """Return the mean of ``values``, its :func:`interval`, two-sided test and power.
 
     p belongs to the same procedure: the two-sided p is below 1 - confidence exactly where the interval
-    excludes ``null``; with one seed it is the t test's. ``minimum_detectable`` is exact for normal data
-    with these variances, not the usual t + t approximation. Equal values: p is 0 if they differ from
-    ``null`` towards the alternative, else 1. Answers NaN where :func:`interval` does. Raises InputError also
-    for an unknown alternative, and for a power not between 1 - confidence and 1.
+    excludes ``null``; with one seed it is the t test's. ``minimum_detectable`` is exact for normal data with
+    these variances, not the usual t + t approximation. Equal values: p is 1 if they are ``null``,
+    otherwise 0.
+
+    Args:
+        values: (seeds, examples).
+        null: the mean that the test would reject.
+        confidence: of the interval; the test is at 1 - confidence.
+        power: of ``minimum_detectable``.
+
+    Returns:
+        NaN where :func:`interval` has NaN.
+
+    Raises:
+        InputError: as :func:`interval`, or power is not between 1 - confidence and 1.
     """
-    check_alternative(alternative)
     _check_fraction("confidence", confidence)
     if not 1 - confidence < power < 1:
         raise InputError(f"power: {power}; allowed: between 1 - confidence, {1 - confidence:.3g}, and 1")
     values = _table(values)
     mean, variance = _mean(values), _Variance.of(values)
     low, high = interval(values, confidence=confidence)
-    two_sided = alternative == "two-sided"
-    distance = mean - null
-    tail = variance.tail(abs(distance))
-    if distance == 0 and low == high:
-        p = 1.0
-    elif two_sided:
-        p = float(np.minimum(1, 2 * tail))  # unlike min, keeps NaN
-    else:
-        p = tail if (distance > 0) == (alternative == "greater") else 1 - tail
-    level = (1 - confidence) / (2 if two_sided else 1)
-    detectable = variance.minimum_detectable(level, two_sided, power)
+    exact = mean == null and low == high
+    p = 1.0 if exact else float(np.minimum(1, 2 * variance.tail(abs(mean - null))))  # unlike min, keeps NaN
+    detectable = variance.minimum_detectable((1 - confidence) / 2, power)
     return Estimate(mean, low, high, p, detectable, *values.shape)
 
 
 def bootstrap_interval(
     values: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap percentile interval of the mean of ``values``, (seeds, examples).
+    """Return the bootstrap percentile interval of the mean of ``values``.
 
-    Seeds and evaluation examples are resampled independently of each other (crossed, or pigeonhole,
-    bootstrap; Owen 2007); drawing examples anew within each seed would break the pairing of examples
-    across seeds. With one seed only examples are resampled, and the interval says nothing of other
-    seeds; with few it is too narrow (simulated with 40 examples and seed effects of half their spread, a
-    95 % interval covers 73 % with two seeds, 82 % with three, 88 % with five): :func:`interval` is not.
-    Answers NaN and raises InputError as :func:`interval` does.
+    Seeds and test examples are resampled independently of each other (crossed, or pigeonhole, bootstrap; Owen
+    2007); drawing examples anew within each seed would break the pairing of examples across seeds. With one
+    seed only examples are resampled, and the interval says nothing of other seeds; with few it is too narrow
+    (simulated with 40 examples and seed effects of half their spread, a 95 % interval covers 73 % with two
+    seeds, 82 % with three, 88 % with five): :func:`interval` is not.
+
+    Args:
+        values: (seeds, examples).
+        confidence: between 0 and 1.
+        resamples: number of bootstrap samples.
+        seed: of the samples.
+
+    Returns:
+        Low and high end, NaN where :func:`interval` has NaN.
+
+    Raises:
+        InputError: as :func:`interval`, or resamples is below 1.
     """
     values = _table(values)
     _check_fraction("confidence", confidence)
@@ -146,27 +153,30 @@ def bootstrap_interval(
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def adjusted(p: np.ndarray, method: Method = "holm") -> np.ndarray:
-    """p-values corrected for their number: ``holm`` (family-wise error) or ``fdr_bh`` (false discoveries).
+def adjusted(p: np.ndarray) -> np.ndarray:
+    """Return p-values corrected for their number by Holm's method (family-wise error).
 
-    NaN, a test that could not be made, stays NaN and does not count. Raises InputError for an unknown
-    method or a p that is not between 0 and 1.
+    NaN, a test that could not be made, stays NaN and does not count.
+
+    Raises:
+        InputError: a p is not between 0 and 1.
     """
     p = _probabilities(p)
-    if method not in ("holm", "fdr_bh"):
-        raise InputError(f"method: {method}; allowed: holm, fdr_bh")
     result, made = np.full(p.shape, np.nan), ~np.isnan(p)
     if made.any():
-        result[made] = multipletests(p[made], method=method)[1]
+        result[made] = multipletests(p[made], method="holm")[1]
     return result
 
 
 def rejection_rate(
     p: np.ndarray, level: float = 0.05, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Share of tests with p at most ``level``, and its Clopper-Pearson interval; NaN are not counted.
+    """Return the share of tests with p at most ``level``, and both ends of its Clopper-Pearson interval.
 
-    Without any test: NaNs. Raises InputError for a p, level or confidence that is no probability.
+    NaN are not counted; without any test the result is NaN.
+
+    Raises:
+        InputError: a p, the level or the confidence is no probability.
     """
     _check_fraction("level", level)
     _check_fraction("confidence", confidence)
@@ -183,11 +193,12 @@ def rejection_rate(
 class _Variance:
     """Variance of a mean as a sum of parts, each estimated with its own degrees of freedom."""
 
-    parts: np.ndarray
-    df: np.ndarray
+    parts: np.ndarray  # (parts,)
+    df: np.ndarray  # (parts,)
 
     @classmethod
     def of(cls, values: np.ndarray) -> _Variance:
+        """Return the variance of the mean of ``values``, (seeds, examples); see :func:`interval`."""
         if min(values.shape[1] - 1, values.shape[0]) < 1 or np.isnan(values).all():
             return cls(np.array([np.nan]), np.array([1]))
         if np.ptp(values) == 0:
@@ -206,13 +217,12 @@ class _Variance:
         return cls(parts[parts > 0], df[parts > 0])
 
     def critical(self, tail: float) -> float:
-        """Distance from the true mean that is exceeded, on one side, with probability ``tail`` or less."""
+        """Return the distance from the true mean that is exceeded, on one side, with probability ``tail``."""
         return float(np.hypot.reduce(t.isf(tail, self.df) * np.sqrt(self.parts)))
 
     def tail(self, distance: float) -> float:
-        """The inverse of :meth:`critical`, for a distance of 0 or more."""
-        total = self.parts.sum()
-        if np.isnan(total):
+        """Return the inverse of :meth:`critical`, for a distance of 0 or more."""
+        if np.isnan(self.parts).any():
             return float("nan")
         if distance == 0:
             return 0.5
@@ -224,8 +234,9 @@ class _Variance:
 
         return float(np.exp(brentq(excess, np.log(1e-200), np.log(0.5), xtol=1e-12)))
 
-    def minimum_detectable(self, tail: float, two_sided: bool, power: float) -> float:
-        """Distance of the true mean from the null at which a test at ``tail`` rejects with ``power``.
+    def minimum_detectable(self, tail: float, power: float) -> float:
+        """Return the distance of the true mean from the null at which a test at ``tail`` rejects with
+        ``power``.
 
         Averages the power given the estimated variances over those variances' distribution.
         """
@@ -239,20 +250,20 @@ class _Variance:
         needed = np.sqrt(sum(grids) / total)
 
         def missing(shift: float) -> float:
-            found = ndtr(shift - needed) + (ndtr(-shift - needed) if two_sided else 0)
-            return found.mean() - power
+            return (ndtr(shift - needed) + ndtr(-shift - needed)).mean() - power
 
         return float(np.sqrt(total) * brentq(missing, 0, needed.max() + 40))
 
 
 def _mean(values: np.ndarray) -> float:
-    """The mean; of equal values exactly their value, which a sum's rounding would miss."""
+    """Return the mean; of equal values exactly their value, which a sum's rounding would miss."""
     if not values.size:
         return float("nan")
     return float(values.flat[0] if np.ptp(values) == 0 else values.mean())
 
 
 def _table(values: np.ndarray) -> np.ndarray:
+    """Return checked ``values`` as float64 (seeds, examples); one dimension is one seed."""
     values = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if values.ndim != 2:
         raise InputError(f"values: {values.ndim} dimensions; allowed: (seeds, examples)")
@@ -278,12 +289,6 @@ def _check_fraction(name: str, value: float) -> None:
 
 
 def check_count(name: str, value: int) -> None:
-    """Raises InputError for a count below 1."""
+    """Raise InputError for a count below 1."""
     if value < 1:
         raise InputError(f"{name}: {value}; allowed: 1 or more")
-
-
-def check_alternative(alternative: str) -> None:
-    """Raises InputError for an unknown alternative."""
-    if alternative not in ALTERNATIVES:
-        raise InputError(f"alternative: {alternative}; allowed: {', '.join(ALTERNATIVES)}")

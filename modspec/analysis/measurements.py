@@ -1,11 +1,11 @@
-"""What stage 4 needs of the scores of stage 3: statistics of every test example, and training examples' weights.
+"""Statistics of every test example and weights of every training example, which stage 4 needs of stage 3.
 
 ``statistics.parquet`` holds one row per test example, mask and training language (see
 :func:`modspec.analysis.shares.example_statistics`), under the run's own settings, and, for the example's own
-language alone, under every other top k, checkpoint and checkpoint weight. Every in-language share of the study
-is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure; shuffling
-the training examples' languages of these weights gives the distribution of the measure where language does not
-matter. Differences of measures are sums of differences of weights.
+language alone, under every other top k, checkpoint and checkpoint weight. Every in-language share of the
+study is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure;
+shuffling the training examples' languages of these weights gives the distribution of the measure where
+language does not matter. Differences of measures are sums of differences of weights.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Setting:
     measure: Measure = "proponents"
     score: str = "cosine"
     top_k: int | None = None
-    checkpoints: str = "all"
-    checkpoint_weights: str | None = None
+    checkpoints: str = "all"  # those that are summed: "all" or "last"
+    checkpoint_weights: str | None = None  # "learning_rate" or "one"
     own_mask: str = "own"  # the kind of mask that counts as a language's own: "own" or "inherited"
     # Mask of training gradients, of sparse conditions under their own masks.
     train_gradient_mask: str | None = None
@@ -83,7 +83,12 @@ class MeasuredRun:
 
 
 def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
-    """Return the statistics and weights of a run, at its own k and at each of ``top_ks`` that there are.
+    """Return the statistics and weights of a run.
+
+    Args:
+        run: kept scores.
+        top_ks: further numbers of proponents to measure at; those above the number of training examples are
+            left out.
 
     Raises:
         InputError: the run's own k is out of range.
@@ -95,9 +100,8 @@ def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
 
 def write_measured(measured: MeasuredRun, directory: Path) -> None:
     """Write ``statistics.parquet``, ``weights.parquet`` and ``train.parquet``."""
-    measured.statistics.to_parquet(directory / "statistics.parquet", index=False)
-    measured.weights.to_parquet(directory / "weights.parquet", index=False, compression="zstd")
-    measured.train.to_parquet(directory / "train.parquet", index=False)
+    for name in ("statistics", "weights", "train"):
+        getattr(measured, name).to_parquet(directory / f"{name}.parquet", index=False, compression="zstd")
 
 
 def read_measured(directory: Path) -> MeasuredRun:
@@ -110,7 +114,11 @@ def read_measured(directory: Path) -> MeasuredRun:
 
 
 class StudyRuns:
-    """The runs of a study, all conditions and seeds on the same examples, as cells with seeds stacked."""
+    """The runs of a study as cells with seeds stacked.
+
+    Args:
+        runs: of all conditions and seeds, on the same training and test examples.
+    """
 
     def __init__(self, runs: Sequence[MeasuredRun]) -> None:
         self.train = runs[0].train
@@ -121,18 +129,20 @@ class StudyRuns:
         self._gradient_masks = {run.condition: run.parameters["train_gradient_masks"] for run in runs}
         weights = pd.concat([run.weights.assign(condition=run.condition) for run in runs])
         self._weights = dict(tuple(weights.groupby(["condition", "measure", *READING, *MASK], sort=False)))
-        own = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
-        keys = ["condition", *READING, *MASK]
-        measures = [name for name in get_args(Measure) if name in own]
-        means = own.groupby([*keys, "seed", "id"])[[*measures, "chance"]].mean().reset_index()
-        self._means = {name: means[name].to_numpy() for name in ("id", "seed", *measures, "chance")}
+        in_language = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
+        keys, columns = ["condition", *READING, *MASK], [*get_args(Measure), "chance"]
+        # Masks of one kind are averaged.
+        means = in_language.groupby([*keys, "seed", "id"])[columns].mean().reset_index()
+        self._means = {name: means[name].to_numpy() for name in ("id", "seed", *columns)}
         self._rows = means.groupby(keys).indices  # of each cell, sorted by seed and id
         self._cells: dict[tuple, Cell] = {}
 
     @property
     def own_statistics(self) -> pd.DataFrame:
-        """The rows of ``statistics`` under the study's own settings, cosine and dot product."""
-        return self.statistics[own_settings(self.statistics, self.parameters)]
+        """Return the rows of ``statistics`` under the study's own settings, cosine and dot product."""
+        table, own = self.statistics, self._complete(DEFAULT)
+        own_reading = (table["top_k"] == own.top_k) & (table["checkpoints"] == own.checkpoints)
+        return table[own_reading & (table["checkpoint_weights"] == own.checkpoint_weights)]
 
     def settings(self) -> list[Setting]:
         """Return the study's own setting and every single departure from it that its runs allow."""
@@ -165,13 +175,22 @@ class StudyRuns:
         setting: Setting = DEFAULT,
         train_gradient_mask: str | None = None,
     ) -> Cell:
-        """Return one language's cell; ``train_gradient_mask``: other than the setting's."""
+        """Return one language's cell.
+
+        Args:
+            condition: one of the study's.
+            kind: of mask; ``own``: the setting's.
+            language: of the test examples.
+            setting: how shares are measured.
+            train_gradient_mask: None, the setting's.
+        """
         key = self._key(condition, kind, language, setting, train_gradient_mask)
         if (setting.measure, key) not in self._cells:
             self._cells[setting.measure, key] = self._stacked(key, setting.measure)
         return self._cells[setting.measure, key]
 
     def _stacked(self, key: tuple, measure: Measure) -> Cell:
+        """Return the cell that stands at ``key`` in the tables."""
         means = {name: column[self._rows[key]] for name, column in self._means.items()}
         chance = 0.5 if measure in AUCS else means["chance"][0]
         shape = len(set(means["seed"])), -1
@@ -210,8 +229,10 @@ class StudyRuns:
         return sparse.minus(self.cell("full", baseline, language, setting))
 
     def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
-        """Return the mean score of other languages' training examples under the study's own settings:
-        (seeds, examples)."""
+        """Return the mean score of other languages' training examples: (seeds, examples).
+
+        By cosine, under the study's own setting; masks of one kind are averaged.
+        """
         names = ["condition", *READING, *MASK]
         cell = dict(zip(names, self._key(condition, kind, language, DEFAULT), strict=True))
         rows = self.statistics[self.statistics["train_language"] != language]
@@ -222,6 +243,7 @@ class StudyRuns:
         return by_seed_and_example(sums, "influence") / number
 
     def _complete(self, setting: Setting) -> Setting:
+        """Return a setting with the runs' parameters where it says None."""
         own = {"top_k": self.parameters["top_k"], "checkpoint_weights": self.parameters["eta"]}
         return replace(setting, **{k: v for k, v in own.items() if getattr(setting, k) is None})
 
@@ -243,17 +265,8 @@ class StudyRuns:
         return next((key for key in keys if key in self._rows), keys[0])
 
 
-def own_settings(statistics: pd.DataFrame, parameters: Mapping[str, Any]) -> pd.Series:
-    """Return which rows of ``statistics`` are under the run's own k, checkpoints and checkpoint weights: bool."""
-    return (
-        (statistics["top_k"] == parameters["top_k"])
-        & (statistics["checkpoints"] == "all")
-        & (statistics["checkpoint_weights"] == parameters["eta"])
-    )
-
-
 def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Every reading of a run's cosine: its own first, then each departure."""
+    """Yield every reading of a run's cosine: its own first, then each departure."""
     own = dict(zip(READING, ("cosine", run.parameters["top_k"], "all", run.parameters["eta"]), strict=True))
     yield own
     yield from (own | {"top_k": k} for k in top_ks if k <= len(run.train) and k != own["top_k"])
@@ -264,15 +277,18 @@ def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]
 
 
 def _scores(run: KeptScores, scoring_pass: str, reading: Mapping[str, Any]) -> np.ndarray:
-    names = ("checkpoints", "checkpoint_weights")
-    return run.scores(scoring_pass, reading["score"], **{name: reading[name] for name in names})
+    """Return a pass's scores under a reading: (train, columns)."""
+    names = ("score", "checkpoints", "checkpoint_weights")
+    return run.scores(scoring_pass, **{name: reading[name] for name in names})
 
 
 def _passes(run: KeptScores) -> Iterable[str]:
+    """Return the names of the passes whose evaluation examples are test examples."""
     return (name for name in dict.fromkeys(run.columns["scoring_pass"]) if name != TRAIN_ITEMS)
 
 
 def _same_label(run: KeptScores, columns: pd.DataFrame) -> np.ndarray:
+    """Return whether both examples have the same label: bool (train, columns)."""
     return run.train["label"].to_numpy()[:, None] == columns["label"].to_numpy()
 
 
@@ -281,7 +297,7 @@ def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame
     own, *others = _readings(run, top_ks)
     train_languages = run.train["language"].to_numpy()
     for scoring_pass in _passes(run):
-        columns = run.of(scoring_pass)
+        columns = run.columns_of(scoring_pass)
         evaluation = columns["language"].to_numpy(), columns["id"].to_numpy()
         masks = columns[["mask_kind", "mask_language", "train_gradient_mask", "draw"]]
         for number, reading in enumerate([own, own | {"score": "dot"}, *others]):
@@ -298,15 +314,15 @@ def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame
 
 
 def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
-    """Return ``weights.parquet``: the mean weight of every training example over a cell's columns, in whichever
-    passes they are. A sum over the language's examples is the mean of the cell's values."""
+    """Return ``weights.parquet``: the mean weight of every training example over a cell's columns, in
+    whichever passes they are. A sum over the language's examples is the mean of the cell's values."""
     own, *others = _readings(run, top_ks)
     settings: list[tuple[Measure, dict[str, Any]]] = [("proponents", reading) for reading in (own, *others)]
     settings += [("auc", own), ("label_auc", own), ("opponents", own), ("proponents", own | {"score": "dot"})]
     sums: dict[tuple, np.ndarray] = {}
     counts: Counter[tuple] = Counter()
     for scoring_pass in _passes(run):
-        columns = run.of(scoring_pass)
+        columns = run.columns_of(scoring_pass)
         same_label = _same_label(run, columns)
         same_language = run.train["language"].to_numpy()[:, None] == columns["language"].to_numpy()
         positions = columns.groupby(MASK, sort=False).indices

@@ -15,33 +15,45 @@ SHARE_CLAIMS = ("C0", "C1", "C2", "C3", "C6")
 BY_K = ("none", "own", *CONTROL_MASK_KINDS)
 
 
+# Field of a setting -> its value -> what a reader is shown.
+_DEPARTURES = {
+    "measure": {"auc": "AUC instead of top k", "label_auc": "AUC within label", "opponents": "opponents"},
+    "score": {"dot": "dot product"},
+    "checkpoints": {"last": "last checkpoint"},
+    "checkpoint_weights": {"one": "eta = one", "learning_rate": "eta = learning rate"},
+    "own_mask": {"inherited": "masks by inherited importance"},
+    "train_gradient_mask": {
+        "own_language": "SFT: own-mask gradients",
+        "test_example": "SFT: test-example-mask gradients",
+    },
+}
+
+
 def setting_name(setting: Setting, top_k: int) -> str:
-    """Return what a reader is shown for a setting; ``top_k``: the study's own."""
-    if setting == DEFAULT:
+    """Return what a reader is shown for a setting.
+
+    Args:
+        setting: one of :meth:`modspec.analysis.measurements.StudyRuns.settings`.
+        top_k: the study's own.
+    """
+    departures = {name: value for name, value in vars(setting).items() if value != getattr(DEFAULT, name)}
+    if not departures:
         return f"study's own (cosine, k = {top_k})"
-    if setting.top_k is not None:
-        return f"k = {setting.top_k}"
-    if setting.checkpoint_weights is not None:
-        return f"eta = {setting.checkpoint_weights.replace('_', ' ')}"
-    if setting.train_gradient_mask is not None:
-        mask = {"own_language": "own", "test_example": "test example's"}[setting.train_gradient_mask]
-        return f"SFT: {mask}-mask gradients"
-    if setting.own_mask == "inherited":
-        return "masks by inherited importance"
-    if setting.checkpoints == "last":
-        return "last checkpoint"
-    if setting.score == "dot":
-        return "dot product"
-    return {"auc": "AUC instead of top k", "label_auc": "AUC within label"}.get(
-        setting.measure, setting.measure
-    )
+    ((name, value),) = departures.items()
+    return f"k = {value}" if name == "top_k" else _DEPARTURES[name][value]
 
 
 def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFrame:
-    """Return the claims on shares by setting, all languages together: one row per setting and comparison.
+    """Return the claims on shares by setting, all languages together.
 
-    Columns: choice (the setting's name), claim, comparison, value, low, high, verdict. AUC values are AUC - 0.5
-    and differences of AUCs; all others are shares.
+    Args:
+        runs: of all conditions and seeds.
+        strata: int (train,), see :func:`modspec.analysis.claims.exchangeable`.
+        level: of intervals and tests.
+
+    Returns:
+        One row per setting and comparison: choice (the setting's name), claim, comparison, value, low, high,
+        verdict. AUC values are AUC - 0.5 and differences of AUCs; all others are shares.
     """
     tables = []
     for setting in runs.settings():
@@ -55,9 +67,14 @@ def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFra
 
 
 def share_by_k(runs: StudyRuns, level: Level) -> pd.DataFrame:
-    """Return S_t of all languages together as a function of k, fully fine-tuned model, by kind of mask.
+    """Return S_t of all languages together as a function of k, in the fully fine-tuned model.
 
-    Columns: mask_kind, top_k, value, low, high, chance.
+    Args:
+        runs: of all conditions and seeds.
+        level: of intervals.
+
+    Returns:
+        One row per k and kind of mask: mask_kind, top_k, value, low, high, chance.
     """
     columns = ["mask_kind", "top_k", "value", "low", "high", "chance"]
     if "full" not in runs.conditions:

@@ -1,4 +1,4 @@
-"""Stage 3's scores as they were kept, checkpoint by checkpoint, and their TracIn sums in any variant."""
+"""Read stage 3's scores, kept checkpoint by checkpoint, and sum them in any way."""
 
 from __future__ import annotations
 
@@ -51,26 +51,32 @@ class KeptScores:
         Raises:
             InputError: the pass was not scored.
         """
-        epochs = self.checkpoints.index[-1:] if checkpoints == "last" else self.checkpoints.index
+        rates = self.checkpoints.iloc[-1:] if checkpoints == "last" else self.checkpoints
         total: np.ndarray | float = 0.0
         with safe_open(self.directory / "scores.safetensors", framework="numpy") as file:
-            for epoch in epochs:
+            for epoch, rate in rates.items():
                 name = f"{scoring_pass}/{score_name(score, epoch)}"
                 if name not in file.keys():  # noqa: SIM118 - not a mapping
-                    raise InputError(
-                        f"scoring_pass: {name!r} is not in {self.directory}; allowed: scored passes"
-                    )
-                weight = self.checkpoints[epoch] if checkpoint_weights == "learning_rate" else 1.0
+                    allowed = ", ".join(dict.fromkeys(self.columns["scoring_pass"]))
+                    raise InputError(f"scoring_pass: {name!r} is not in {self.directory}; allowed: {allowed}")
+                weight = rate if checkpoint_weights == "learning_rate" else 1.0
                 total = total + weight * file.get_tensor(name).astype(np.float64)
         return total
 
-    def of(self, scoring_pass: str) -> pd.DataFrame:
+    def columns_of(self, scoring_pass: str) -> pd.DataFrame:
         """Return the rows of ``columns`` that belong to a pass, in the order of its scores."""
         return self.columns[self.columns["scoring_pass"] == scoring_pass].reset_index(drop=True)
 
 
 def read_scores(directory: Path) -> KeptScores:
-    """Return the scores of one run, from ``modspec.workflow.paths.scores_dir``; checks the artefact's files."""
+    """Return the scores of one run, checking the artefact's files.
+
+    Args:
+        directory: ``modspec.workflow.paths.scores_dir`` of the run.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
     train, columns, checkpoints = (
         pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")

@@ -1,8 +1,8 @@
 """From influence scores to in-language shares: every measure of the study, computed here and nowhere else.
 
-S_t(m), the in-language share, is the mean share of language t among the k strongest proponents of test examples
-of language t under mask m; its chance level is the language's share of the scored training examples. Beside it,
-since the top k ignore magnitude: the opponents' share, the AUC, which has no threshold,
+S_t(m), the in-language share, is the mean share of language t among the k strongest proponents of test
+examples of language t under mask m; its chance level is the language's share of the scored training examples.
+Beside it, since the top k ignore magnitude: the opponents' share, the AUC, which has no threshold,
 AUC = P(score of an in-language example > score of a cross-language one), and the summed influence.
 """
 
@@ -55,8 +55,8 @@ def share_statistics(
         top_k: number of proponents and of opponents; ties as in :func:`strongest`.
 
     Returns:
-        Columns id, language, train_language; ``proponents`` and ``opponents``, the training language's share of
-        the top and bottom k; ``influence``, the sum of its scores; ``chance``, its share of the training
+        Columns id, language, train_language; ``proponents`` and ``opponents``, the training language's share
+        of the top and bottom k; ``influence``, the sum of its scores; ``chance``, its share of the training
         examples. All test examples of the first training language come first, in the order of ``scores``.
 
     Raises:
@@ -92,9 +92,9 @@ def example_statistics(
         same_label: bool (train, columns), whether both examples have the same label; None: no ``label_auc``.
 
     Returns:
-        The columns of :func:`share_statistics`; ``auc``, P(score of an example of the training language > score
-        of another language's), ties counting half, NaN without such pairs; ``label_auc``, the same among
-        training examples of the test example's label.
+        The columns of :func:`share_statistics`; ``auc``, P(score of an example of the training language >
+        score of another language's), ties counting half, NaN without such pairs; ``label_auc``, the same
+        among training examples of the test example's label.
 
     Raises:
         InputError: k is out of range.
@@ -130,8 +130,8 @@ def training_weights(
     Every measure is a sum, over the training examples of the test example's language, of a weight that the
     scores alone decide: 1/k for each of the top-k proponents makes the share S_t, ranks make the AUC. Weights
     are centred: those of a column add up to zero, so that a sum over one language's examples is the measure
-    minus chance (for the AUCs: times the number of its examples times that of the others). Permutations of the
-    training examples' languages need the weights; the measures' values are in :func:`example_statistics`.
+    minus chance (for the AUCs: times the number of its examples times that of the others). Permutations of
+    the training examples' languages need the weights; the measures' values are in :func:`example_statistics`.
 
     Args:
         scores: (train, columns).
@@ -157,4 +157,5 @@ def training_weights(
 
 def by_seed_and_example(rows: pd.DataFrame, measure: str) -> np.ndarray:
     """Return a measure as (seeds, examples); several masks of one kind (other languages') are averaged."""
-    return rows.pivot_table(index="seed", columns="id", values=measure, aggfunc="mean").to_numpy()
+    means = rows.groupby(["seed", "id"])[measure].mean()  # many times faster than a pivot table
+    return means.dropna().unstack().to_numpy()

@@ -11,52 +11,55 @@ import pandas as pd
 
 from modspec.analysis import claim_tables, study_tables
 from modspec.errors import InputError
-from modspec.figures import frames
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters
 from modspec.workflow.paths import path
 
 CLAIMS = ["claim", "comparison", "language", "value", "low", "high", "minimum_detectable", "verdict"]
 ACCURACY = ["seed", "condition", "mask_kind", "language", "split", "accuracy", "majority"]
+NUMBERS = {"value", "low", "high", "minimum_detectable", "accuracy", "majority"}
 
 
 def claims(p: ResultsParameters) -> pd.DataFrame:
-    """All studies' claims tables, one below the other, with a column ``study``.
+    """Return all studies' claims tables, one below the other, with a column ``study``.
 
-    Raises InputError naming the study that is not there, or whose table is not the one that it wrote.
+    Raises:
+        InputError: a study is not there, or its table is not the one that it wrote.
     """
     tables = [_table(p, study, "claims.csv", CLAIMS).assign(study=study) for study in p.studies]
     return pd.concat(tables, ignore_index=True)[["study", *CLAIMS]]
 
 
-def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
-    """:func:`claims` for readers: a row a claim and comparison, a column a study.
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Return :func:`claims` for readers: one row per claim and comparison, one column per study.
 
-    Effects over all languages in points, with interval and verdict; C4, which has no such row: the range over
-    languages, in mean scores. In brackets the single languages that are decided.
+    Effects over all languages in points, with interval and verdict; for C4, which has no such row, the range
+    over languages, in mean scores. In brackets the single languages that are not undecided.
     """
     columns = {}
-    for study, table in found.groupby("study", sort=False):
-        rows = claim_tables.summary(table)
+    for study, rows_of_study in table.groupby("study", sort=False):
+        rows = claim_tables.summary(rows_of_study)
         effects = rows["all languages"].where(rows["all languages"] != "", rows["by language"])
         named = rows["decided languages"].map(lambda text: f" ({text})" if text else "")
         columns[study] = effects + ", " + rows["verdict"] + named
-    keys = dict.fromkeys(zip(found["claim"], found["comparison"], strict=True))
-    index = pd.MultiIndex.from_tuples(sorted(keys, key=lambda key: key[0]), names=["claim", "comparison"])
-    return pd.DataFrame(columns, index=index).fillna("not in this study")
+    keys = ["claim", "comparison"]
+    order = pd.MultiIndex.from_frame(table[keys].drop_duplicates().sort_values("claim", kind="stable"))
+    return pd.DataFrame(columns, index=order).fillna("not in this study")
 
 
 def scale(p: ResultsParameters) -> pd.DataFrame:
-    """What stands behind each study: a row a fact, a column a study, all of it text.
+    """Return what stands behind each study: one row per fact, one column per study, all of it text.
 
-    Accuracies: full fine-tuning without mask, mean over languages and seeds. Raises InputError as
-    :func:`claims` does.
+    Accuracies: full fine-tuning without mask, mean over languages and seeds.
+
+    Raises:
+        InputError: as for :func:`claims`.
     """
     return pd.DataFrame({study: _facts(p, study) for study in p.studies})
 
 
 def write_provenance(p: ResultsParameters, record: dict[str, Any]) -> None:
-    """``provenance.json`` beside the results: parameters, and the sha256 of what is read of each study.
+    """Write ``provenance.json`` beside the results: parameters, and the sha256 of what is read of each study.
 
     Of the studies' own provenance that is parameters and stages: a redrawn figure leaves results as they are.
     """
@@ -65,24 +68,20 @@ def write_provenance(p: ResultsParameters, record: dict[str, Any]) -> None:
 
 
 def results_dir(p: ResultsParameters) -> Path:
-    """Where tables and figures over studies go."""
+    """Return the directory of tables and figures over studies."""
     return path(p.figures_dir) / "results"
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as README has it."""
-    rows = [
-        ["", *table.columns],
-        ["---"] * (1 + len(table.columns)),
-        *(
-            [": ".join([name] if isinstance(name, str) else name), *cells]
-            for name, *cells in table.itertuples()
-        ),
-    ]
+    """Return a table of text as README has it; row levels are joined by colons."""
+    names = [": ".join([name] if isinstance(name, str) else name) for name in table.index]
+    rows = [["", *table.columns], ["---"] * (1 + len(table.columns))]
+    rows += [[name, *cells] for name, cells in zip(names, table.to_numpy(), strict=True)]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
+    """Return one study's facts by name; refuse a study that did not record them."""
     record = _record(p, study)
     if "stages" not in record:
         raise InputError(
@@ -112,6 +111,7 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
 
 
 def _inputs(p: ResultsParameters, study: str) -> dict[str, str]:
+    """Return the sha256 of a study's tables, and a fingerprint of its parameters and stages."""
     record = _record(p, study)
     tables = {name: record["files"][name]["sha256"] for name in ("accuracy.csv", "claims.csv")}
     scale = {name: record[name] for name in ("parameters", "stages")}
@@ -119,7 +119,7 @@ def _inputs(p: ResultsParameters, study: str) -> dict[str, str]:
 
 
 def _start(trained: dict[str, Any]) -> str:
-    """What training started from; studies published before there was a choice do not record it."""
+    """Return what training started from; studies published before there was a choice do not record it."""
     languages = trained.get("start_languages")
     return f", after {trained['start_epochs']} of {' '.join(languages)} alone" if languages else ""
 
@@ -129,18 +129,25 @@ def _record(p: ResultsParameters, study: str) -> dict[str, Any]:
 
 
 def _table(p: ResultsParameters, study: str, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    """A table that a study published, checked against the study's provenance."""
+    """Return ``columns`` of a table that a study published, checked against the study's provenance."""
     file = _file(p, study, name)
     if artifacts.describe(file) != _record(p, study)["files"].get(name):
         raise InputError(
             f"studies: {study!r}: {name} is not what its provenance.json describes; run its notebook 04 again"
         )
-    return frames.typed(frames.read(file.read_bytes(), str(file)), columns, str(file))
+    # As text first: a language may be called "nan".
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if missing := [column for column in columns if column not in table]:
+        raise InputError(f"{file}: column {missing[0]} is missing; needed: {', '.join(columns)}")
+    numbers = {column: pd.to_numeric(table[column].replace("", "nan")) for column in NUMBERS & set(columns)}
+    return table[list(columns)].assign(**numbers)
 
 
 def _file(p: ResultsParameters, study: str, name: str) -> Path:
+    """Return where a study published a file."""
     file = path(p.figures_dir) / study / name
     if not file.is_file():
-        there = sorted(found.parent.name for found in path(p.figures_dir).glob(f"*/{name}"))
-        raise InputError(f"studies: {study!r} has no {name}; allowed: {', '.join(there) or 'none is there'}")
+        published = sorted(file.parent.name for file in path(p.figures_dir).glob(f"*/{name}"))
+        allowed = ", ".join(published) or "none is there"
+        raise InputError(f"studies: {study!r} has no {name}; allowed: {allowed}")
     return file

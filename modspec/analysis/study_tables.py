@@ -28,37 +28,37 @@ PARTS += ["influence", "chance"]
 MEASURES = ("proponents", "opponents", "auc")
 # What distinguishes one way of scoring from another.
 SETTING = ["condition", "mask_kind", "train_gradient_mask", "score"]
+OVERLAP = ["kept_a", "kept_b", "heads", "jaccard", "chance"]
 
 
 def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
-    """All tables of a study by figure name; see ``modspec.figures.save`` for what is drawn from each.
+    """Return all tables of a study by figure name; checks every artefact on the way.
 
-    Checks every artefact on the way. Raises InputError naming the first that is missing or damaged.
+    Raises:
+        InputError: an artefact is missing or damaged; names the first.
     """
     searches = [search_dir(p, seed) for seed in p.seeds]
     trained = [finetuning_dir(p, condition, seed) for condition in p.conditions for seed in p.seeds]
     scored = [influence_dir(p, condition, seed) for condition in p.conditions for seed in p.seeds]
-    for directory in _sources(p):
+    for directory in (*searches, *trained, *scored):
         artifacts.read_manifest(directory)
     masks = {
         (seed, language): mask
-        for seed in p.seeds
-        for language, mask in load_masks(search_dir(p, seed) / "masks.safetensors").items()
+        for seed, directory in zip(p.seeds, searches, strict=True)
+        for language, mask in load_masks(directory / "masks.safetensors").items()
     }
-    trajectory = pd.concat([pd.read_parquet(d / "trajectory.parquet") for d in searches])
-    files = [d / "parts.parquet" for d in scored if (d / "parts.parquet").exists()]  # by_part is a choice
-    parts = pd.concat(map(pd.read_parquet, files)) if files else pd.DataFrame(columns=PARTS)
-    runs = StudyRuns([read_measured(d) for d in scored])
+    trajectory = _concatenated(searches, "trajectory")
+    by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
+    parts = _concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
+    runs = StudyRuns([read_measured(directory) for directory in scored])
     training_examples = len(runs.train)  # the same in every run
     tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs.train)
-    predictions = pd.concat([pd.read_parquet(d / "predictions.parquet") for d in trained])
-    found = {
+    predictions = _concatenated(trained, "predictions")
+    by_name = {
         "head_masks": head_masks(masks),
         "mask_overlap": mask_overlap(masks),
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
-        "accuracy": with_majority(
-            pd.concat([pd.read_parquet(d / "accuracy.parquet") for d in trained]), predictions
-        ),
+        "accuracy": with_majority(_concatenated(trained, "accuracy"), predictions),
         "in_language_share": in_language_share(runs.own_statistics, p.confidence),
         "specialization": specialization(runs, p.confidence),
         "influence_matrix": influence_matrix(runs.own_statistics),
@@ -70,25 +70,29 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "sensitivity": sensitivity(runs, strata, tests),
         "share_by_k": share_by_k(runs, tests),
     }
-    heads = (found[name] for name in ("head_influence", "head_share"))
-    pairs = language_pairs(found["mask_overlap"], found["influence_matrix"], training_examples)
-    return found | {
-        "head_relation": head_relation(*heads, importances(p), found["head_masks"]),
+    heads = (by_name[name] for name in ("head_influence", "head_share"))
+    pairs = language_pairs(by_name["mask_overlap"], by_name["influence_matrix"], training_examples)
+    return by_name | {
+        "head_relation": head_relation(*heads, importances(p), by_name["head_masks"]),
         "typology": pairs,
         "typology_tests": mantel_tests(pairs),  # a table without a figure
-        "translations": translations(
-            pd.concat([pd.read_parquet(d / "translations.parquet") for d in scored]), p.confidence
-        ),
+        "translations": translations(_concatenated(scored, "translations"), p.confidence),
     }
 
 
+def _concatenated(directories: list[Path], name: str) -> pd.DataFrame:
+    """Return one table of several artefacts, one below the other."""
+    return pd.concat([pd.read_parquet(directory / f"{name}.parquet") for directory in directories])
+
+
 def importances(p: FigureParameters) -> pd.DataFrame:
-    """Head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
-    return pd.concat([pd.read_parquet(search_dir(p, seed) / "importance.parquet") for seed in p.seeds])
+    """Return the head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
+    return _concatenated([search_dir(p, seed) for seed in p.seeds], "importance")
 
 
 def with_majority(accuracy: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """``accuracy`` with a column ``majority``: the share of the commonest label, by split and language."""
+    """Return ``accuracy`` with a column ``majority``: the share of the commonest label, by split and
+    language."""
     keys = ["split", "language"]
     # Every run has the same examples.
     labels = predictions.drop_duplicates([*keys, "id"]).groupby(keys)["label"]
@@ -97,8 +101,8 @@ def with_majority(accuracy: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataF
 
 
 def accuracy_summary(accuracy: pd.DataFrame, split: str = "test") -> pd.DataFrame:
-    """Mean accuracy over seeds without mask: a row a condition and one of the majority class; a column a
-    language, and their mean."""
+    """Return the mean accuracy over seeds without mask: one row per condition and one of the majority class;
+    one column per language, and their mean."""
     rows = accuracy[(accuracy["split"] == split) & (accuracy["mask_kind"] == "none")]
     rows = pd.concat([rows, rows.assign(condition="majority class", accuracy=rows["majority"])])
     table = rows.pivot_table(index="condition", columns="language", values="accuracy", sort=False)
@@ -106,7 +110,11 @@ def accuracy_summary(accuracy: pd.DataFrame, split: str = "test") -> pd.DataFram
 
 
 def head_masks(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
-    """One row a seed, language and head; layers and heads count from 1."""
+    """Return one row per seed, language and head; layers and heads count from 1.
+
+    Args:
+        masks: by seed and language, bool (layers, heads), True = kept.
+    """
     rows = [
         (seed, language, layer + 1, head + 1, bool(kept))
         for (seed, language), mask in masks.items()
@@ -116,49 +124,56 @@ def head_masks(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
 
 
 def mask_overlap(masks: dict[tuple[int, str], np.ndarray]) -> pd.DataFrame:
-    """One row a pair of masks: Jaccard overlap, and what two random masks of these sizes would have."""
-    rows = []
-    for ((seed_a, language_a), a), ((seed_b, language_b), b) in combinations(masks.items(), 2):
-        kept_a, kept_b = int(a.sum()), int(b.sum())
-        chance = chance_jaccard(kept_a, kept_b, a.size)
-        pair = (seed_a, language_a, seed_b, language_b)
-        rows.append((*pair, kept_a, kept_b, a.size, jaccard(a, b), chance))
-    columns = ["seed_a", "language_a", "seed_b", "language_b", "kept_a", "kept_b", "heads"]
-    return pd.DataFrame(rows, columns=[*columns, "jaccard", "chance"])
+    """Return one row per pair of masks: Jaccard overlap, and what two random masks of these sizes would have.
+
+    Args:
+        masks: by seed and language, bool (layers, heads), True = kept.
+    """
+    rows = [(*a, *b, *_overlap(masks[a], masks[b])) for a, b in combinations(masks, 2)]
+    return pd.DataFrame(rows, columns=["seed_a", "language_a", "seed_b", "language_b", *OVERLAP])
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> tuple[int, int, int, float, float]:
+    """Return ``OVERLAP`` of two masks."""
+    kept_a, kept_b = int(a.sum()), int(b.sum())
+    return kept_a, kept_b, a.size, jaccard(a, b), chance_jaccard(kept_a, kept_b, a.size)
 
 
 def in_language_share(statistics: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """S_t(m), opponents' share and AUC by language and setting: for each seed, and over ``"all"``.
+    """Return S_t(m), opponents' share and AUC by language and way of scoring: for each seed, and over
+    ``"all"``.
 
-    ``confidence``: of :func:`modspec.analysis.intervals.interval`.
+    Args:
+        statistics: ``statistics.parquet`` under the study's own settings.
+        confidence: of :func:`modspec.analysis.intervals.interval`.
     """
-    own = statistics[statistics["language"] == statistics["train_language"]]
     rows = []
-    for keys, group in own.groupby([*SETTING, "language"], sort=False):
+    for keys, group in _in_language(statistics).groupby([*SETTING, "language"], sort=False):
         for measure in MEASURES:
             chance = 0.5 if measure == "auc" else group["chance"].iloc[0]
             for seed, part in (("all", group), *group.groupby("seed")):
                 values = by_seed_and_example(part, measure)
-                rows.append(
-                    (seed, *keys, measure, *mean_and_interval(values, confidence), chance, values.shape[1])
-                )
+                estimated = mean_and_interval(values, confidence)
+                rows.append((seed, *keys, measure, *estimated, chance, values.shape[1]))
     columns = ["seed", *SETTING, "language", "measure", "value", "low", "high", "chance", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
 
+def _in_language(statistics: pd.DataFrame) -> pd.DataFrame:
+    return statistics[statistics["language"] == statistics["train_language"]]
+
+
 def specialization(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
-    """Return Delta_t = S_t(m) - S_t(no mask), paired by seed and test example, by language and setting."""
+    """Return Delta_t = S_t(m) - S_t(no mask), paired by seed and test example, by language and way of
+    scoring."""
     rows = []
     keys = ["condition", "score", "language", "mask_kind", "train_gradient_mask"]
-    own = runs.own_statistics[runs.own_statistics["language"] == runs.own_statistics["train_language"]]
-    for (condition, score, language), masks in own.groupby(keys[:3], sort=False):
-        masked = masks.loc[masks["mask_kind"] != "none", keys[3:]].drop_duplicates()
-        for kind, gradient_mask in masked.itertuples(index=False):
-            change = runs.specialization(
-                condition, language, Setting(score=score), kind, gradient_mask
-            ).values
+    scored = _in_language(runs.own_statistics)[keys].drop_duplicates()
+    for (condition, score, language), masks in scored.groupby(keys[:3], sort=False):
+        for kind, gradient_mask in masks.loc[masks["mask_kind"] != "none", keys[3:]].itertuples(index=False):
+            change = runs.specialization(condition, language, Setting(score=score), kind, gradient_mask)
             row = ("all", condition, kind, gradient_mask, score, language)
-            rows.append((*row, *mean_and_interval(change, confidence), change.shape[1]))
+            rows.append((*row, *mean_and_interval(change.values, confidence), len(change.ids)))
     columns = ["seed", *SETTING, "language", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -166,46 +181,43 @@ def specialization(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
 def share_change(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
     """Return the change in S_t that sparse fine-tuning brings: own mask under SFT, minus full fine-tuning.
 
-    Cosine scores, paired by seed and test example; against the full model without and with the language's own
-    mask. SFT with random masks is the control.
+    Cosine scores, paired by seed and test example; against the full model without mask and with the
+    language's own mask. SFT with random masks is the control.
     """
-    own = runs.own_statistics.query(
-        "mask_kind == 'own' and condition != 'full' and language == train_language"
-    )
     keys = ["condition", "train_gradient_mask", "language"]
+    statistics = _in_language(runs.own_statistics)
+    sparse = (statistics["mask_kind"] == "own") & (statistics["condition"] != "full")
+    scored = statistics.loc[sparse, keys].drop_duplicates()
     rows = []
     for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):
-        for condition, gradient_mask, language in own[keys].drop_duplicates().itertuples(index=False):
+        for condition, gradient_mask, language in scored.itertuples(index=False):
             if runs.has("full", kind):
-                change = runs.change(condition, language, DEFAULT, kind, gradient_mask).values
+                change = runs.change(condition, language, DEFAULT, kind, gradient_mask)
                 row = (condition, gradient_mask, language, baseline)
-                rows.append((*row, *mean_and_interval(change, confidence), change.shape[1]))
-    columns = ["condition", "train_gradient_mask", "language", "baseline", "value", "low", "high", "examples"]
-    return pd.DataFrame(rows, columns=columns)
+                rows.append((*row, *mean_and_interval(change.values, confidence), len(change.ids)))
+    return pd.DataFrame(rows, columns=[*keys, "baseline", "value", "low", "high", "examples"])
 
 
 def influence_matrix(statistics: pd.DataFrame) -> pd.DataFrame:
-    """Evaluation x training language: mean share of the top-k proponents, and mean summed influence."""
+    """Return the mean share of the top-k proponents and mean summed influence, by seed, way of scoring,
+    language and training language."""
     keys = ["seed", *SETTING, "language", "train_language"]
-    matrix = statistics.groupby(keys, sort=False, as_index=False)[
-        ["proponents", "influence", "chance"]
-    ].mean()
+    columns = ["proponents", "influence", "chance"]
+    matrix = statistics.groupby(keys, sort=False, as_index=False)[columns].mean()
     return matrix.rename(columns={"proponents": "share"})
 
 
 def inherited_overlap(exact: Masks, inherited: Masks) -> pd.DataFrame:
-    """Overlap of each language's exact mask with the one that the inherited importance leads to."""
-    rows = []
-    for language, a in exact.items():
-        b = inherited[language]
-        kept_a, kept_b = int(a.sum()), int(b.sum())
-        rows.append((language, kept_a, kept_b, jaccard(a, b), chance_jaccard(kept_a, kept_b, a.size)))
-    columns = ["language", "heads kept", "heads kept, inherited", "Jaccard overlap", "chance"]
-    return pd.DataFrame(rows, columns=columns).set_index("language").round(3)
+    """Return the overlap of each language's exact mask with the one that the inherited importance leads
+    to."""
+    rows = {language: _overlap(mask, inherited[language]) for language, mask in exact.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=OVERLAP).rename_axis("language")
+    names = ("heads kept", "heads kept, inherited", "Jaccard overlap", "chance")
+    return table.drop(columns="heads").set_axis(names, axis=1).round(3)
 
 
 def overlap_summary(overlap: pd.DataFrame) -> pd.DataFrame:
-    """Mean overlap and chance of three kinds of pairs; the first is the seed floor."""
+    """Return the mean overlap and chance by kind of pair; same language, other seed is the seed floor."""
     language = np.where(overlap["language_a"] == overlap["language_b"], "same language", "other language")
     seed = np.where(overlap["seed_a"] == overlap["seed_b"], "same seed", "other seed")
     kinds = pd.Series(language, overlap.index) + ", " + seed
@@ -213,7 +225,12 @@ def overlap_summary(overlap: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
-    """Estimates over all seeds by setting and language, as text: ``0.31 [0.25, 0.38]``; cosine scores."""
+    """Return estimates over all seeds by way of scoring and language, as text: ``0.31 [0.25, 0.38]``.
+
+    Args:
+        frame: a table of a study with columns value, low, high.
+        only: rows to choose, beside those of all seeds and cosine scores.
+    """
     for column, value in {"seed": "all", "score": "cosine", **only}.items():
         frame = frame[frame[column] == value] if column in frame else frame
     text = [f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in frame[["value", "low", "high"]].values]
@@ -223,7 +240,7 @@ def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
 
 
 def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
-    """``provenance.json`` beside the figures: parameters, of the stages too; the artefacts drawn from."""
+    """Write ``provenance.json`` beside the figures: parameters, of the stages too, and the artefacts read."""
     inputs = {
         str(source.relative_to(path(p.study_dir))): artifacts.content_fingerprint(source)
         for source in _sources(p)
@@ -233,14 +250,16 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
 
 
 def stages(p: FigureParameters) -> dict[str, dict[str, Any]]:
-    """By stage: its runs, the seconds and most memory (GiB) they took, the parameters common to all."""
-    found = {}
+    """Return by stage: its runs, the seconds and most memory (GiB) they took, the parameters common to
+    all."""
+    manifests: dict[str, list[dict[str, Any]]] = {}
     for source in _sources(p):
-        found.setdefault(source.parent.name, []).append(artifacts.read_manifest(source))
-    return {stage: _stage(manifests) for stage, manifests in found.items()}
+        manifests.setdefault(source.parent.name, []).append(artifacts.read_manifest(source))
+    return {stage: _stage(runs) for stage, runs in manifests.items()}
 
 
 def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the runs of one stage have in common, and what they took in all."""
     parameters = [manifest["made_by"]["parameters"] for manifest in manifests]
     records = [manifest["provenance"] for manifest in manifests]
     return {
@@ -257,7 +276,7 @@ def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _sources(p: FigureParameters) -> list[Path]:
-    """The artefacts of all stages, seeds and conditions."""
+    """Return the artefacts of all stages, seeds and conditions."""
     runs = [(condition, seed) for condition in p.conditions for seed in p.seeds]
     return [
         *(search_dir(p, seed) for seed in p.seeds),

@@ -12,15 +12,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import combinations, permutations
-from math import factorial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import rankdata
 
 from modspec.analysis.intervals import adjusted
+from modspec.analysis.permutation import orders
+from modspec.analysis.ranks import standardised_ranks
 from modspec.errors import InputError
 
 # Distance -> lang2vec's file and the prefix of its features. "predictions": gaps filled from nearest
@@ -33,64 +33,62 @@ DISTANCES = {
     "geography": ("geocoord_features", ""),
 }
 PAIR = ["language_a", "language_b"]
-EXACT = 5040  # 7 languages: up to here every permutation is enumerated
 
 
 @dataclass(frozen=True)
 class Mantel:
-    """rho: Spearman correlation of similarity with distance over pairs of languages. p: one-sided, that the
-    closer are the more similar (rho < 0). smallest_p: what so many languages could give at best. All but
-    the last are NaN for fewer than three languages, or where either is the same for all pairs."""
+    """Result of a Mantel test; all but ``smallest_p`` are NaN for fewer than three languages, or where
+    similarity or distance is the same for all pairs."""
 
-    rho: float
-    p: float
+    rho: float  # Spearman correlation of similarity with distance over pairs of languages
+    p: float  # one-sided: the closer, the more similar (rho < 0)
     p_two_sided: float
-    smallest_p: float
+    smallest_p: float  # the lowest p that so many languages allow
 
 
 def mantel(similarity: np.ndarray, distance: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> Mantel:
-    """Mantel test of two symmetric (languages, languages) matrices, diagonals ignored.
+    """Return the Mantel test of two symmetric matrices.
 
-    The languages of one matrix are permuted: in every way up to :data:`EXACT` ways, else ``resamples`` times
-    at random; the observed order counts as one of them.
+    The languages of one matrix are permuted as :func:`modspec.analysis.permutation.orders` says; the observed
+    order counts as one of them.
+
+    Args:
+        similarity: (languages, languages); the diagonal is ignored.
+        distance: (languages, languages); the diagonal is ignored.
+        resamples: number of permutations, where there are too many to go through all.
+        seed: of the permutations.
     """
     count = len(similarity)
-    every = orders(count, resamples, np.random.default_rng(seed))
-    above = np.triu_indices(count, 1)
-    if count < 3 or not np.ptp(similarity[above]) > 0 or not np.ptp(distance[above]) > 0:
-        return Mantel(np.nan, np.nan, np.nan, 1 / len(every))
-    ranks = squareform(_standardised_ranks(similarity[above]))
-    other = _standardised_ranks(distance[above])
-    rho = ranks[every[:, above[0]], every[:, above[1]]] @ other / len(other)
+    permuted = orders(count, resamples, np.random.default_rng(seed))
+    pairs = np.triu_indices(count, 1)
+    if count < 3 or not np.ptp(similarity[pairs]) > 0 or not np.ptp(distance[pairs]) > 0:
+        return Mantel(np.nan, np.nan, np.nan, 1 / len(permuted))
+    ranks, distance_ranks = squareform(_rounded_ranks(similarity[pairs])), _rounded_ranks(distance[pairs])
+    rho = ranks[permuted[:, pairs[0]], permuted[:, pairs[1]]] @ distance_ranks / len(distance_ranks)
     rounding = 1e-12
     return Mantel(
         float(rho[0]),
         float(np.mean(rho <= rho[0] + rounding)),
         float(np.mean(np.abs(rho) >= abs(rho[0]) - rounding)),
-        1 / len(every),
+        1 / len(permuted),
     )
 
 
-def orders(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Orders of ``count`` things, int (orders, count), the given one first: all of them up to
-    :data:`EXACT`, else that one and ``resamples`` random ones."""
-    if factorial(count) <= EXACT:
-        return np.array(list(permutations(range(count))))
-    given = np.arange(count)
-    return np.vstack([given, rng.permuted(np.tile(given, (resamples, 1)), axis=1)])
-
-
 def described(languages: Sequence[str]) -> list[str]:
-    """Those of ``languages`` (ISO 639-1 or 639-3 codes) that URIEL describes in all of :data:`DISTANCES`."""
-    vectors = _uriel(tuple(languages))
-    return [code for code in languages if all(code in of for of in vectors.values())]
+    """Return those of ``languages`` (ISO 639-1 or 639-3 codes) that URIEL describes in all of
+    :data:`DISTANCES`."""
+    distances = _uriel(tuple(languages)).values()
+    return [code for code in languages if all(code in vectors for vectors in distances)]
 
 
 def typological_distances(languages: Sequence[str]) -> pd.DataFrame:
-    """A row a pair of languages: ``language_a``, ``language_b``, and the cosine distance (0 to 1) of their
-    URIEL vectors in each of :data:`DISTANCES`.
+    """Return the cosine distance (0 to 1) of the URIEL vectors of every two languages.
 
-    Raises InputError for a language that URIEL does not describe.
+    Returns:
+        Columns ``language_a``, ``language_b``, and one per name in :data:`DISTANCES`.
+
+    Raises:
+        InputError: URIEL does not describe a language.
     """
     known = described(languages)
     if unknown := [code for code in languages if code not in known]:
@@ -104,38 +102,40 @@ def typological_distances(languages: Sequence[str]) -> pd.DataFrame:
 
 
 def language_pairs(overlap: pd.DataFrame, matrix: pd.DataFrame, training_examples: int) -> pd.DataFrame:
-    """How similar every two languages are, beside how far apart: by seed, and the mean as seed ``"all"``.
+    """Return how similar every two languages are, and how far apart: by seed, and the mean as seed ``"all"``.
 
-    ``overlap``, ``matrix``: see :func:`modspec.analysis.study_tables.mask_overlap` and ``influence_matrix``;
-    ``training_examples``: their number in all languages. Measures, the last two for full fine-tuning without
-    mask by cosine, mean of both directions: ``overlap``, Jaccard overlap of the masks of a seed, above what
-    random masks of their sizes have (masks that keep every head are left out: theirs is always zero);
-    ``share`` of one language among the other's proponents, above chance; ``influence``, mean score of a
-    training example of one for an evaluation example of the other.
+    Args:
+        overlap: :func:`modspec.analysis.study_tables.mask_overlap`.
+        matrix: :func:`modspec.analysis.study_tables.influence_matrix`.
+        training_examples: their number in all languages.
 
-    Rows with ``language_a`` = ``language_b`` say what the same language has: overlap with its masks of other
-    seeds, and in-language influence. Languages that URIEL lacks are left out; no rows where fewer than two
-    are left.
+    Returns:
+        One row per seed, measure and pair. Measures, the last two for full fine-tuning without mask by
+        cosine, mean of both directions: ``overlap``, Jaccard overlap of the masks of a seed, minus what
+        random masks of their sizes have (masks that keep every head are left out: theirs is always zero);
+        ``share`` of one language among the other's proponents, minus chance; ``influence``, mean score of a
+        training example of one for a test example of the other. Rows with ``language_a`` = ``language_b`` say
+        what the same language has: overlap with its masks of other seeds, and in-language influence.
+        Languages that URIEL lacks are left out; no rows where fewer than two are left.
     """
-    found = pd.concat([_overlaps(overlap), _influences(matrix, training_examples)], ignore_index=True)
-    languages = described(sorted({*found["language_a"], *found["language_b"]}))
+    measured = pd.concat([_overlaps(overlap), _influences(matrix, training_examples)], ignore_index=True)
+    languages = described(sorted({*measured["language_a"], *measured["language_b"]}))
     distances = typological_distances(languages)
     if distances.empty:
         return pd.DataFrame(columns=["seed", "measure", *PAIR, "value", *DISTANCES])
-    same = pd.DataFrame({"language_a": languages, "language_b": languages}).assign(
-        **dict.fromkeys(DISTANCES, 0.0)
-    )
+    same = pd.DataFrame({column: languages for column in PAIR}).assign(**dict.fromkeys(DISTANCES, 0.0))
     keys = ["measure", *PAIR]
-    mean = found.groupby(keys, sort=False, as_index=False)["value"].mean().assign(seed="all")
-    every = pd.concat([mean, found], ignore_index=True)[["seed", *keys, "value"]]
-    return every.merge(pd.concat([distances, same]), on=PAIR)
+    mean = measured.groupby(keys, sort=False, as_index=False)["value"].mean().assign(seed="all")
+    rows = pd.concat([mean, measured], ignore_index=True)[["seed", *keys, "value"]]
+    return rows.merge(pd.concat([distances, same]), on=PAIR)
 
 
 def mantel_tests(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row a seed, measure and distance of :func:`language_pairs`: its Mantel test.
+    """Return the Mantel test of every seed, measure and distance of :func:`language_pairs`.
 
-    ``p_holm``: ``p`` after Holm's correction over the measures and distances of a seed. Columns as in
-    :class:`Mantel`, and ``languages``, their number: as many as have all their pairs.
+    Returns:
+        The fields of :class:`Mantel`; ``languages``, their number: as many as have all their pairs;
+        ``p_holm``, ``p`` after Holm's correction over the measures and distances of a seed.
     """
     rows = []
     for (seed, measure), group in pairs.groupby(["seed", "measure"], sort=False):
@@ -153,6 +153,7 @@ def mantel_tests(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _overlaps(overlap: pd.DataFrame) -> pd.DataFrame:
+    """Return overlap above chance by seed and pair; of the same language, with its masks of other seeds."""
     selective = overlap[["kept_a", "kept_b"]].lt(overlap["heads"], axis=0).all(axis=1)
     overlap = overlap[selective]
     rows = _sorted_pairs(overlap.assign(value=overlap["jaccard"] - overlap["chance"]))
@@ -164,6 +165,7 @@ def _overlaps(overlap: pd.DataFrame) -> pd.DataFrame:
 
 
 def _influences(matrix: pd.DataFrame, training_examples: int) -> pd.DataFrame:
+    """Return shares above chance and mean scores by seed and pair."""
     chosen = {"condition": "full", "mask_kind": "none", "score": "cosine"}
     rows = matrix[np.logical_and.reduce([matrix[column] == value for column, value in chosen.items()])]
     rows = _sorted_pairs(rows.rename(columns={"language": "language_a", "train_language": "language_b"}))
@@ -185,7 +187,7 @@ def _mean_by_pair(frames: list[pd.DataFrame], measure: str) -> pd.DataFrame:
 
 
 def _complete(between: pd.DataFrame) -> list[str]:
-    """Languages of which every two make a pair, after leaving out those that lack most."""
+    """Return languages of which every two make a pair, after leaving out those that lack most."""
     pairs = {frozenset(pair) for pair in zip(between["language_a"], between["language_b"], strict=True)}
     names = sorted(set().union(*pairs))
     while lacking := [pair for pair in combinations(names, 2) if frozenset(pair) not in pairs]:
@@ -195,24 +197,24 @@ def _complete(between: pd.DataFrame) -> list[str]:
 
 
 def _square(between: pd.DataFrame, column: str, names: list[str]) -> np.ndarray:
-    """Symmetric (languages, languages) from one row a pair in alphabetical order."""
+    """Return the symmetric (languages, languages) matrix of one row per pair in alphabetical order."""
     upper = between.pivot(index="language_a", columns="language_b", values=column)
     half = np.triu(upper.reindex(index=names, columns=names), 1)
     return half + half.T
 
 
-def _standardised_ranks(values: np.ndarray) -> np.ndarray:
-    # Means that differ only by rounding are ties.
-    ranks = rankdata(np.round((values - values.min()) / np.ptp(values), 9))
-    return (ranks - ranks.mean()) / ranks.std()
+def _rounded_ranks(values: np.ndarray) -> np.ndarray:
+    """Return standardised ranks; means that differ only by rounding are ties."""
+    return standardised_ranks(np.round((values - values.min()) / np.ptp(values), 9))
 
 
 @functools.cache
 def _uriel(languages: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
-    """Distance -> language -> vector, for the languages that have every feature and not only zeros."""
+    """Return vectors by distance and language, of the languages that have every feature and not only
+    zeros."""
     data = files("lang2vec").joinpath("data")
     iso = json.loads(data.joinpath("letter_codes.json").read_text(encoding="utf-8"))
-    found = {}
+    vectors = {}
     for name in dict.fromkeys(file for file, _ in DISTANCES.values()):
         with data.joinpath(f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             features, values = arrays["feats"], arrays["data"][:, :, 0]
@@ -220,6 +222,6 @@ def _uriel(languages: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
         rows = {code: values[places[long]] for code in languages if (long := iso.get(code, code)) in places}
         for distance in (distance for distance, (file, _) in DISTANCES.items() if file == name):
             chosen = np.char.startswith(features, DISTANCES[distance][1])
-            vectors = {code: row[chosen] for code, row in rows.items()}
-            found[distance] = {code: v for code, v in vectors.items() if (v >= 0).all() and v.any()}
-    return found
+            features_of = {code: row[chosen] for code, row in rows.items()}
+            vectors[distance] = {c: v for c, v in features_of.items() if (v >= 0).all() and v.any()}
+    return vectors

@@ -1,4 +1,5 @@
-"""A study's measurements: against counting; written and read they are the same; settings change what they should."""
+"""A study's measurements: against counting; written and read they are the same; settings change what they
+should."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def test_cells_average_masks_of_one_kind_and_pair_examples(tmp_path):
             for place, number in enumerate(cell.ids):
                 shares = []
                 for name in passes:
-                    columns = run.of(name)
+                    columns = run.columns_of(name)
                     where = columns[(columns["id"] == number) & (columns["mask_kind"] == kind)].index
                     top = np.argsort(-run.scores(name)[:, where[0]])[:4]
                     shares.append((run.train["language"].to_numpy()[top] == "en").mean() - 1 / 3)
@@ -63,7 +64,7 @@ def test_auc_within_label_is_mann_whitneys_among_the_examples_of_the_label(tmp_p
     runs = study(tmp_path, {("full", "none"): 1.0}, seeds=2, per_language=4)
     cell = measured(runs).cell("full", "none", "fr", Setting(measure="label_auc"))
     for seed, run in enumerate(runs):
-        columns = run.of("none")
+        columns = run.columns_of("none")
         for place, number in enumerate(cell.ids):
             column = columns.index[columns["id"] == number][0]
             label = run.train["label"] == columns["label"][column]
@@ -102,7 +103,7 @@ def test_mean_cross_score_against_plain_means(tmp_path):
             other = (run.train["language"] != "fr").to_numpy()
             expected = []
             for name in passes:
-                columns = run.of(name)
+                columns = run.columns_of(name)
                 order = columns[columns["language"] == "fr"].sort_values("id").index
                 expected.append(run.scores(name)[other][:, order].mean(axis=0))
             np.testing.assert_allclose(found[seed], np.mean(expected, axis=0), rtol=1e-10)

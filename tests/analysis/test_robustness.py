@@ -42,7 +42,7 @@ def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path
     [
         (DEFAULT, "study's own (cosine, k = 100)"),
         (Setting(checkpoint_weights="learning_rate"), "eta = learning rate"),
-        (Setting(train_gradient_mask="test_example"), "SFT: test example's-mask gradients"),
+        (Setting(train_gradient_mask="test_example"), "SFT: test-example-mask gradients"),
     ],
 )
 def test_names_of_settings(setting, name):

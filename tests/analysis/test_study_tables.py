@@ -12,7 +12,6 @@ from safetensors.numpy import save_file
 from modspec.analysis import by_part, study_tables
 from modspec.analysis.measurements import measure, write_measured
 from modspec.analysis.scores import read_scores
-from modspec.analysis.shares import example_statistics
 from modspec.analysis.translations import by_example
 from modspec.analysis.typology import mantel_tests
 from modspec.errors import InputError
@@ -64,16 +63,15 @@ def study(tmp_path: Path) -> FigureParameters:
                 pd.DataFrame(rows).assign(group=rows["id"]).to_parquet(folder / "train.parquet")
                 rates = {"epoch": [3], "learning_rate": [0.1]}
                 pd.DataFrame(rates).to_parquet(folder / "checkpoints.parquet")
-                kinds, arrays, columns = [], {}, []
+                arrays, columns = {}, []
                 for kind in ("none", "own"):
                     scores = rng.normal(size=(len(train), len(ids)))
                     arrays |= {f"{kind}/{s}/epoch03": scores.astype(np.float32) for s in ("cosine", "dot")}
                     column = pd.DataFrame(
-                        {"id": ids, "language": evaluation, "unit": kind, "mask_kind": kind}
+                        {"id": ids, "language": evaluation, "scoring_pass": kind, "mask_kind": kind}
                     )
-                    columns.append(column.assign(train_gradient_mask="test_example", label="yes"))
-                    statistics = example_statistics(scores, train, evaluation, ids, 5)
-                    kinds.append(statistics.assign(mask_kind=kind, train_gradient_mask="test_example"))
+                    mask = {"mask_language": "", "train_gradient_mask": "test_example", "draw": 0}
+                    columns.append(column.assign(label="yes", **mask))
                 save_file(arrays, folder / "scores.safetensors")
                 pd.concat(columns, ignore_index=True).to_parquet(folder / "columns.parquet")
             scored = read_scores(scores_dir(p, condition, seed))
@@ -82,8 +80,6 @@ def study(tmp_path: Path) -> FigureParameters:
                 by_example(scored, top_k=5).to_parquet(folder / "translations.parquet")
                 own = (parts["condition"] == condition) & (parts["seed"] == seed)
                 parts[own].to_parquet(folder / "parts.parquet")
-                found = pd.concat(kinds).assign(score="cosine", condition=condition, seed=seed)
-                found.to_parquet(folder / "statistics.parquet")
     return p
 
 

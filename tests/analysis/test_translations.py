@@ -26,8 +26,8 @@ class Scored(KeptScores):
 
     tables: dict[str, np.ndarray]
 
-    def scores(self, unit: str, score: str = "cosine", **variant: str) -> np.ndarray:
-        return self.tables[unit]
+    def scores(self, scoring_pass: str, score: str = "cosine", **variant: str) -> np.ndarray:
+        return self.tables[scoring_pass]
 
 
 def translated(runs: list[KeptScores], top_k: int) -> pd.DataFrame:
@@ -50,10 +50,10 @@ def run(
     items: np.ndarray | None = None,
     seed: int = 0,
 ) -> Scored:
-    tables, columns = {"none": scores}, [test.assign(unit="none")]
+    tables, columns = {"none": scores}, [test.assign(scoring_pass="none")]
     if items is not None:
         tables["train-items"] = items
-        columns.append(train.assign(unit="train-items"))
+        columns.append(train.assign(scoring_pass="train-items"))
     columns = pd.concat(columns, ignore_index=True)
     return Scored(Path(), "full", seed, {}, train, columns, pd.Series({1: 1.0}), tables)
 
@@ -169,7 +169,7 @@ def test_chance_and_control_are_what_simulation_gives() -> None:
 
     free = np.mean([measured(rng.choice(60, 10, replace=False)) for _ in range(4000)], axis=0)
     of_german = []
-    for column in np.flatnonzero((made.of("none")["language"] == "de").to_numpy()):
+    for column in np.flatnonzero((made.columns_of("none")["language"] == "de").to_numpy()):
         top = np.argsort(-made.tables["none"][:, column])[:10]
         for _ in range(500):
             drawn = [
@@ -224,7 +224,7 @@ def test_all_languages_is_the_mean_over_languages() -> None:
 
 def test_conditions_are_kept_apart_and_items_are_a_choice() -> None:
     made = simulated(1, noise)
-    columns = made.columns.query("unit == 'none'")
+    columns = made.columns.query("scoring_pass == 'none'")
     other = replace(made, condition="sft", columns=columns)
     found = translated([made, other], top_k=10)
     measures = found.groupby("condition")["measure"].unique().map(set)
