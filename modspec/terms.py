@@ -132,29 +132,40 @@ class Comparison:
     claim: str  # code of the claim
     text: str  # in the column "comparison" of tables
     label: str  # short, beside other comparisons of the same claim
+    name: str = ""  # of the control or condition, in sentences
+    # C3, C4, C6: the condition that is compared with full fine-tuning; C5: the one that SFT is compared with.
+    condition: str = "full"
+    control: str = "none"  # C2: the kind of mask that the own mask is compared with
 
 
-_COMPARISONS = (
-    Comparison("C0", "no mask - chance", "no mask − chance"),
-    Comparison("C1", "own mask - no mask", "own mask − no mask"),
-    Comparison("C2", "own mask - random mask", "random mask"),
-    Comparison("C2", "own mask - other languages' masks", "other languages' masks"),
-    Comparison("C2", "own mask - other seed", "other seed"),
-    Comparison("C3", "SFT - full", "SFT − full"),
-    Comparison("C3", "SFT with random masks - full", "SFT with random masks − full"),
-    Comparison("C3", "SFT with all masks' intersection - full", "SFT with all masks' intersection − full"),
-    Comparison("C3", "SFT with all masks' union - full", "SFT with all masks' union − full"),
-    Comparison("C4", "SFT - full, other languages' scores", "SFT − full"),
-    Comparison("C5", "SFT - full, accuracy", "SFT − full"),
-    Comparison("C5", "SFT - SFT with random masks, accuracy", "SFT − SFT with random masks"),
-    Comparison("C6", "SFT - full, specialization", "SFT − full"),
-    Comparison("C6", "SFT with random masks - full, specialization", "SFT with random masks − full"),
-    Comparison(
-        "C6",
-        "SFT with all masks' intersection - full, specialization",
-        "SFT with all masks' intersection − full",
-    ),
-    Comparison("C6", "SFT with all masks' union - full, specialization", "SFT with all masks' union − full"),
+_CONTROLS = {"random": "random mask", "other_language": "other languages' masks", "other_seed": "other seed"}
+_SPARSE = {
+    "sft": "SFT",
+    "sft_random": "SFT with random masks",
+    "sft_intersection": "SFT with all masks' intersection",
+    "sft_union": "SFT with all masks' union",
+}
+_OF_SPARSE_CONDITIONS = (
+    Comparison(claim, f"{name} - full{ending}", f"{name} − full", name, condition)
+    for condition, name in _SPARSE.items()
+    for claim, ending in (("C3", ""), ("C6", ", specialization"))
 )
-# By their text, in drawing order.
-COMPARISONS = {comparison.text: comparison for comparison in _COMPARISONS}
+# By their text, in the order of the claims table.
+COMPARISONS = {
+    comparison.text: comparison
+    for comparison in (
+        Comparison("C0", "no mask - chance", "no mask − chance"),
+        Comparison("C1", "own mask - no mask", "own mask − no mask"),
+        *(Comparison("C2", f"own mask - {n}", n, n, control=kind) for kind, n in _CONTROLS.items()),
+        *_OF_SPARSE_CONDITIONS,
+        Comparison("C4", "SFT - full, other languages' scores", "SFT − full", "SFT", "sft"),
+        Comparison("C5", "SFT - full, accuracy", "SFT − full", "full fine-tuning"),
+        Comparison(
+            "C5",
+            "SFT - SFT with random masks, accuracy",
+            "SFT − SFT with random masks",
+            "SFT with random masks",
+            "sft_random",
+        ),
+    )
+}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from modspec.analysis.claims import BY_TEXT, UNDECIDED, overall
-from modspec.terms import ALL_LANGUAGES
+from modspec.analysis.claims import UNDECIDED, overall
+from modspec.terms import ALL_LANGUAGES, COMPARISONS
 
 # What the value of a claim's rows is about; ``name`` is that of the control or condition.
 SUBJECTS = {
@@ -33,7 +33,7 @@ def sentence(row: pd.Series) -> str:
 
     Effects are in percentage points, but C4's, which are mean scores.
     """
-    comparison = BY_TEXT[row["claim"], row["comparison"]]
+    comparison = COMPARISONS[row["comparison"]]
     subject = SUBJECTS[comparison.claim].format(name=comparison.name)
     scale, unit = (1, "") if comparison.claim == "C4" else (100, " points")
     value, low, high, detectable = (scale * row[c] for c in ("value", "low", "high", "minimum_detectable"))

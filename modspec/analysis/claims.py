@@ -29,56 +29,13 @@ import pandas as pd
 from modspec.analysis.intervals import adjusted, bootstrap_interval, estimate
 from modspec.analysis.measurements import DEFAULT, Cell, Setting, StudyRuns
 from modspec.analysis.permutation import language_permutation
-from modspec.terms import ALL_LANGUAGES, CLAIMS
+from modspec.terms import ALL_LANGUAGES, CLAIMS, COMPARISONS, Comparison
 
 UPWARD = {claim.code for claim in CLAIMS if claim.direction == "positive"}
 COLUMNS = ["claim", "comparison", "language", "value", "low", "high", "bootstrap_low", "bootstrap_high"]
 COLUMNS += ["effect_size", "p_permutation", "p_t", "p", "p_adjusted", "minimum_detectable", "seeds"]
 COLUMNS += ["examples", "verdict"]
 UNDECIDED = "undecided"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One difference that a claim speaks of."""
-
-    claim: str  # code of the claim
-    text: str  # as in the column "comparison"
-    name: str = ""  # of the control or condition, as in sentences
-    # C3, C4, C6: the condition that is compared with full fine-tuning; C5: that SFT is compared with.
-    condition: str = "full"
-    control: str = "none"  # C2: the kind of mask that the own mask is compared with
-
-
-_CONTROLS = {
-    "random": "random mask",
-    "other_language": "other languages' masks",
-    "other_seed": "other seed",
-}
-_SPARSE = {
-    "sft": "SFT",
-    "sft_random": "SFT with random masks",
-    "sft_intersection": "SFT with all masks' intersection",
-    "sft_union": "SFT with all masks' union",
-}
-_SHARES_UNDER_SFT = {
-    condition: (
-        Comparison("C3", f"{name} - full", name, condition),
-        Comparison("C6", f"{name} - full, specialization", name, condition),
-    )
-    for condition, name in _SPARSE.items()
-}
-# In the order of the claims table.
-COMPARISONS = (
-    Comparison("C0", "no mask - chance"),
-    Comparison("C1", "own mask - no mask"),
-    *(Comparison("C2", f"own mask - {name}", name, control=kind) for kind, name in _CONTROLS.items()),
-    *(comparison for pair in _SHARES_UNDER_SFT.values() for comparison in pair),
-    Comparison("C4", "SFT - full, other languages' scores", "SFT", "sft"),
-    Comparison("C5", "SFT - full, accuracy", "full fine-tuning"),
-    Comparison("C5", "SFT - SFT with random masks, accuracy", "SFT with random masks", "sft_random"),
-)
-BY_TEXT = {(comparison.claim, comparison.text): comparison for comparison in COMPARISONS}
 
 
 @dataclass(frozen=True)
@@ -137,8 +94,8 @@ def claims(
 
 def _falling(table: pd.DataFrame) -> set[str]:
     """Return the languages whose share falls significantly under SFT, by C3."""
-    change, _ = _SHARES_UNDER_SFT["sft"]
-    falls = (table["claim"] == "C3") & (table["comparison"] == change.text) & (table["verdict"] == "falls")
+    changes = {c.text for c in COMPARISONS.values() if (c.claim, c.condition) == ("C3", "sft")}
+    falls = table["comparison"].isin(changes) & (table["verdict"] == "falls")
     return set(table[falls]["language"]) - {ALL_LANGUAGES}
 
 
@@ -166,7 +123,7 @@ def share_effects(runs: StudyRuns, setting: Setting) -> Iterator[Effect]:
         return
     for language in (*runs.languages, ALL_LANGUAGES):
         languages = runs.languages if language == ALL_LANGUAGES else [language]
-        for comparison in COMPARISONS:
+        for comparison in COMPARISONS.values():
             if all(runs.has(*cell, setting) for cell in _needed_cells(comparison)):
                 cells = {t: _share_cell(runs, comparison, t, setting) for t in languages}
                 values = np.concatenate([cell.values for cell in cells.values()], axis=1)
@@ -203,7 +160,7 @@ def _share_cell(runs: StudyRuns, comparison: Comparison, language: str, setting:
 
 def cross_effects(runs: StudyRuns) -> Iterator[Effect]:
     """Yield C4: the change in the mean score of other languages' examples where S_t falls under SFT."""
-    (comparison,) = (comparison for comparison in COMPARISONS if comparison.claim == "C4")
+    (comparison,) = (comparison for comparison in COMPARISONS.values() if comparison.claim == "C4")
     if runs.has("sft", "own") and runs.has("full", "none"):
         for language in runs.languages:
             if runs.change("sft", language).values.mean() < 0:
@@ -215,7 +172,7 @@ def accuracy_effects(predictions: pd.DataFrame) -> Iterator[Effect]:
     """Yield C5: the change in test accuracy under the masks in force, paired by seed and test example."""
     test = predictions[predictions["split"] == "test"]
     present = set(test["condition"])
-    for comparison in COMPARISONS:
+    for comparison in COMPARISONS.values():
         if comparison.claim == "C5" and {"sft", comparison.condition} <= present:
             sparse = _correct(test, "sft", "in_force")
             column = "no_mask" if comparison.condition == "full" else "in_force"

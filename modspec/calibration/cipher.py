@@ -34,7 +34,7 @@ from modspec.data.vocabulary import to_trimmed
 from modspec.errors import InputError
 from modspec.influence import influence
 from modspec.models.encoders import load_tokenizer
-from modspec.models.finetuning import predict
+from modspec.models.prediction import predict
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from modspec.data.examples import Examples, collate, sorted_batches
-from modspec.models.device_and_precision import autocast
-from modspec.models.finetuning import Epoch, finetune, predict
+from modspec.data.examples import Examples
+from modspec.models.finetuning import Epoch, finetune
 from modspec.models.head_masking import head_grid
+from modspec.models.prediction import accuracy
 from modspec.stages.material import Material, load_material
 from modspec.stages.resuming import resumable
 from modspec.subnetworks.head_importance import head_gradients
@@ -74,13 +73,6 @@ def trained(
     return model
 
 
-def accuracy(
-    model: PreTrainedModel, examples: Examples, mask: np.ndarray | None, *, precision: torch.dtype
-) -> float:
-    """Return the share of examples that are labelled correctly under a mask, bool (layers, heads)."""
-    return float((predict(model, examples, mask, precision=precision) == examples.labels).mean())
-
-
 def searched_mask(
     model: PreTrainedModel, train: Examples, dev: Examples, p: CalibrationParameters, precision: torch.dtype
 ) -> np.ndarray:
@@ -99,33 +91,6 @@ def searched_mask(
         head_grid(model),
         **{name: getattr(p, name) for name in SEARCH},
     ).mask
-
-
-def outputs(
-    model: PreTrainedModel,
-    examples: Examples,
-    output: Callable[[dict[str, Tensor]], Tensor],
-    precision: torch.dtype,
-) -> Tensor:
-    """Return ``output(batch)`` for all examples, without dropout: float32 (n, ...) on the CPU.
-
-    Args:
-        model: the classifier that ``output`` calls; its training mode is left as it was.
-        examples: n examples, passed in batches of similar length.
-        output: takes the padded inputs of a batch, returns a tensor with a row for each example.
-        precision: of the passes.
-    """
-    rows, batches = [], sorted_batches(examples.lengths, 64)
-    training = model.training
-    model.eval()
-    try:
-        for indices in batches:
-            batch = collate(examples, indices, model.config.pad_token_id, model.device)
-            with torch.no_grad(), autocast(model.device, precision):
-                rows.append(output(batch).float().cpu())
-    finally:
-        model.train(training)
-    return torch.cat(rows)[np.argsort(np.concatenate(batches))]
 
 
 def kept(

@@ -29,8 +29,8 @@ from modspec.calibration.models import SEARCH, TRAINING, kept, searched_mask, tr
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
-from modspec.models.finetuning import predict
 from modspec.models.head_masking import head_grid
+from modspec.models.prediction import predict
 from modspec.stages.material import Material
 from modspec.subnetworks.head_importance import head_gradients, importance
 from modspec.subnetworks.masks import Masks

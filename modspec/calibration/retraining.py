@@ -23,11 +23,12 @@ from scipy.stats import bootstrap, permutation_test, rankdata
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.calibration.models import kept, outputs, trained
+from modspec.calibration.models import kept, trained
 from modspec.calibration.scorers import SCORERS, SCORING, all_scores
 from modspec.calibration.templates import HELD_OUT, TEST, Judged, judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
+from modspec.models.prediction import logits
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import pieces_dir
@@ -130,9 +131,9 @@ def draw_subsets(train: Examples, count: int, share: float, rng: np.random.Gener
 
 def margins(model: PreTrainedModel, examples: Examples, precision: torch.dtype) -> np.ndarray:
     """Return log p / (1 - p) for the probability p of each example's label: float64 (n,)."""
-    logits = outputs(model, examples, lambda batch: model(**batch).logits, precision).double()
-    right = F.one_hot(torch.from_numpy(examples.labels), logits.shape[1]).bool()
-    return (logits[right] - logits.masked_fill(right, -torch.inf).logsumexp(1)).numpy()
+    values = torch.from_numpy(logits(model, examples, precision=precision))
+    right = F.one_hot(torch.from_numpy(examples.labels), values.shape[1]).bool()
+    return (values[right] - values.masked_fill(right, -torch.inf).logsumexp(1)).numpy()
 
 
 # Judging.

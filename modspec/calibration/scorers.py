@@ -13,15 +13,18 @@ from tempfile import TemporaryDirectory
 
 import bm25s
 import numpy as np
+import torch
 import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from modspec.calibration.models import TRAINING, kept, outputs, trained
+from modspec.calibration.models import TRAINING, kept, trained
 from modspec.data.examples import Examples
 from modspec.influence import Checkpoint, influence
+from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch
+from modspec.models.prediction import rows_by_example
 from modspec.stages.material import Material, load_checkpoint, save_checkpoint
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import checkpoint_file, pieces_dir
@@ -105,13 +108,16 @@ def encoder_cosine(material: Material, train: Examples, evaluation: Examples) ->
     """Return cosines of mean last hidden states of the pretrained encoder: float32 (train, evaluation)."""
     model = material.new_classifier(seed=0)  # the seed decides the head alone, which is not used
 
-    def mean_state(batch: dict[str, Tensor]) -> Tensor:
-        states = model.base_model(**batch).last_hidden_state.float()
-        weights = batch["attention_mask"][:, :, None]
-        return (states * weights).sum(1) / weights.sum(1)
+    @torch.no_grad()
+    def mean_state(batch: dict[str, Tensor], positions: np.ndarray) -> Tensor:
+        with autocast(material.device, material.precision):
+            states = model.base_model(**batch).last_hidden_state.float()
+            weights = batch["attention_mask"][:, :, None]
+            return (states * weights).sum(1) / weights.sum(1)
 
+    size = (model.config.hidden_size,)
     rows, columns = (
-        F.normalize(outputs(model, examples, mean_state, material.precision))
+        F.normalize(torch.from_numpy(rows_by_example(model, examples, mean_state, size)).float())
         for examples in (train, evaluation)
     )
     return (rows @ columns.T).numpy()

@@ -14,7 +14,8 @@ def sensitivity(frame: pd.DataFrame) -> Figure:
     """Draw effects over all languages by setting, the study's own first; filled where the verdict is not
     "undecided"."""
     names = frame["choice"].unique().tolist()
-    comparisons = levels(frame, "comparison", COMPARISONS)
+    by_claim = sorted(COMPARISONS, key=lambda text: COMPARISONS[text].claim)
+    comparisons = levels(frame, "comparison", by_claim)
     titles = {text: f"{COMPARISONS[text].claim}\n{wrapped(text, 1.4)}" for text in comparisons}
     height = 0.17 * len(names) + 0.15 + title_height(titles.values())
     fig, axes = grid(comparisons, 3, (DOUBLE, height), 0.35, sharey=True)

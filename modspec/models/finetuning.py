@@ -23,7 +23,6 @@ from modspec.data.examples import Examples, collate, shuffled_batches
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import attention_layers, gated
-from modspec.models.prediction import predict  # noqa: F401
 
 
 @dataclass(frozen=True)

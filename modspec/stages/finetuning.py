@@ -10,7 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.models.finetuning import Epoch, finetune, predict
+from modspec.models.finetuning import Epoch, finetune
+from modspec.models.prediction import predict
 from modspec.stages.material import (
     Material,
     load_checkpoint,

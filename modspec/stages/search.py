@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modspec.models.finetuning import finetune, predict
+from modspec.models.finetuning import finetune
+from modspec.models.prediction import accuracy
 from modspec.stages.material import Material, made_by
 from modspec.stages.resuming import resumable
 from modspec.stages.warm_start import started_classifier, training_options
@@ -70,8 +71,7 @@ def search_language(material: Material, parameters: SearchParameters, language: 
 
         @_by_mask
         def score(mask: np.ndarray) -> float:
-            predicted = predict(model, dev, mask, precision=material.precision)
-            return float((predicted == dev.labels).mean())
+            return accuracy(model, dev, mask, precision=material.precision)
 
         grid = (model.config.num_hidden_layers, model.config.num_attention_heads)
         threshold, step = parameters.threshold, parameters.step

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from modspec.models.finetuning import finetune, predict
+from modspec.models.finetuning import finetune
+from modspec.models.prediction import predict
 from modspec.stages import search, warm_start
 from modspec.stages.material import Material, load_material
 from modspec.stages.search import search_all
