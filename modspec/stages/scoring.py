@@ -254,7 +254,7 @@ def strongest_proponents(
     """Return the ``count`` strongest proponents (cosine, no mask) of each language's first test example."""
     p = parameters
     kept = read_scores(scores_dir(p, p.condition, p.seed))
-    scores, columns = kept.scores("none"), kept.of("none")
+    scores, columns = kept.scores("none"), kept.columns_of("none")
     train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
     rows = []
     for language in p.languages:

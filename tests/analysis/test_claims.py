@@ -155,6 +155,7 @@ def test_opposite_effects_contradict(tmp_path):
     assert not (table["claim"] == "C4").any()  # no share falls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [False, True])
 def test_nothing_planted_is_rarely_called_something(tmp_path, parallel):
     """All-language rows of independent studies: at level .05 each, 24 tests; P(more than 6) < 1e-4."""

@@ -179,7 +179,7 @@ def test_a_study_that_is_not_there_is_named(published) -> None:
         InputError, match="^studies: 'marc' has no claims.csv; allowed: pawsx, reviews, xnli$"
     ):
         side_by_side.claims(p.model_copy(update={"studies": ("marc",)}))
-    with pytest.raises(InputError, match="^studies: .*; allowed: each study once"):
+    with pytest.raises(InputError, match="^studies: .*; allowed: each value once"):
         ResultsParameters(studies=("xnli", "xnli"))
 
 

@@ -79,6 +79,7 @@ def test_padding_and_order_change_no_scores(name: str) -> None:
     assert np.abs(dot - exact).max() < 1e-4 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_a_run_of_the_whole_benchmark(
     directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from modspec.figures import frames, save
 from modspec.figures.save import FIGURES
 from modspec.figures.style import LANGUAGES, language_colour
 from modspec.workflow import artifacts, provenance
-from modspec.workflow.fingerprints import CODE
+from modspec.workflow.fingerprints import definitions
 from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
 from tests.helpers.legible import assert_legible
 
@@ -37,8 +37,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_again() -> None:
-    modules = {f"modspec.{name}".replace("/", ".") for name in CODE["figures"]}
-    assert {draw.__module__ for draw in FIGURES.values()} <= modules
+    assert {(draw.__module__, name) for name, draw in FIGURES.items()} <= definitions("figures")
     assert all(draw.__module__ == f"modspec.figures.{name}" for name, draw in FIGURES.items())
     beyond = {"head_relation", "typology", "translations"}  # in tests/figures/test_relations.py
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py

@@ -11,7 +11,7 @@ import torch
 from modspec.models.device_and_precision import choose_precision, hardware
 from modspec.stages import scoring
 from modspec.stages.material import load_material
-from modspec.stages.scoring_plan import Pass
+from modspec.stages.scoring_plan import ScoringPass
 from modspec.workflow.parameters import InfluenceParameters
 
 CPU = torch.device("cpu")
@@ -53,10 +53,10 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
         score_precision=name,
     )
     material = load_material(p)
-    plan = Pass("none", ("none",), ("",), np.array([0]))
-    scored = scoring.Scored(1, 1.0, tmp_path / "never read")
+    scoring_pass = ScoringPass("none", ("none",), ("",), np.array([0]))
+    checkpoint = scoring.ScoredCheckpoint(1, 1.0, tmp_path / "never read")
     with pytest.raises(KeyboardInterrupt):
-        scoring.score_pass(material, plan, material.new_classifier(), [scored], {})
+        scoring.score_pass(material, p, scoring_pass, material.new_classifier(0), [checkpoint], {})
     assert asked == [choose_precision(name, material.device)]
 
 
