@@ -130,7 +130,9 @@ def test_what_only_a_person_reads_makes_no_stage_stale(stale_after) -> None:
 
     def edit(text: str) -> str:
         text = text.replace("import numpy as np", "import numpy as np\nimport math  # why", 1)
-        text = text.replace('"""', '"""Otherwise. ', 1).replace("mask: np.ndarray", "mask: object")
+        text = text.replace('"""', '"""Otherwise. ', 1).replace(
+            "count: int) -> np.ndarray", "count) -> object"
+        )
         return text.replace('f"importance is not finite', 'f"an importance is unbounded')
 
     name = "subnetworks/search.py"
