@@ -41,8 +41,10 @@ def head_influence(frame: pd.DataFrame) -> Figure:
         ax.spines[:].set(visible=language == other, linewidth=1.2)
         ax.xaxis.set_visible(language == languages[-1])
         ax.yaxis.set_visible(not other)
-        ax.set_xlabel("head")
-        ax.set_ylabel(f"{language}\nlayer")
+        if language == languages[-1]:
+            ax.set_xlabel("head")
+        if not other:
+            ax.set_ylabel(f"{language}\nlayer")
         if language == languages[0]:
             ax.set_title(other or "all")
     fig.supylabel("evaluation language")
