@@ -241,7 +241,7 @@ def _permutations(
 
 
 def _row(effect: Effect, p_permutation: float, level: Level) -> tuple:
-    """Return an effect's row of the claims table, but for its verdict."""
+    """Return an effect's row of the claims table; its verdict is added later."""
     estimated = estimate(effect.values, confidence=level.confidence)
     bootstrapped = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan

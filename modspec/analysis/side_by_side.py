@@ -99,14 +99,14 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "languages": " ".join(trained["languages"]),
         "encoder": trained["encoder"],
         "seeds": str(len(seeds)),
-        "training examples a language; epochs": f"{train:,}; {trained['epochs']}{_start(trained)}",
-        "of which influence is scored": f"{scored['scored_per_language'] or train:,}",
-        "test examples a language, for whom": str(scored["evaluation_per_language"]),
-        "proponents counted, k": str(scored["top_k"]),
+        "training examples per language; epochs": f"{train:,}; {trained['epochs']}{_start(trained)}",
+        "scored training examples per language": f"{scored['scored_per_language'] or train:,}",
+        "attributed test examples per language": str(scored["evaluation_per_language"]),
+        "number k of proponents": str(scored["top_k"]),
         "accuracy of the full model, dev / test (%)": f"{dev['full']:.1f} / {test['full']:.1f}",
         "majority class, dev / test (%)": f"{dev['majority class']:.1f} / {test['majority class']:.1f}",
-        "hours of all jobs (of a resumed one, its last run)": f"{hours:.1f}",
-        "a job's threads; GiB at most": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
+        "hours of all jobs (resumed jobs: last run only)": f"{hours:.1f}",
+        "threads per job; largest memory of a job (GiB)": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
     }
 
 

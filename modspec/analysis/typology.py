@@ -187,7 +187,7 @@ def _mean_by_pair(frames: list[pd.DataFrame], measure: str) -> pd.DataFrame:
 
 
 def _complete(between: pd.DataFrame) -> list[str]:
-    """Return languages of which every two make a pair, after leaving out those that lack most."""
+    """Return languages that all form pairs with each other; those that lack most pairs are left out."""
     pairs = {frozenset(pair) for pair in zip(between["language_a"], between["language_b"], strict=True)}
     names = sorted(set().union(*pairs))
     while lacking := [pair for pair in combinations(names, 2) if frozenset(pair) not in pairs]:

@@ -77,7 +77,7 @@ class Benchmark:
         return [result for several in results.values() for result in several]
 
     def scale(self, train_limit: int, evaluation_limit: int) -> list[dict[str, Any]]:
-        """Run every system at growing sizes, until a run takes a quarter of the budget or fails."""
+        """Run every system at growing sizes until a run fails or exceeds a quarter of the budget."""
         results = []
         axes = {
             "train": [(n, TRAIN_FIXED) for n in TRAIN_SIZES],

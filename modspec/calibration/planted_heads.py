@@ -9,7 +9,7 @@ importance            head importance for the language's training examples
 influence, cosine     contribution of the language's training examples to the scores of its evaluation
 influence, dot        examples, above that of other languages' (``by_part.own_above_others``)
 
-The heads found are the search's mask, or as many of the highest rated heads as were planted.
+The search finds the heads of its mask. A rating finds its highest heads, as many as were planted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def planted_heads(material: Material, p: CalibrationParameters, directory: Path)
     Args:
         material: the task.
         p: the parameters of notebook 00.
-        directory: gets the artefact ``planted``, of which each trained model is a resumable part.
+        directory: gets the artefact ``planted``. Each trained model is a resumable piece of it.
 
     Raises:
         InputError: there are fewer languages than ``planted_languages`` says.

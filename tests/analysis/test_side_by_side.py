@@ -107,13 +107,21 @@ def test_what_a_study_lacks_is_said(published) -> None:
 def test_scale_counts_and_averages(published) -> None:
     p, _ = published
     scale = side_by_side.scale(p)
-    trained = scale.loc["training examples a language; epochs"].to_list()
+    trained = scale.loc["training examples per language; epochs"].to_list()
     assert trained == ["2,000; 3", "2,000; 3", "2,000; 3, after 2 of en alone"]
-    assert scale.loc["of which influence is scored"].to_list() == ["2,000", "500", "500"]
+    assert scale.loc["scored training examples per language"].to_list() == [
+        "2,000",
+        "500",
+        "500",
+    ]
     assert scale.loc["accuracy of the full model, dev / test (%)", "xnli"] == "75.0 / 65.0"
     assert scale.loc["majority class, dev / test (%)", "xnli"] == "50.0 / 50.0"
-    assert scale.loc["hours of all jobs (of a resumed one, its last run)"].to_list() == ["1.5"] * 3
-    assert scale.loc["a job's threads; GiB at most"].to_list() == ["2; 3.0", "2; 4.0", "2; 5.0"]
+    assert scale.loc["hours of all jobs (resumed jobs: last run only)"].to_list() == ["1.5"] * 3
+    assert scale.loc["threads per job; largest memory of a job (GiB)"].to_list() == [
+        "2; 3.0",
+        "2; 4.0",
+        "2; 5.0",
+    ]
 
 
 def test_markdown_has_a_cell_for_everything(published) -> None:
