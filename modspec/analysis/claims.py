@@ -8,8 +8,9 @@
     C5  SFT changes accuracy, against full fine-tuning and SFT with random masks (direction open)
     C6  SFT changes Delta_t (direction open)
 
-C1 to C5 were fixed before any run. C0 was not, and C6 was asked after the results of intents, xnli and
-reviews were seen, so that a verdict on those is no test of it.
+C0 to C5 entered the code after a first run of ``embedded`` and before the larger studies were run. C6 was
+added after the results of intents, xnli and reviews were seen, so a verdict on those studies does not test it
+(docs/log.md).
 
 A p-value is the larger of two, so that both must hold: a t test over seeds and test examples (would other
 seeds and sentences show it?), and a permutation of the training examples' language labels (would any grouping

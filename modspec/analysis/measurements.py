@@ -327,11 +327,9 @@ def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
         same_language = run.train["language"].to_numpy()[:, None] == columns["language"].to_numpy()
         positions = columns.groupby(MASK, sort=False).indices
         for measure, reading in settings:
-            chosen = dict(positions)
-            if (measure, reading) != settings[
-                0
-            ]:  # settings depart from the study's own in one thing at a time
-                chosen = {mask: columns for mask, columns in positions.items() if not _departs(run, *mask)}
+            # Settings depart from the study's own in one thing at a time.
+            is_own = (measure, reading) == settings[0]
+            chosen = {m: places for m, places in positions.items() if is_own or not _departs(run, *m)}
             if not chosen:
                 continue
             weights = training_weights(

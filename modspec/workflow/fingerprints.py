@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-# Artefact -> the functions that make it: module and name. Data and encoder come from the material.
-MATERIAL = ("modspec.stages.material", "load_material")
-JUDGED = ("modspec.calibration.templates", "judged")
+MATERIAL = ("modspec.stages.material", "load_material")  # makes data and encoder for every stage
+JUDGED = ("modspec.calibration.templates", "judged")  # chooses the examples of several experiments
+# Artefact -> the functions that decide it: module and name.
 ENTRY_POINTS = {
     "start": (MATERIAL, ("modspec.stages.warm_start", "make_start")),
     "search": (MATERIAL, ("modspec.stages.search", "search_all")),
@@ -55,7 +55,13 @@ def code_fingerprint(artefact: str) -> str:
 
 
 def definitions(artefact: str) -> set[Definition]:
-    """Return the definitions that decide an artefact: pairs of a module and a name in it."""
+    """Return the definitions that decide an artefact: pairs of a module and a name in it.
+
+    Raises:
+        KeyError: the artefact is neither in ``ENTRY_POINTS`` nor in ``FOLDERS``.
+    """
+    if artefact not in {**ENTRY_POINTS, **FOLDERS}:
+        raise KeyError(artefact)
     reached: set[Definition] = set()
     pending = list(ENTRY_POINTS.get(artefact, ()))
     for folder in FOLDERS.get(artefact, ()):
