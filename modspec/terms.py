@@ -21,7 +21,6 @@ TRAINS_UNDER: dict[str, str | None] = {
     "sft_intersection": "intersection",
     "sft_union": "union",
 }
-SPARSE_CONDITIONS = tuple(condition for condition, masks in TRAINS_UNDER.items() if masks)
 # Conditions under which every language has the same mask.
 SHARED_MASK_CONDITIONS = ("sft_intersection", "sft_union")
 

@@ -45,7 +45,7 @@ class Level:
 
     confidence: float = 0.95  # of intervals; tests are at 1 - confidence
     permutations: int = 1999  # how often language labels are shuffled
-    resamples: int = 2000  # of values, for bootstrap intervals
+    resamples: int = 2000  # of values, for bootstrap intervals; 0: none
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,10 @@ def _permutations(
 def _row(effect: Effect, p_permutation: float, level: Level) -> tuple:
     """Return an effect's row of the claims table; its verdict is added later."""
     estimated = estimate(effect.values, confidence=level.confidence)
-    bootstrapped = bootstrap_interval(effect.values, confidence=level.confidence, resamples=level.resamples)
+    bootstrapped = (np.nan, np.nan)
+    if level.resamples:
+        options = {"confidence": level.confidence, "resamples": level.resamples}
+        bootstrapped = bootstrap_interval(effect.values, **options)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
     p = estimated.p if np.isnan(p_permutation) else float(np.maximum(estimated.p, p_permutation))
     return (

@@ -1,4 +1,4 @@
-"""What may be concluded from a sample: intervals, tests, corrections, and how often tests err.
+"""Intervals, tests, corrections, and how often tests err.
 
 A measure is an array ``values`` of shape (seeds, examples), crossed: every seed saw the same test examples,
 so seeds and examples are each a source of chance (two-way random-effects layout). Intervals over them do not

@@ -308,7 +308,8 @@ def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame
             else:
                 table = share_statistics(scores, train_languages, *evaluation, top_k)
             repeated = {name: np.resize(values.to_numpy(), len(table)) for name, values in masks.items()}
-            table = table.assign(**repeated, **reading)
+            constant = pd.DataFrame(repeated | reading, index=table.index)
+            table = pd.concat([table, constant], axis=1)
             # Only the influence matrix, which is of the study's own settings, needs other languages.
             yield table if number < 2 else table[table["language"] == table["train_language"]]
 

@@ -1,6 +1,8 @@
-"""Which settings change a verdict? The claims on shares again, measured in every other way."""
+"""Test the claims on shares under every other setting, to see which settings change a verdict."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -55,7 +57,7 @@ def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFra
         One row per setting and comparison: choice (the setting's name), claim, comparison, value, low, high,
         verdict. AUC values are AUC - 0.5 and differences of AUCs; all others are shares.
     """
-    tables = []
+    tables, level = [], replace(level, resamples=0)  # bootstrap intervals are not shown here
     for setting in runs.settings():
         table = claims(runs, NO_PREDICTIONS, strata, level, setting)
         table = table[table["claim"].isin(SHARE_CLAIMS)]

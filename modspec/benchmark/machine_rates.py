@@ -1,4 +1,4 @@
-"""What the machine can do at best: its rate of matrix products, and its memory bandwidth."""
+"""Measure the limits of the machine: its rate of matrix products and its memory bandwidth."""
 
 from __future__ import annotations
 

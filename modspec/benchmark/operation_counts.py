@@ -1,4 +1,4 @@
-"""What exact TracIn scores need at least: arithmetic operations and bytes, from shapes and lengths.
+"""Count the least that exact TracIn scores need: arithmetic operations and bytes, from shapes and lengths.
 
     seconds >= max(operations / rate of matrix products, bytes / memory bandwidth)
 
@@ -18,7 +18,7 @@ Layers = list[tuple[int, int]]  # inputs and outputs of linear layers that read 
 
 
 class Need(NamedTuple):
-    """What a task needs at least."""
+    """The least that a task needs."""
 
     operations: float  # multiplications and additions
     bytes: float  # moved

@@ -38,7 +38,7 @@ WARM_UP = 4  # training examples
 
 @dataclass(frozen=True)
 class Run:
-    """What is run."""
+    """One run: system, workload and size."""
 
     workload: str
     system: str

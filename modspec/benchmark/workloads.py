@@ -1,4 +1,4 @@
-"""What the benchmark scores: three classifiers with their examples, written once and loaded by every run.
+"""The benchmark's workloads: three classifiers with their examples, written once and loaded by every run.
 
     a  a 6-layer, hidden-192, 12-head, feed-forward-768 XLM-R of random weights; texts of 32 random pieces
     b  e5-small fine-tuned on the embedded task ``intents``, in five languages
@@ -46,7 +46,7 @@ REFERENCE_SIZE = (12, 6)  # training and evaluation examples whose exact dot pro
 
 @dataclass(frozen=True)
 class Workload:
-    """What is scored, and how many training and evaluation examples there are."""
+    """A classifier to score, and its numbers of training and evaluation examples."""
 
     description: str
     train: int

@@ -1,4 +1,4 @@
-"""What notebook 00's experiments share: examples, trained classifiers, masks, kept artefacts."""
+"""The common parts of notebook 00's experiments: examples, trained classifiers, masks, artefacts."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def datamodeling(material: Material, p: CalibrationParameters, directory: Path) 
     Args:
         material: the task, from :func:`modspec.calibration.models.load_sentences`.
         p: the parameters of notebook 00.
-        directory: gets the artefact ``datamodeling``, of which each retrained model is a resumable part.
+        directory: gets the artefact ``datamodeling``. Each retrained model is a resumable piece of it.
             Beside the table it keeps the subsets and every margin (nats).
 
     Returns:

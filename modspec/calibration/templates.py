@@ -97,7 +97,7 @@ def alike(
 
 @dataclass(frozen=True)
 class Judged:
-    """The examples of which scores are judged."""
+    """The examples whose scores are judged."""
 
     train: Examples
     evaluation: Examples

@@ -136,7 +136,7 @@ class Template:
 
     @cached_property
     def is_large(self) -> bool:
-        """Whether dev or test could consist of this template alone."""
+        """Return whether dev or test could consist of this template alone."""
         return sum(1 for _ in islice(self.sentences(seed=0), MIN_SENTENCES)) == MIN_SENTENCES
 
 

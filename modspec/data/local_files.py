@@ -209,7 +209,7 @@ def read(path: Path, column_names: ColumnNames, labels: Sequence[str] | None) ->
     Args:
         path: the file.
         column_names: its columns.
-        labels: allowed labels, each of which the file may also give by its index; None allows any.
+        labels: allowed labels. The file may also give a label by its index. None allows any label.
 
     Returns:
         A frame with the columns id, text, text_pair, label (str) and line (int), in the file's order. Where

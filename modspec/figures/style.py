@@ -1,4 +1,4 @@
-"""What all figures share: sizes, type, colours that mean one thing throughout, panels, titles, legends."""
+"""The style of all figures: sizes, type, colours with one meaning each, panels, titles, legends."""
 
 import functools
 import math

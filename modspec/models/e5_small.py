@@ -94,7 +94,7 @@ def _cached(wheel: Wheel, convert: Callable[[Path, Path], object], directory: Pa
 
 @dataclass(frozen=True)
 class QuantizedFile:
-    """What the study uses of ``e5-small-q4.bin``."""
+    """The parts of ``e5-small-q4.bin`` that the study uses."""
 
     hidden: int
     layers: int

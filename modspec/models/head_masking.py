@@ -1,4 +1,4 @@
-"""Where head masks are applied: gates on a running encoder.
+"""Apply head masks: gates on a running encoder.
 
 A head mask is a Boolean array of shape (layers, heads): True = kept. A gate is a real number per head that
 multiplies the head's output just before the attention output projection. Gate 0 is therefore the same as

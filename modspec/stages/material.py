@@ -1,4 +1,4 @@
-"""What the stages of a study share: task and encoder, where an artefact came from, masks and checkpoints."""
+"""The material that all stages share: task, encoder, origins of artefacts, masks and checkpoints."""
 
 from __future__ import annotations
 

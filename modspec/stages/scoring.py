@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from modspec.analysis.measurements import measure, write_measured
 from modspec.analysis.scores import read_scores, score_name
-from modspec.analysis.shares import example_statistics
+from modspec.analysis.shares import share_statistics
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
 from modspec.errors import InputError
@@ -204,16 +204,16 @@ def part_statistics(
 
     Returns:
         One row per part, evaluation example and training language: part, layer and head (a layer's heads also
-        together, as part "attention"), and the columns of :func:`example_statistics` but the AUC.
+        together, as part "attention"), and the columns of :func:`share_statistics`.
     """
     scores = dict(zip(parts, cosine_by_part, strict=True))
     for layer in sorted({part.layer for part in parts if part.part == "head"}):
         heads = [values for part, values in scores.items() if part.part == "head" and part.layer == layer]
         scores[EncoderPart("attention", layer)] = np.sum(heads, axis=0)
     frames = [
-        example_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k)
-        .drop(columns="auc")
-        .assign(part=part.part, layer=part.layer, head=part.head)
+        share_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k).assign(
+            part=part.part, layer=part.layer, head=part.head
+        )
         for part, values in scores.items()
     ]
     return pd.concat(frames, ignore_index=True)

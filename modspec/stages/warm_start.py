@@ -1,4 +1,4 @@
-"""Where fine-tuning starts: the pretrained encoder, or one that some languages have taught the task already.
+"""The start of fine-tuning: the pretrained encoder, or one that has learnt the task from some languages.
 
 A small encoder may learn a task neither from one language's examples nor from all languages mixed, but from
 the easiest language first and the others after it. PAWS-X is such a task: all of its conditions start from

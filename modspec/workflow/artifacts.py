@@ -14,19 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from modspec.errors import InputError
-from modspec.files import sha256, write_whole
+from modspec.files import sha256, whole_directory, write_whole
 
 MANIFEST = "manifest.json"
 
@@ -46,24 +40,11 @@ def writing(
         made_by: JSON values that decide the content.
         provenance: called at the end; returns JSON values.
     """
-    directory = Path(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(directory)
-    prefix = f".{directory.name}.{socket.gethostname()}.{os.getpid()}."
-    building = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
-    try:
+    with whole_directory(Path(directory)) as building:
         yield building
         names = sorted(p.relative_to(building).as_posix() for p in building.rglob("*") if p.is_file())
         files = {name: describe(building / name) for name in names}
-        for name in names:
-            _sync(building / name)
         write_json(building / MANIFEST, {"made_by": made_by, "files": files, "provenance": provenance()})
-        building.chmod(0o755)
-        if directory.exists():
-            shutil.rmtree(directory)
-        os.replace(building, directory)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def is_current(directory: str | Path, made_by: Mapping[str, Any]) -> bool:
@@ -124,18 +105,3 @@ def describe(file: Path) -> dict[str, Any]:
 def write_json(file: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_whole(file, json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
-def _remove_abandoned(directory: Path) -> None:
-    """Remove what killed processes of this machine left half built beside ``directory``."""
-    prefix = f".{directory.name}.{socket.gethostname()}."
-    for abandoned in directory.parent.glob(f"{prefix}*"):
-        pid = abandoned.name.removeprefix(prefix).partition(".")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(abandoned, ignore_errors=True)
-
-
-def _sync(file: Path) -> None:
-    """Flush to disk: after a power cut, a manifest must not outlive the files that it names."""
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())

@@ -1,4 +1,4 @@
-"""Where files lie: the project, and the artefacts of a study."""
+"""The places of files: the project, and the artefacts of a study."""
 
 from __future__ import annotations
 

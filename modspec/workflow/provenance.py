@@ -1,4 +1,4 @@
-"""What produced a result: code, packages, machine, time and memory."""
+"""The provenance of a result: code, packages, machine, time and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study took when it was run and published, for who is about to run it again."""
+"""The time and memory that a published study took, shown before it is run again."""
 
 from __future__ import annotations
 

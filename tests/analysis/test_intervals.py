@@ -151,6 +151,7 @@ def top_lists(rng, tests, strata_size, train=100, evaluation=30, k=10):
     return listed, own.ravel(), strata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strata_size", [5, 25])
 def test_hubs_fool_intervals_over_examples_but_not_permutations(strata_size):
     """Under this null the t test over evaluation examples rejects in about 70 % of the cases, not in 5 %."""

@@ -30,7 +30,9 @@ CONDITIONS = ("full", "sft")
 def study(tmp_path: Path) -> FigureParameters:
     """The files that stages 1 to 3 leave, of random numbers: two seeds, two conditions, three languages."""
     rng = np.random.default_rng(0)
-    p = FigureParameters(study_dir=str(tmp_path / "run"), conditions=CONDITIONS, resamples=100)
+    p = FigureParameters(
+        study_dir=str(tmp_path / "run"), conditions=CONDITIONS, resamples=100, permutations=99
+    )
     parts = table(simulated(len(p.seeds), CONDITIONS))
     train = np.repeat(list(TRAINING), list(TRAINING.values()))
     evaluation = np.repeat(list(EVALUATION), list(EVALUATION.values()))

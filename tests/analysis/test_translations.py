@@ -187,6 +187,7 @@ def test_chance_and_control_are_what_simulation_gives() -> None:
     assert fair[0] > free[0] + 0.1  # what language and label alone do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [noise, by_label])
 def test_what_knows_nothing_of_translations_shows_no_effect(make: Callable) -> None:
     """Over 100 studies: no bias, and 5 % of the tests reject, though language and label differ strongly."""

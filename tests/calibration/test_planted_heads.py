@@ -164,6 +164,7 @@ def test_the_test_of_recovery_holds_its_level() -> None:
 # The experiment.
 
 
+@pytest.mark.slow
 def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
     material, p = tiny(planted_languages=(2, 3))
     seeds = count_trainings(monkeypatch, planted)

@@ -56,6 +56,7 @@ def test_legible(study: tuple[int, int], name: str) -> None:
 PUBLISHED = [path for name in FIGURES for path in sorted((REPOSITORY / "figures").rglob(f"{name}.csv"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: "/".join(path.parts[-2:]))
 def test_what_is_published_is_legible(path: Path) -> None:
     assert_legible(FIGURES[path.stem](frames.read(path.read_bytes(), str(path))))
