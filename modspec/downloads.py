@@ -5,8 +5,6 @@ directory, and it appears whole or not at all. Its ``checksums.json`` holds the 
 it; files are compared with it before they are used.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

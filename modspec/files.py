@@ -1,7 +1,5 @@
 """Files and directories written whole or not at all, and checksums of files."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -4,8 +4,6 @@ Codes are what artefacts and CSVs hold, labels what a reader sees. Conditions sa
 under; ``modspec.subnetworks.condition_masks`` makes these masks.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 

@@ -6,8 +6,6 @@ contribution to the cosine score, summed over the language's training examples (
 language's share of the top-k training examples when this contribution alone ranks them (``proponents``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """The claims table as readers see it: plain sentences, and LaTeX."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -19,8 +19,6 @@ two-sided, as the intervals are. Holm's correction is applied within a claim, ov
 row of all languages together is not corrected.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

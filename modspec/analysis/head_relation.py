@@ -7,8 +7,6 @@ only; and heads that matter for one language matter for all, so other languages'
 those of another seed, stand beside a language's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

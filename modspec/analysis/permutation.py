@@ -5,8 +5,6 @@ are proponents of everything, fall to some language by chance in every shuffle t
 languages that permutation tests over whole languages go through.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations

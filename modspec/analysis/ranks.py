@@ -1,7 +1,5 @@
 """Ranks whose mean product is Spearman's correlation."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.stats import rankdata, zscore
 

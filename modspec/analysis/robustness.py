@@ -1,7 +1,5 @@
 """Test the claims on shares under every other setting, to see which settings change a verdict."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

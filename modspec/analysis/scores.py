@@ -1,7 +1,5 @@
 """Read stage 3's scores, kept checkpoint by checkpoint, and sum them in any way."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

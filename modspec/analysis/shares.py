@@ -6,8 +6,6 @@ Beside it, since the top k ignore magnitude: the opponents' share, the AUC, whic
 AUC = P(score of an in-language example > score of a cross-language one), and the summed influence.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Finished studies side by side, from what they published: tables and provenance, none of their runs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

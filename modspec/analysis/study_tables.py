@@ -1,7 +1,5 @@
 """From the stages' artefacts to the tidy tables that every figure is drawn from."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from pathlib import Path
 from typing import Any

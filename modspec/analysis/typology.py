@@ -5,8 +5,6 @@ URIEL (Littell et al. 2017), by Mantel tests (Mantel 1967). URIEL is read from t
 ``lang2vec``, whose own code needs ``pkg_resources``, which setuptools no longer has.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Sequence

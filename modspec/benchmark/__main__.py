@@ -7,8 +7,6 @@ are kept as they come: an interrupted benchmark goes on where it stopped, and a 
 anew once its files in ``runs/benchmark/results`` are deleted.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import re

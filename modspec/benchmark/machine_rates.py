@@ -1,7 +1,5 @@
 """Measure the limits of the machine: its rate of matrix products and its memory bandwidth."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from functools import partial

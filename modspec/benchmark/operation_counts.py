@@ -7,8 +7,6 @@ the cheaper exact form. Embedding rows, norms, biases, softmax and activation fu
 left out, so the bound is a little too low and a share of it a little too small.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

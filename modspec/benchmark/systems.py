@@ -23,8 +23,6 @@ trak (Park et al. 2023), all parameters. Its own scores are not TracIn's, so its
     ``NoOpProjector`` and its matrix product. Batches of 8; 4, 16 and 32 were slower.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import tempfile

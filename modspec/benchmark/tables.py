@@ -1,7 +1,5 @@
 """The benchmark's results as tables: medians, ratios to ours, and ours as a share of the machine's bound."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path

@@ -10,8 +10,6 @@ kronfluence and ours gain 12 to 14 %, captum's default and trak nothing. Blocks 
 the same: keeping those as well made dattri and trak run out of memory, since aligned blocks fragment.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

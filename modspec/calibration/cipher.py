@@ -4,8 +4,6 @@ A cipher leaves grammar, labels and lengths as they were and takes shared pieces
 the more the halves differ, so a measure of in-language influence should rise with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

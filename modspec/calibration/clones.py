@@ -5,8 +5,6 @@ splits, so one model per seed serves all splits, and the share of splits in whic
 is its rate of false positives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The common parts of notebook 00's experiments: examples, trained classifiers, masks, artefacts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path

@@ -12,8 +12,6 @@ influence, dot        examples, above that of other languages' (``by_part.own_ab
 The search finds the heads of its mask. A rating finds its highest heads, as many as were planted.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import product
 from pathlib import Path

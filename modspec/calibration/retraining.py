@@ -9,8 +9,6 @@ raises the margin: LDS > 0. Every subset is retrained from the same seeds, so th
 examples and not by the classifier they start from.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import combinations, product
 from pathlib import Path

@@ -4,8 +4,6 @@ Their scores are judged by templates (``modspec.calibration.templates``) and by 
 (``modspec.calibration.retraining``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path

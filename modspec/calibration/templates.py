@@ -4,8 +4,6 @@ Evaluation examples are of two kinds: *held out* from training, of templates (``
 too, and those of the *test* split, whose templates training never has.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Labelled sentences from data sets on the Hugging Face hub, or from its cache when offline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ evaluation, it is halved into dev and test; a single file per language is divide
 pair's id decides: the division is the same for every seed and keeps translations together.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

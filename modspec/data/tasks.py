@@ -10,8 +10,6 @@ Within a language labels are equally frequent as far as the data go: when one ru
 rest equally.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zlib

@@ -4,8 +4,6 @@ The word embedding is 80 % of a multilingual encoder's parameters, and most of i
 ``modspec.models.trimming`` leaves these rows out of a model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import chain
 

@@ -9,8 +9,6 @@ The two round differently in the last digits. So do two runs on a GPU whose timi
 A CPU has PyTorch alone, and its results repeat bitwise.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import Counter

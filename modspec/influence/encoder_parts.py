@@ -8,8 +8,6 @@ norms          a transformer layer's two layer norms, and the bias of its output
 classifier     pooler and classification layers
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Literal
 

@@ -9,8 +9,6 @@ of that input. A matrix is divided into tiles: one per head, or, where it has no
 longer side.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -6,8 +6,6 @@ its tokens; an embedding has the same with one-hot X_t. The loss is summed over 
 example's gradient does not depend on the other examples of its batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

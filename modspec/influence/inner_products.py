@@ -17,8 +17,6 @@ formed. Biases and layer norms are formed outright. Every product is rounded to 
 precision, and sums over tiles are float64: one float32 sum over millions of weights would lose five digits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

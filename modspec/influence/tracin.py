@@ -1,7 +1,5 @@
 """TracIn scores of all training examples for all evaluation examples, in blocks and shards, resumable."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """On which device and in which precision (float32 or bfloat16) models compute."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 

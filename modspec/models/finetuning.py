@@ -6,8 +6,6 @@ key and value rows and biases and its output-projection columns bitwise. A zero 
 that: AdamW goes on moving such weights through momentum and weight decay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ transformers removed its own ``head_mask`` argument and silently ignores it; the
 architecture that they cannot reach is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Evaluation: one loop over batches, and the logits, labels and accuracy that come out of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -4,8 +4,6 @@
 have <s> <pad> </s> <unk> at ids 0-3 as XLM-R does, and always the same weights.
 """
 
-from __future__ import annotations
-
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing

@@ -4,8 +4,6 @@ Rows of the word embedding that are never looked up change no output and no grad
 (see ``modspec.data.vocabulary`` for which are kept).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel

@@ -4,8 +4,6 @@ A page holds a generated table between ``<!-- generated: NAME -->`` and ``<!-- e
 the published CSVs under ``figures/`` and from the parameter models, so that no number is typed by hand.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Stage 2: fine-tune one classifier over all languages, and measure its accuracy under every mask."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The material that all stages share: task, encoder, origins of artefacts, masks and checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a stage resumes: what is there, intact and made from the same, is not made again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Which examples stage 3 scores under which masks, in which passes over the training examples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Stage 1: search every language's subnetwork. Each language is a resumable piece."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

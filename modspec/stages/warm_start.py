@@ -5,8 +5,6 @@ the easiest language first and the others after it. PAWS-X is such a task: all o
 epochs of English. Every condition starts in the same way, without masks.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which masks a condition trains under, and which masks are in force when it is evaluated."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from modspec.errors import InputError

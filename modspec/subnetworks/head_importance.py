@@ -6,8 +6,6 @@ This is a mean of absolute values of single examples: in the absolute value of a
 cancel. One grid of gates per example gives every example's own derivative in a single backward pass.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

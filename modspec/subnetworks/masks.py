@@ -1,7 +1,5 @@
 """Head masks as data: files, random controls, and the overlap of two masks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The search for a language's subnetwork: the heads that its dev score needs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

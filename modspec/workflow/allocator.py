@@ -4,8 +4,6 @@ By default glibc returns every large block that is freed, and fetching it again 
 than computing with it.
 """
 
-from __future__ import annotations
-
 # Environment variables. Blocks over 128 MiB are returned all the same: keeping them fragments memory.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(2**27),

@@ -10,8 +10,6 @@ It is built beside its place and moved there in one rename. So a killed run leav
 artefact. Reading checks every file against the manifest.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping

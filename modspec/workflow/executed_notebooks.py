@@ -4,8 +4,6 @@ papermill stores every refresh of a progress bar, and warnings name files by the
 calls ``python -m modspec.workflow.executed_notebooks RAW TIDY``, which writes ``TIDY`` whole or not at all.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -3,8 +3,6 @@
 Checking them needs neither torch nor data, so the workflow can check a whole study before it starts.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The places of files: the project, and the artefacts of a study."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from modspec.workflow.parameters import Parameters

@@ -6,8 +6,6 @@ A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``da
 ``modspec.workflow.parameters``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The provenance of a result: code, packages, machine, time and memory."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

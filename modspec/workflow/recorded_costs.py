@@ -1,7 +1,5 @@
 """The time and memory that a published study took, shown before it is run again."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
