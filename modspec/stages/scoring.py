@@ -1,10 +1,8 @@
 """Stage 3: score the influence of all training examples under every kind of mask, pass by resumable pass."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +95,7 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
         save_file(scores, building / "scores.safetensors")
         columns = [pd.read_parquet(piece / "columns.parquet") for piece in pieces.values()]
         pd.concat(columns, ignore_index=True).to_parquet(building / "columns.parquet", index=False)
-        rates = [(c.epoch, c.learning_rate) for c in checkpoints]
-        rates = pd.DataFrame(rates, columns=["epoch", "learning_rate"])
+        rates = checkpoints[["epoch", "learning_rate"]]
         rates.to_parquet(building / "checkpoints.parquet", index=False)
         if p.by_part:
             shutil.copy(pieces["none"] / "parts.parquet", building / "parts.parquet")
@@ -122,7 +119,7 @@ def score_pass(
     parameters: InfluenceParameters,
     scoring_pass: ScoringPass,
     model: PreTrainedModel,
-    checkpoints: list[ScoredCheckpoint],
+    checkpoints: pd.DataFrame,
     origin: dict[str, Any],
 ) -> Path:
     """Score one pass; return the piece's directory.
@@ -142,12 +139,12 @@ def score_pass(
         evaluation = source.take(scoring_pass.positions)
         kept: Arrays = {}
         parts, cosine_by_part = (), 0.0
-        for checkpoint in checkpoints:
+        for checkpoint in checkpoints.itertuples():
             scores = influence(
                 model,
                 train,
                 evaluation,
-                checkpoints=[Checkpoint(checkpoint.load, 1.0)],
+                checkpoints=[Checkpoint(partial(load_checkpoint, file=checkpoint.file), 1.0)],
                 train_mask=scoring_pass.train_mask,
                 evaluation_mask=scoring_pass.evaluation_mask,
                 by_part=by_part,
@@ -161,7 +158,8 @@ def score_pass(
             kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in ("cosine", "dot")}
             if by_part:
                 parts = scores.parts
-                cosine_by_part = cosine_by_part + checkpoint.weight(p) * scores.cosine_by_part
+                weight = checkpoint.learning_rate if p.eta == "learning_rate" else 1.0
+                cosine_by_part = cosine_by_part + weight * scores.cosine_by_part
         save_file(dict(kept), building / "scores.safetensors")
         columns = _described(material, evaluation).assign(
             mask_kind=scoring_pass.mask_kinds,
@@ -219,25 +217,8 @@ def part_statistics(
     return pd.concat(frames, ignore_index=True)
 
 
-@dataclass(frozen=True)
-class ScoredCheckpoint:
-    """A checkpoint to score."""
-
-    epoch: int
-    learning_rate: float  # mean over the epoch's steps
-    file: Path
-
-    def load(self, model: PreTrainedModel) -> None:
-        """Put its weights into the model, in place."""
-        load_checkpoint(model, self.file)
-
-    def weight(self, parameters: InfluenceParameters) -> float:
-        """Return what it counts in the TracIn sum."""
-        return self.learning_rate if parameters.eta == "learning_rate" else 1.0
-
-
-def _checkpoints(p: InfluenceParameters) -> list[ScoredCheckpoint]:
-    """The chosen checkpoints of a fine-tuning run."""
+def _checkpoints(p: InfluenceParameters) -> pd.DataFrame:
+    """The chosen checkpoints of a fine-tuning run: epoch, its mean learning rate, file of weights."""
     source, chosen = checkpoints_dir(p, p.condition, p.seed), p.checkpoints
     rates = pd.read_parquet(source / "history.parquet").set_index("epoch")["learning_rate"]
     epochs = {"last": rates.index[-1:], "all": rates.index}.get(chosen, chosen)
@@ -245,7 +226,7 @@ def _checkpoints(p: InfluenceParameters) -> list[ScoredCheckpoint]:
     if missing := [epoch for epoch, file in files.items() if not file.exists()]:
         kept = [epoch for epoch in rates.index if (source / checkpoint_file(epoch)).exists()]
         raise InputError(f"checkpoints: epoch {missing[0]} is not in {source}; allowed: {kept}, or 'last'")
-    return [ScoredCheckpoint(epoch, rates[epoch], file) for epoch, file in files.items()]
+    return rates[list(files)].reset_index().assign(file=list(files.values()))
 
 
 def strongest_proponents(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -54,9 +55,9 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
     )
     material = load_material(p)
     scoring_pass = ScoringPass("none", ("none",), ("",), np.array([0]))
-    checkpoint = scoring.ScoredCheckpoint(1, 1.0, tmp_path / "never read")
+    checkpoints = pd.DataFrame({"epoch": [1], "learning_rate": [1.0], "file": [tmp_path / "never read"]})
     with pytest.raises(KeyboardInterrupt):
-        scoring.score_pass(material, p, scoring_pass, material.new_classifier(0), [checkpoint], {})
+        scoring.score_pass(material, p, scoring_pass, material.new_classifier(0), checkpoints, {})
     assert asked == [choose_precision(name, material.device)]
 
 
