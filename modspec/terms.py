@@ -74,10 +74,7 @@ LABELS: dict[str, dict[str, str]] = {
         "permutation": "permutation of labels",
     },
     # Benchmark: which number of examples grows, and what computes the scores.
-    "axis": {
-        "train": "training examples",
-        "evaluation": "evaluation examples",
-    },
+    "axis": {"train": "training examples", "evaluation": "evaluation examples"},
     "system": {
         "modspec bfloat16": "modspec, bfloat16",
         "modspec float32": "modspec, float32",

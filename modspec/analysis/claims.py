@@ -28,6 +28,7 @@ import pandas as pd
 from modspec.analysis.intervals import adjusted, bootstrap_interval, estimate
 from modspec.analysis.measurements import DEFAULT, Cell, Setting, StudyRuns
 from modspec.analysis.permutation import language_permutation
+from modspec.analysis.shares import by_seed_and_example
 from modspec.terms import ALL_LANGUAGES, CLAIMS, COMPARISONS, Comparison
 
 UPWARD = {claim.code for claim in CLAIMS if claim.direction == "positive"}
@@ -57,13 +58,17 @@ class Effect:
 
 
 def claims(
-    runs: StudyRuns, predictions: pd.DataFrame, strata: np.ndarray, level: Level, setting: Setting = DEFAULT
+    runs: StudyRuns,
+    predictions: pd.DataFrame | None,
+    strata: np.ndarray,
+    level: Level,
+    setting: Setting = DEFAULT,
 ) -> pd.DataFrame:
     """Return the claims table: one row per claim, comparison and language, and one for all languages.
 
     Args:
         runs: of all conditions and seeds.
-        predictions: stage 2's, of all conditions and seeds.
+        predictions: stage 2's, of all conditions and seeds; None: no C5.
         strata: int (train,), within which language labels are exchangeable, see :func:`exchangeable`.
         level: of intervals and tests.
         setting: how shares are measured.
@@ -73,19 +78,25 @@ def claims(
         is the mean over the standard deviation of examples. Claims that the study's conditions and masks
         cannot show have no rows.
     """
-    effects = [
-        *share_effects(runs, setting),
-        *(cross_effects(runs) if setting == DEFAULT else ()),
-        *accuracy_effects(predictions),
-    ]
+    effects = [*share_effects(runs, setting)]
+    if setting == DEFAULT:
+        effects += cross_effects(runs)
+    if predictions is not None:
+        effects += accuracy_effects(predictions)
     if not effects:
         return pd.DataFrame(columns=COLUMNS)
     permuted = _permutations(runs, effects, strata, level)
     rows = [_row(effect, p, level) for effect, p in zip(effects, permuted, strict=True)]
-    table = pd.DataFrame(rows, columns=COLUMNS[:-1])
+    table = pd.DataFrame(rows, columns=COLUMNS)
     for _, family in table[table["language"] != ALL_LANGUAGES].groupby("claim"):
         table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())
-    table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
+    rejected, rises = table["p_adjusted"] < 1 - level.confidence, table["value"] > 0
+    words = np.where(
+        table["claim"].isin(UPWARD),
+        np.where(rises, "supported", "contradicted"),
+        np.where(rises, "rises", "falls"),
+    )
+    table["verdict"] = np.where(rejected, words, UNDECIDED)
     # C4 speaks of languages whose share falls: its other rows decide nothing.
     table.loc[(table["claim"] == "C4") & ~table["language"].isin(_falling(table)), "verdict"] = UNDECIDED
     return table
@@ -118,77 +129,53 @@ def exchangeable(train: pd.DataFrame) -> np.ndarray:
 
 def share_effects(runs: StudyRuns, setting: Setting) -> Iterator[Effect]:
     """Yield C0 to C3 and C6: differences of in-language shares."""
-    if not runs.has("full", "none", setting):
-        return
     for language in (*runs.languages, ALL_LANGUAGES):
         languages = runs.languages if language == ALL_LANGUAGES else [language]
         for comparison in COMPARISONS.values():
-            if all(runs.has(*cell, setting) for cell in _needed_cells(comparison)):
-                cells = {t: _share_cell(runs, comparison, t, setting) for t in languages}
+            scored = _compared(comparison)
+            if scored and all(runs.has(*scored_under, setting) for scored_under in scored):
+                cells = {t: runs.difference(scored, t, setting) for t in languages}
                 values = np.concatenate([cell.values for cell in cells.values()], axis=1)
                 yield Effect(comparison, language, values, cells)
 
 
-def _needed_cells(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return the conditions and kinds of mask that a difference of shares is made of, beside (full, none)."""
-    condition = comparison.condition
+def _compared(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return the conditions and kinds of mask that a difference of shares is made of, for
+    :meth:`modspec.analysis.measurements.StudyRuns.difference`; none for C4 and C5, which are no shares."""
+    full, full_own, sparse_own = ("full", "none"), ("full", "own"), (comparison.condition, "own")
     return {
-        "C0": [("full", "none")],
-        "C1": [("full", "own")],
-        "C2": [("full", "own"), ("full", comparison.control)],
-        "C3": [(condition, "own")],
-        "C6": [("full", "own"), (condition, "own"), (condition, "none")],
-    }.get(comparison.claim, [("", "")])  # C4 and C5 are no differences of shares
-
-
-def _share_cell(runs: StudyRuns, comparison: Comparison, language: str, setting: Setting) -> Cell:
-    """Return one language's difference of shares."""
-    match comparison.claim:
-        case "C0":
-            return runs.cell("full", "none", language, setting)
-        case "C1":
-            return runs.specialization("full", language, setting)
-        case "C2":
-            control = runs.cell("full", comparison.control, language, setting)
-            return runs.cell("full", "own", language, setting).minus(control)
-        case "C3":
-            return runs.change(comparison.condition, language, setting)
-    full = runs.specialization("full", language, setting)
-    return runs.specialization(comparison.condition, language, setting).minus(full)
+        "C0": [full],
+        "C1": [full_own, full],
+        "C2": [full_own, ("full", comparison.control)],
+        "C3": [sparse_own, full],
+        "C6": [sparse_own, (comparison.condition, "none"), full_own, full],
+    }.get(comparison.claim, [])
 
 
 def cross_effects(runs: StudyRuns) -> Iterator[Effect]:
     """Yield C4: the change in the mean score of other languages' examples where S_t falls under SFT."""
     (comparison,) = (comparison for comparison in COMPARISONS.values() if comparison.claim == "C4")
-    if runs.has("sft", "own") and runs.has("full", "none"):
+    sparse, full = ("sft", "own"), ("full", "none")
+    if runs.has(*sparse) and runs.has(*full):
         for language in runs.languages:
-            if runs.change("sft", language).values.mean() < 0:
-                change = runs.cross_score("sft", "own", language) - runs.cross_score("full", "none", language)
+            if runs.difference([sparse, full], language).values.mean() < 0:
+                change = runs.cross_score(*sparse, language) - runs.cross_score(*full, language)
                 yield Effect(comparison, language, change)
 
 
 def accuracy_effects(predictions: pd.DataFrame) -> Iterator[Effect]:
     """Yield C5: the change in test accuracy under the masks in force, paired by seed and test example."""
-    test = predictions[predictions["split"] == "test"]
-    present = set(test["condition"])
+    test = predictions[predictions["split"] == "test"].set_index(["condition", "seed", "language", "id"])
+    correct = test[["in_force", "no_mask"]].eq(test["label"], axis=0).astype(float)
+    present = set(correct.index.unique("condition"))
     for comparison in COMPARISONS.values():
         if comparison.claim == "C5" and {"sft", comparison.condition} <= present:
-            sparse = _correct(test, "sft", "in_force")
-            column = "no_mask" if comparison.condition == "full" else "in_force"
-            baseline = _correct(test, comparison.condition, column)
-            for language in (*dict.fromkeys(sparse["language"]), ALL_LANGUAGES):
-                tables = [
-                    rows[(rows["language"] == language) | (language == ALL_LANGUAGES)].pivot(
-                        index="seed", columns="id", values="correct"
-                    )
-                    for rows in (sparse, baseline)
-                ]
-                yield Effect(comparison, language, (tables[0] - tables[1]).to_numpy())
-
-
-def _correct(test: pd.DataFrame, condition: str, column: str) -> pd.DataFrame:
-    rows = test[test["condition"] == condition]
-    return rows.assign(correct=(rows[column] == rows["label"]).astype(float))
+            baseline = "no_mask" if comparison.condition == "full" else "in_force"
+            change = correct.loc["sft"]["in_force"] - correct.loc[comparison.condition][baseline]
+            rows = change.rename("change").reset_index()
+            for language in (*dict.fromkeys(rows["language"]), ALL_LANGUAGES):
+                chosen = rows[(rows["language"] == language) | (language == ALL_LANGUAGES)]
+                yield Effect(comparison, language, by_seed_and_example(chosen, "change"))
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
@@ -207,18 +194,14 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (claim, comparison), part in table.groupby(["claim", "comparison"], sort=False):
         single = part[part["language"] != ALL_LANGUAGES]
-        whole = part[part["language"] == ALL_LANGUAGES]
         if claim == "C3":
-            verdict = UNDECIDED
-            if (single["verdict"] == "falls").any():
-                verdict = "supported"
-            elif (single["verdict"] == "rises").all():
-                verdict = "contradicted"
+            verdicts = {"falls": "supported", UNDECIDED: UNDECIDED, "rises": "contradicted"}
+            verdict = next(verdicts[v] for v in verdicts if (single["verdict"] == v).any())
         elif claim == "C4":
             verdicts = set(single[single["language"].isin(_falling(table))]["verdict"])
             verdict = verdicts.pop() if len(verdicts) == 1 else UNDECIDED
         else:
-            verdict = whole["verdict"].iloc[0]
+            verdict = part.loc[part["language"] == ALL_LANGUAGES, "verdict"].item()
         rows.append((claim, comparison, verdict))
     return pd.DataFrame(rows, columns=["claim", "comparison", "verdict"])
 
@@ -239,7 +222,7 @@ def _permutations(
     return [float(next(p)) if effect.cells else np.nan for effect in effects]
 
 
-def _row(effect: Effect, p_permutation: float, level: Level) -> tuple:
+def _row(effect: Effect, p_permutation: float, level: Level) -> dict[str, object]:
     """Return an effect's row of the claims table; its verdict is added later."""
     estimated = estimate(effect.values, confidence=level.confidence)
     bootstrapped = (np.nan, np.nan)
@@ -248,20 +231,16 @@ def _row(effect: Effect, p_permutation: float, level: Level) -> tuple:
         bootstrapped = bootstrap_interval(effect.values, **options)
     spread = effect.values.mean(axis=0).std(ddof=1) if effect.values.shape[1] > 1 else np.nan
     p = estimated.p if np.isnan(p_permutation) else float(np.maximum(estimated.p, p_permutation))
-    return (
-        *(effect.comparison.claim, effect.comparison.text, effect.language),
-        *(estimated.value, estimated.low, estimated.high),
-        *bootstrapped,
-        estimated.value / spread if spread > 0 else np.nan,
-        *(p_permutation, estimated.p, p, p),  # the last is adjusted where there is a family
-        *(estimated.minimum_detectable, estimated.seeds, estimated.examples),
-    )
-
-
-def _verdict(row: tuple, level: Level) -> str:
-    """Return a row's verdict: undecided where the corrected test does not reject; otherwise supported or
-    contradicted where the claim is that the effect is above zero, and rises or falls where it is open."""
-    if not row.p_adjusted < 1 - level.confidence:
-        return UNDECIDED
-    names = ("supported", "contradicted") if row.claim in UPWARD else ("rises", "falls")
-    return names[0] if row.value > 0 else names[1]
+    return {
+        **vars(estimated),
+        "claim": effect.comparison.claim,
+        "comparison": effect.comparison.text,
+        "language": effect.language,
+        "bootstrap_low": bootstrapped[0],
+        "bootstrap_high": bootstrapped[1],
+        "effect_size": estimated.value / spread if spread > 0 else np.nan,
+        "p_permutation": p_permutation,
+        "p_t": estimated.p,
+        "p": p,
+        "p_adjusted": p,  # where there is a family, it is adjusted
+    }

@@ -29,7 +29,6 @@ def head_relation(
     masks: pd.DataFrame,
     *,
     resamples: int = 2000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Return how in-language influence by head relates to importance and masks.
 
@@ -39,7 +38,6 @@ def head_relation(
         importance: stage 1's ``importance.parquet``.
         masks: :func:`modspec.analysis.study_tables.head_masks`.
         resamples: number of permutations.
-        seed: of the permutations.
 
     Returns:
         One row per seed (or ``"all"``: their mean), language, measure and ``mask_kind``, which says whose
@@ -54,7 +52,7 @@ def head_relation(
         heads in each layer. No rows where :func:`modspec.analysis.by_part.head_influence` has none; none of a
         mask that keeps all or no heads in every layer, or of an importance that is the same for all heads.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = []
     for measure, values, predictors in _measures(contributions, shares, importance, masks):
         null = _permuted_within_layers(values, resamples, rng)
@@ -130,10 +128,7 @@ def _measures(
     unpruned = importance[(importance["step"] == 0) & (importance["importance"] == "exact")]
     weights = head_maps(unpruned, ROWS, "weight")
     kept = head_maps(masks.assign(kept=masks["kept"].astype(float)), ROWS, "kept")
-    influences = {
-        "contribution": own_above_others(contributions),
-        "share": head_maps(shares, ROWS, "share"),
-    }
+    influences = {"contribution": own_above_others(contributions), "share": head_maps(shares, ROWS, "share")}
     for name, maps in influences.items():
         if not maps.empty:
             yield f"{name}_importance", _ranks(maps) / maps.shape[1], _ranks(weights)

@@ -18,6 +18,7 @@ from statsmodels.stats.multitest import multipletests
 
 from modspec.errors import InputError
 
+POWER = 0.8  # of the minimum detectable effect
 # Chi-square quantiles per part of the variance over which power is averaged; error in power below 0.001.
 QUANTILES = 128
 
@@ -29,9 +30,9 @@ class Estimate:
     value: float  # the mean, in the measure's unit
     low: float
     high: float
-    p: float  # of the test that the mean is ``null``
-    # Smallest abs(mean - null) that this test detects with the power asked for, taking the sample's variances
-    # for the true ones.
+    p: float  # of the test that the mean is 0
+    # Smallest absolute mean that this test detects with 80 % power, taking the sample's variances for the
+    # true ones.
     minimum_detectable: float
     seeds: int
     examples: int
@@ -58,13 +59,11 @@ def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, fl
         Fewer than two examples, or all NaN (AUC of a single language): NaNs. Equal values: width zero.
 
     Raises:
-        InputError: ``values`` has another number of dimensions or some NaN, or confidence is out of range.
+        InputError: ``values`` has some NaN.
     """
     values = _table(values)
-    _check_fraction("confidence", confidence)
-    mean, variance = _mean(values), _Variance.of(values)
-    half = variance.critical((1 - confidence) / 2)
-    return mean - half, mean + half
+    half = _Variance.of(values).critical((1 - confidence) / 2)
+    return _mean(values) - half, _mean(values) + half
 
 
 def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -72,38 +71,28 @@ def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[flo
     return _mean(_table(values)), *interval(values, confidence=confidence)
 
 
-def estimate(
-    values: np.ndarray, *, null: float = 0.0, confidence: float = 0.95, power: float = 0.8
-) -> Estimate:
+def estimate(values: np.ndarray, *, confidence: float = 0.95) -> Estimate:
     """Return the mean of ``values``, its :func:`interval`, two-sided test and power.
 
     p belongs to the same procedure: the two-sided p is below 1 - confidence exactly where the interval
-    excludes ``null``; with one seed it is the t test's. ``minimum_detectable`` is exact for normal data with
-    these variances, not the usual t + t approximation. Equal values: p is 1 if they are ``null``,
-    otherwise 0.
+    excludes 0; with one seed it is the t test's. ``minimum_detectable`` is exact for normal data with these
+    variances, not the usual t + t approximation. Equal values: p is 1 if they are 0, otherwise 0.
 
     Args:
         values: (seeds, examples).
-        null: the mean that the test would reject.
         confidence: of the interval; the test is at 1 - confidence.
-        power: of ``minimum_detectable``.
 
     Returns:
         NaN where :func:`interval` has NaN.
 
     Raises:
-        InputError: as :func:`interval`, or power is not between 1 - confidence and 1.
+        InputError: as :func:`interval`.
     """
-    _check_fraction("confidence", confidence)
-    if not 1 - confidence < power < 1:
-        raise InputError(f"power: {power}; allowed: between 1 - confidence, {1 - confidence:.3g}, and 1")
     values = _table(values)
-    mean, variance = _mean(values), _Variance.of(values)
-    low, high = interval(values, confidence=confidence)
-    exact = mean == null and low == high
-    p = 1.0 if exact else float(np.minimum(1, 2 * variance.tail(abs(mean - null))))  # unlike min, keeps NaN
-    detectable = variance.minimum_detectable((1 - confidence) / 2, power)
-    return Estimate(mean, low, high, p, detectable, *values.shape)
+    variance = _Variance.of(values)
+    mean, low, high = mean_and_interval(values, confidence)
+    p = 1.0 if mean == low == high == 0 else variance.p(abs(mean))
+    return Estimate(mean, low, high, p, variance.minimum_detectable((1 - confidence) / 2), *values.shape)
 
 
 def bootstrap_interval(
@@ -127,11 +116,9 @@ def bootstrap_interval(
         Low and high end, NaN where :func:`interval` has NaN.
 
     Raises:
-        InputError: as :func:`interval`, or resamples is below 1.
+        InputError: as :func:`interval`.
     """
     values = _table(values)
-    _check_fraction("confidence", confidence)
-    check_count("resamples", resamples)
     seeds, examples = values.shape
     if np.isnan(_mean(values)) or examples < 2:
         return float("nan"), float("nan")
@@ -157,36 +144,18 @@ def adjusted(p: np.ndarray) -> np.ndarray:
     """Return p-values corrected for their number by Holm's method (family-wise error).
 
     NaN, a test that could not be made, stays NaN and does not count.
-
-    Raises:
-        InputError: a p is not between 0 and 1.
     """
-    p = _probabilities(p)
-    result, made = np.full(p.shape, np.nan), ~np.isnan(p)
+    result, made = np.full(np.shape(p), np.nan), ~np.isnan(p)
     if made.any():
         result[made] = multipletests(p[made], method="holm")[1]
     return result
 
 
-def rejection_rate(
-    p: np.ndarray, level: float = 0.05, confidence: float = 0.95
-) -> tuple[float, float, float]:
-    """Return the share of tests with p at most ``level``, and both ends of its Clopper-Pearson interval.
-
-    NaN are not counted; without any test the result is NaN.
-
-    Raises:
-        InputError: a p, the level or the confidence is no probability.
-    """
-    _check_fraction("level", level)
-    _check_fraction("confidence", confidence)
-    p = _probabilities(p)
-    p = p[~np.isnan(p)]
-    if not len(p):
-        return float("nan"), float("nan"), float("nan")
-    rejected = int((p <= level).sum())
-    bounds = binomtest(rejected, len(p)).proportion_ci(confidence, method="exact")
-    return rejected / len(p), float(bounds.low), float(bounds.high)
+def rejection_rate(p: np.ndarray, level: float = 0.05) -> tuple[float, float, float]:
+    """Return the share of tests with p at most ``level``, and both ends of its 95 % Clopper-Pearson
+    interval."""
+    test = binomtest(int(np.sum(p <= level)), len(p))
+    return test.statistic, *test.proportion_ci(method="exact")
 
 
 @dataclass(frozen=True)
@@ -220,23 +189,24 @@ class _Variance:
         """Return the distance from the true mean that is exceeded, on one side, with probability ``tail``."""
         return float(np.hypot.reduce(t.isf(tail, self.df) * np.sqrt(self.parts)))
 
-    def tail(self, distance: float) -> float:
-        """Return the inverse of :meth:`critical`, for a distance of 0 or more."""
+    def p(self, distance: float) -> float:
+        """Return the two-sided p of a mean at a distance of 0 or more from the true one: the inverse of
+        :meth:`critical`."""
         if np.isnan(self.parts).any():
             return float("nan")
         if distance == 0:
-            return 0.5
+            return 1.0
         if self.critical(1e-200) <= distance:
             return 0.0
 
         def excess(log_tail: float) -> float:
             return self.critical(np.exp(log_tail)) - distance
 
-        return float(np.exp(brentq(excess, np.log(1e-200), np.log(0.5), xtol=1e-12)))
+        tail = float(np.exp(brentq(excess, np.log(1e-200), np.log(0.5), xtol=1e-12)))
+        return min(1.0, 2 * tail)
 
-    def minimum_detectable(self, tail: float, power: float) -> float:
-        """Return the distance of the true mean from the null at which a test at ``tail`` rejects with
-        ``power``.
+    def minimum_detectable(self, tail: float) -> float:
+        """Return the distance of the true mean from 0 at which a test at ``tail`` rejects with ``POWER``.
 
         Averages the power given the estimated variances over those variances' distribution.
         """
@@ -250,7 +220,7 @@ class _Variance:
         needed = np.sqrt(sum(grids) / total)
 
         def missing(shift: float) -> float:
-            return (ndtr(shift - needed) + ndtr(-shift - needed)).mean() - power
+            return (ndtr(shift - needed) + ndtr(-shift - needed)).mean() - POWER
 
         return float(np.sqrt(total) * brentq(missing, 0, needed.max() + 40))
 
@@ -265,30 +235,9 @@ def _mean(values: np.ndarray) -> float:
 def _table(values: np.ndarray) -> np.ndarray:
     """Return checked ``values`` as float64 (seeds, examples); one dimension is one seed."""
     values = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    if values.ndim != 2:
-        raise InputError(f"values: {values.ndim} dimensions; allowed: (seeds, examples)")
     missing = ~np.isfinite(values)
     if missing.any() and not np.isnan(values).all():
         raise InputError(
             f"values: {missing.sum()} of {values.size} not finite; allowed: every seed with every example"
         )
     return values
-
-
-def _probabilities(p: np.ndarray) -> np.ndarray:
-    p = np.asarray(p, dtype=np.float64)
-    outside = (p < 0) | (p > 1)
-    if outside.any():
-        raise InputError(f"p: {p[outside][0]}; allowed: 0 to 1, or NaN")
-    return p
-
-
-def _check_fraction(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"{name}: {value}; allowed: between 0 and 1")
-
-
-def check_count(name: str, value: int) -> None:
-    """Raise InputError for a count below 1."""
-    if value < 1:
-        raise InputError(f"{name}: {value}; allowed: 1 or more")

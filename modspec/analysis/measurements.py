@@ -11,7 +11,7 @@ language does not matter. Differences of measures are sums of differences of wei
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -34,6 +34,7 @@ from modspec.workflow import artifacts
 # How scores are made from checkpoints and read; the first columns that tell rows of a table apart.
 READING = ["score", "top_k", "checkpoints", "checkpoint_weights"]
 MASK = ["mask_kind", "train_gradient_mask", "language"]
+CELL = ["condition", *READING, *MASK]
 TRAIN_ITEMS = "train-items"  # the scoring pass whose evaluation examples are training examples
 
 
@@ -59,23 +60,19 @@ class Cell:
     """One language's test examples under one condition and kind of mask; masks of one kind are averaged."""
 
     values: np.ndarray  # (seeds, examples): the measure minus chance
-    weights: np.ndarray | None  # float32 (seeds, train): mean over test examples; None where none are kept
+    weights: np.ndarray | float  # float32 (seeds, train): mean over test examples; NaN where none are kept
     ids: tuple[str, ...]  # of the examples, sorted
 
     def minus(self, other: Cell) -> Cell:
         """Return the difference of two cells on the same examples and seeds."""
         assert self.ids == other.ids
-        has_weights = self.weights is not None and other.weights is not None
-        weights = self.weights - other.weights if has_weights else None
-        return Cell(self.values - other.values, weights, self.ids)
+        return Cell(self.values - other.values, self.weights - other.weights, self.ids)
 
 
 @dataclass(frozen=True)
 class MeasuredRun:
     """One run of stage 3 without its scores: one condition and seed."""
 
-    condition: str
-    seed: int
     parameters: Mapping[str, Any]
     train: pd.DataFrame  # one row per scored training example
     statistics: pd.DataFrame
@@ -94,8 +91,8 @@ def measure(run: KeptScores, top_ks: Sequence[int] = ()) -> MeasuredRun:
         InputError: the run's own k is out of range.
     """
     statistics = pd.concat(_statistics(run, top_ks), ignore_index=True)
-    statistics = statistics.assign(condition=run.condition, seed=run.seed)
-    return MeasuredRun(run.condition, run.seed, run.parameters, run.train, statistics, _weights(run, top_ks))
+    statistics = statistics.assign(**{name: run.parameters[name] for name in ("condition", "seed")})
+    return MeasuredRun(run.parameters, run.train, statistics, _weights(run, top_ks))
 
 
 def write_measured(measured: MeasuredRun, directory: Path) -> None:
@@ -107,10 +104,8 @@ def write_measured(measured: MeasuredRun, directory: Path) -> None:
 def read_measured(directory: Path) -> MeasuredRun:
     """Return what :func:`write_measured` wrote into an artefact of stage 3; checks its files."""
     parameters = artifacts.read_manifest(directory)["made_by"]["parameters"]
-    train, statistics, weights = (
-        pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "statistics", "weights")
-    )
-    return MeasuredRun(parameters["condition"], parameters["seed"], parameters, train, statistics, weights)
+    tables = (pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "statistics", "weights"))
+    return MeasuredRun(parameters, *tables)
 
 
 class StudyRuns:
@@ -125,17 +120,16 @@ class StudyRuns:
         self.parameters = runs[0].parameters
         self.statistics = pd.concat([run.statistics for run in runs], ignore_index=True)
         self.languages = list(dict.fromkeys(runs[0].statistics["language"]))
-        self.conditions = list(dict.fromkeys(run.condition for run in runs))
-        self._gradient_masks = {run.condition: run.parameters["train_gradient_masks"] for run in runs}
-        weights = pd.concat([run.weights.assign(condition=run.condition) for run in runs])
-        self._weights = dict(tuple(weights.groupby(["condition", "measure", *READING, *MASK], sort=False)))
+        parameters = [run.parameters for run in runs]
+        self._gradient_masks = {p["condition"]: p["train_gradient_masks"] for p in parameters}
+        weights = pd.concat([run.weights.assign(condition=run.parameters["condition"]) for run in runs])
+        self._weights = dict(tuple(weights.groupby(["measure", *CELL], sort=False)["weights"]))
         in_language = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
-        keys, columns = ["condition", *READING, *MASK], [*get_args(Measure), "chance"]
+        columns = [*get_args(Measure), "chance"]
         # Masks of one kind are averaged.
-        means = in_language.groupby([*keys, "seed", "id"])[columns].mean().reset_index()
+        means = in_language.groupby([*CELL, "seed", "id"])[columns].mean().reset_index()
         self._means = {name: means[name].to_numpy() for name in ("id", "seed", *columns)}
-        self._rows = means.groupby(keys).indices  # of each cell, sorted by seed and id
-        self._cells: dict[tuple, Cell] = {}
+        self._rows = means.groupby(CELL).indices  # of each cell, sorted by seed and id
 
     @property
     def own_statistics(self) -> pd.DataFrame:
@@ -147,25 +141,22 @@ class StudyRuns:
     def settings(self) -> list[Setting]:
         """Return the study's own setting and every single departure from it that its runs allow."""
         own, table = self._complete(DEFAULT), self.statistics
-        departures = [{"top_k": int(k)} for k in dict.fromkeys(table["top_k"]) if k != own.top_k]
-        departures += [{"measure": measure} for measure in ("auc", "label_auc", "opponents")]
-        departures.append({"score": "dot"})
-        if (table["checkpoints"] == "last").any():
-            departures.append({"checkpoints": "last"})
-        weights = dict.fromkeys(table["checkpoint_weights"])
-        departures += [{"checkpoint_weights": w} for w in weights if w != own.checkpoint_weights]
-        if (table["mask_kind"] == "inherited").any():
-            departures.append({"own_mask": "inherited"})
-        sparse = (condition for condition in self.conditions if condition != "full")
-        masks = dict.fromkeys(mask for condition in sparse for mask in self._gradient_masks[condition][1:])
-        departures += [{"train_gradient_mask": mask} for mask in masks]
-        return [DEFAULT, *(replace(DEFAULT, **departure) for departure in departures)]
+        sparse = [masks for condition, masks in self._gradient_masks.items() if condition != "full"]
+        values = {
+            "top_k": table["top_k"],
+            "measure": ("auc", "label_auc", "opponents"),
+            "score": ("dot",),
+            "checkpoints": table["checkpoints"],
+            "checkpoint_weights": table["checkpoint_weights"],
+            "own_mask": {"inherited"} & set(table["mask_kind"]),
+            "train_gradient_mask": [mask for masks in sparse for mask in masks[1:]],
+        }
+        departures = [(name, v) for name in values for v in dict.fromkeys(values[name])]
+        return [DEFAULT, *(replace(DEFAULT, **{n: v}) for n, v in departures if v != getattr(own, n))]
 
     def has(self, condition: str, kind: str, setting: Setting = DEFAULT) -> bool:
         """Return whether a condition was scored under a kind of mask (``own``: the setting's)."""
-        return condition in self.conditions and any(
-            self._key(condition, kind, t, setting) in self._rows for t in self.languages
-        )
+        return any(self._key(condition, kind, t, setting) in self._rows for t in self.languages)
 
     def cell(
         self,
@@ -184,13 +175,7 @@ class StudyRuns:
             setting: how shares are measured.
             train_gradient_mask: None, the setting's.
         """
-        key = self._key(condition, kind, language, setting, train_gradient_mask)
-        if (setting.measure, key) not in self._cells:
-            self._cells[setting.measure, key] = self._stacked(key, setting.measure)
-        return self._cells[setting.measure, key]
-
-    def _stacked(self, key: tuple, measure: Measure) -> Cell:
-        """Return the cell that stands at ``key`` in the tables."""
+        key, measure = self._key(condition, kind, language, setting, train_gradient_mask), setting.measure
         means = {name: column[self._rows[key]] for name, column in self._means.items()}
         chance = 0.5 if measure in AUCS else means["chance"][0]
         shape = len(set(means["seed"])), -1
@@ -198,45 +183,32 @@ class StudyRuns:
         assert (ids == ids[0]).all()
         if measure in AUCS:
             values = np.nan_to_num(values, nan=chance)  # without pairs to compare, an AUC is at chance
-        weights = self._weights.get((key[0], measure, *key[1:]))
-        if weights is not None:
-            weights = np.stack(weights["weights"].to_numpy())
-        return Cell(values - chance, weights, tuple(ids[0]))
+        weights = self._weights.get((measure, *key))
+        return Cell(values - chance, np.nan if weights is None else np.stack(weights), tuple(ids[0]))
 
-    def specialization(
-        self,
-        condition: str,
-        language: str,
-        setting: Setting = DEFAULT,
-        kind: str = "own",
-        train_gradient_mask: str | None = None,
+    def difference(
+        self, scored: Sequence[tuple[str, str]], language: str, setting: Setting = DEFAULT
     ) -> Cell:
-        """Return Delta_t: a mask's share minus the share without mask, paired by seed and example."""
-        masked = self.cell(condition, kind, language, setting, train_gradient_mask)
-        return masked.minus(self.cell(condition, "none", language, setting))
+        """Return one language's difference of cells, paired by seed and example.
 
-    def change(
-        self,
-        condition: str,
-        language: str,
-        setting: Setting = DEFAULT,
-        baseline: str = "none",
-        train_gradient_mask: str | None = None,
-    ) -> Cell:
-        """Return what a sparse condition changes: its share under own masks, minus full fine-tuning's under
-        the ``baseline`` kind of mask."""
-        sparse = self.cell(condition, "own", language, setting, train_gradient_mask)
-        return sparse.minus(self.cell("full", baseline, language, setting))
+        Args:
+            scored: condition and kind of mask of one cell, of two (a - b), or of four ((a - b) - (c - d)).
+            language: of the test examples.
+            setting: how shares are measured.
+        """
+        cells = [self.cell(*scored_under, language, setting) for scored_under in scored]
+        while len(cells) > 1:
+            cells = [a.minus(b) for a, b in zip(cells[::2], cells[1::2], strict=True)]
+        return cells[0]
 
     def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
         """Return the mean score of other languages' training examples: (seeds, examples).
 
         By cosine, under the study's own setting; masks of one kind are averaged.
         """
-        names = ["condition", *READING, *MASK]
-        cell = dict(zip(names, self._key(condition, kind, language, DEFAULT), strict=True))
+        cell = zip(CELL, self._key(condition, kind, language, DEFAULT), strict=True)
         rows = self.statistics[self.statistics["train_language"] != language]
-        for name, value in cell.items():
+        for name, value in cell:
             rows = rows[rows[name] == value]
         sums = rows.groupby(["seed", "id", "mask_language", "draw"], as_index=False)["influence"].sum()
         number = (self.train["language"] != language).sum()
@@ -253,7 +225,7 @@ class StudyRuns:
         """Return where a cell stands in the tables; ``gradient_mask``: None, the setting's."""
         setting = self._complete(setting)
         reading = tuple(getattr(setting, name) for name in READING)
-        masks = self._gradient_masks[condition]
+        masks = self._gradient_masks.get(condition, ["test_example"])
         if gradient_mask:
             masks = [gradient_mask]
         elif kind == "none" or condition not in SHARED_MASK_CONDITIONS:
@@ -282,34 +254,29 @@ def _scores(run: KeptScores, scoring_pass: str, reading: Mapping[str, Any]) -> n
     return run.scores(scoring_pass, **{name: reading[name] for name in names})
 
 
-def _passes(run: KeptScores) -> Iterable[str]:
-    """Return the names of the passes whose evaluation examples are test examples."""
-    return (name for name in dict.fromkeys(run.columns["scoring_pass"]) if name != TRAIN_ITEMS)
-
-
-def _same_label(run: KeptScores, columns: pd.DataFrame) -> np.ndarray:
-    """Return whether both examples have the same label: bool (train, columns)."""
-    return run.train["label"].to_numpy()[:, None] == columns["label"].to_numpy()
+def _passes(run: KeptScores) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
+    """Yield the passes whose evaluation examples are test examples: name, columns, and whether both examples
+    have the same label, bool (train, columns)."""
+    for name, columns in run.columns.groupby("scoring_pass", sort=False):
+        if name != TRAIN_ITEMS:
+            yield name, columns, run.train["label"].to_numpy()[:, None] == columns["label"].to_numpy()
 
 
 def _statistics(run: KeptScores, top_ks: Sequence[int]) -> Iterator[pd.DataFrame]:
     """Yield ``statistics.parquet``, one table per scoring pass and reading."""
     own, *others = _readings(run, top_ks)
     train_languages = run.train["language"].to_numpy()
-    for scoring_pass in _passes(run):
-        columns = run.columns_of(scoring_pass)
+    for scoring_pass, columns, same_label in _passes(run):
         evaluation = columns["language"].to_numpy(), columns["id"].to_numpy()
         masks = columns[["mask_kind", "mask_language", "train_gradient_mask", "draw"]]
         for number, reading in enumerate([own, own | {"score": "dot"}, *others]):
             scores, top_k = _scores(run, scoring_pass, reading), reading["top_k"]
             if number < 2:
-                same_label = _same_label(run, columns)
                 table = example_statistics(scores, train_languages, *evaluation, top_k, same_label)
             else:
                 table = share_statistics(scores, train_languages, *evaluation, top_k)
             repeated = {name: np.resize(values.to_numpy(), len(table)) for name, values in masks.items()}
-            constant = pd.DataFrame(repeated | reading, index=table.index)
-            table = pd.concat([table, constant], axis=1)
+            table = table.assign(**repeated, **reading)
             # Only the influence matrix, which is of the study's own settings, needs other languages.
             yield table if number < 2 else table[table["language"] == table["train_language"]]
 
@@ -322,9 +289,7 @@ def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
     settings += [("auc", own), ("label_auc", own), ("opponents", own), ("proponents", own | {"score": "dot"})]
     sums: dict[tuple, np.ndarray] = {}
     counts: Counter[tuple] = Counter()
-    for scoring_pass in _passes(run):
-        columns = run.columns_of(scoring_pass)
-        same_label = _same_label(run, columns)
+    for scoring_pass, columns, same_label in _passes(run):
         same_language = run.train["language"].to_numpy()[:, None] == columns["language"].to_numpy()
         positions = columns.groupby(MASK, sort=False).indices
         for measure, reading in settings:

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 
 from modspec.analysis.claims import Level, claims, overall
-from modspec.analysis.intervals import estimate
+from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns
 from modspec.terms import ALL_LANGUAGES, CONTROL_MASK_KINDS
 
-NO_PREDICTIONS = pd.DataFrame(columns=["condition", "seed", "id", "language", "split", "label"])
-SHARE_CLAIMS = ("C0", "C1", "C2", "C3", "C6")
 BY_K = ("none", "own", *CONTROL_MASK_KINDS)
 
 
@@ -57,8 +55,7 @@ def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFra
     """
     tables, level = [], replace(level, resamples=0)  # bootstrap intervals are not shown here
     for setting in runs.settings():
-        table = claims(runs, NO_PREDICTIONS, strata, level, setting)
-        table = table[table["claim"].isin(SHARE_CLAIMS)]
+        table = claims(runs, None, strata, level, setting)
         whole = table[table["language"] == ALL_LANGUAGES].drop(columns="verdict")
         merged = whole.merge(overall(table), on=["claim", "comparison"])
         tables.append(merged.assign(choice=setting_name(setting, runs.parameters["top_k"])))
@@ -76,9 +73,6 @@ def share_by_k(runs: StudyRuns, level: Level) -> pd.DataFrame:
     Returns:
         One row per k and kind of mask: mask_kind, top_k, value, low, high, chance.
     """
-    columns = ["mask_kind", "top_k", "value", "low", "high", "chance"]
-    if "full" not in runs.conditions:
-        return pd.DataFrame(columns=columns)
     train = runs.train["language"]
     chance = float(np.mean([(train == language).mean() for language in runs.languages]))
     settings = [s for s in runs.settings() if s == DEFAULT or s.top_k is not None]
@@ -87,6 +81,6 @@ def share_by_k(runs: StudyRuns, level: Level) -> pd.DataFrame:
     for k, setting in sorted(by_k.items()):
         for kind in (kind for kind in BY_K if runs.has("full", kind, setting)):
             shares = [runs.cell("full", kind, language, setting).values for language in runs.languages]
-            mean = estimate(np.concatenate(shares, axis=1) + chance, confidence=level.confidence)
-            rows.append((kind, k, mean.value, mean.low, mean.high, chance))
-    return pd.DataFrame(rows, columns=columns)
+            values = np.concatenate(shares, axis=1) + chance
+            rows.append((kind, k, *mean_and_interval(values, level.confidence), chance))
+    return pd.DataFrame(rows, columns=["mask_kind", "top_k", "value", "low", "high", "chance"])

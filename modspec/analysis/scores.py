@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from modspec.errors import InputError
 from modspec.workflow import artifacts
 
 
@@ -23,8 +22,6 @@ class KeptScores:
     """The scores of one run of stage 3: one condition and seed."""
 
     directory: Path
-    condition: str
-    seed: int
     parameters: Mapping[str, Any]  # of the run
     train: pd.DataFrame  # one row per training example: id, language, label, group
     columns: pd.DataFrame  # one row per scored test example and mask, with its ``scoring_pass``
@@ -45,21 +42,14 @@ class KeptScores:
             score: "cosine" or "dot".
             checkpoints: "all" that were scored, or "last".
             checkpoint_weights: "learning_rate" or "one", what each checkpoint counts in the sum.
-
-        Raises:
-            InputError: the pass was not scored.
         """
         rates = self.checkpoints.iloc[-1:] if checkpoints == "last" else self.checkpoints
-        total: np.ndarray | float = 0.0
+        weights = rates if checkpoint_weights == "learning_rate" else pd.Series(1.0, rates.index)
         with safe_open(self.directory / "scores.safetensors", framework="numpy") as file:
-            for epoch, rate in rates.items():
-                name = f"{scoring_pass}/{score_name(score, epoch)}"
-                if name not in file.keys():  # noqa: SIM118 - not a mapping
-                    allowed = ", ".join(dict.fromkeys(self.columns["scoring_pass"]))
-                    raise InputError(f"scoring_pass: {name!r} is not in {self.directory}; allowed: {allowed}")
-                weight = rate if checkpoint_weights == "learning_rate" else 1.0
-                total = total + weight * file.get_tensor(name).astype(np.float64)
-        return total
+            tensors = [file.get_tensor(f"{scoring_pass}/{score_name(score, epoch)}") for epoch in rates.index]
+        return sum(
+            weight * scores.astype(np.float64) for weight, scores in zip(weights, tensors, strict=True)
+        )
 
     def columns_of(self, scoring_pass: str) -> pd.DataFrame:
         """Return the rows of ``columns`` that belong to a pass, in the order of its scores."""
@@ -80,6 +70,4 @@ def read_scores(directory: Path) -> KeptScores:
         pd.read_parquet(directory / f"{name}.parquet") for name in ("train", "columns", "checkpoints")
     )
     rates = checkpoints.set_index("epoch")["learning_rate"]
-    return KeptScores(
-        directory, parameters["condition"], parameters["seed"], parameters, train, columns, rates
-    )
+    return KeptScores(directory, parameters, train, columns, rates)

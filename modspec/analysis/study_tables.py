@@ -1,6 +1,6 @@
 """From the stages' artefacts to the tidy tables that every figure is drawn from."""
 
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.claims import Level, claims, exchangeable
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
-from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, read_measured
+from modspec.analysis.measurements import Setting, StudyRuns, read_measured
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
@@ -35,9 +35,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     Raises:
         InputError: an artefact is missing or damaged; names the first.
     """
-    searches = [search_dir(p, seed) for seed in p.seeds]
-    trained = [finetuning_dir(p, condition, seed) for condition in p.conditions for seed in p.seeds]
-    scored = [influence_dir(p, condition, seed) for condition in p.conditions for seed in p.seeds]
+    searches, trained, scored = _artefacts(p).values()
     for directory in (*searches, *trained, *scored):
         artifacts.read_manifest(directory)
     masks = {
@@ -85,7 +83,7 @@ def _concatenated(directories: list[Path], name: str) -> pd.DataFrame:
 
 def importances(p: FigureParameters) -> pd.DataFrame:
     """Return the head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
-    return _concatenated([search_dir(p, seed) for seed in p.seeds], "importance")
+    return _concatenated(_artefacts(p)["search"], "importance")
 
 
 def with_majority(accuracy: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -168,10 +166,12 @@ def specialization(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
     keys = ["condition", "score", "language", "mask_kind", "train_gradient_mask"]
     scored = _in_language(runs.own_statistics)[keys].drop_duplicates()
     for (condition, score, language), masks in scored.groupby(keys[:3], sort=False):
+        unmasked = runs.cell(condition, "none", language, Setting(score=score))
         for kind, gradient_mask in masks.loc[masks["mask_kind"] != "none", keys[3:]].itertuples(index=False):
-            change = runs.specialization(condition, language, Setting(score=score), kind, gradient_mask)
+            masked = runs.cell(condition, kind, language, Setting(score=score), gradient_mask)
             row = ("all", condition, kind, gradient_mask, score, language)
-            rows.append((*row, *mean_and_interval(change.values, confidence), len(change.ids)))
+            values = masked.minus(unmasked).values
+            rows.append((*row, *mean_and_interval(values, confidence), values.shape[1]))
     columns = ["seed", *SETTING, "language", "value", "low", "high", "examples"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -190,9 +190,10 @@ def share_change(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
     for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):
         for condition, gradient_mask, language in scored.itertuples(index=False):
             if runs.has("full", kind):
-                change = runs.change(condition, language, DEFAULT, kind, gradient_mask)
+                own = runs.cell(condition, "own", language, train_gradient_mask=gradient_mask)
+                values = own.minus(runs.cell("full", kind, language)).values
                 row = (condition, gradient_mask, language, baseline)
-                rows.append((*row, *mean_and_interval(change.values, confidence), len(change.ids)))
+                rows.append((*row, *mean_and_interval(values, confidence), values.shape[1]))
     return pd.DataFrame(rows, columns=[*keys, "baseline", "value", "low", "high", "examples"])
 
 
@@ -240,8 +241,9 @@ def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
 def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
     """Write ``provenance.json`` beside the figures: parameters, of the stages too, and the artefacts read."""
     inputs = {
-        str(source.relative_to(path(p.study_dir))): artifacts.content_fingerprint(source)
-        for source in _sources(p)
+        str(directory.relative_to(path(p.study_dir))): artifacts.content_fingerprint(directory)
+        for directories in _artefacts(p).values()
+        for directory in directories
     }
     content = {"parameters": p.identity(), "stages": stages(p), "inputs": inputs, "provenance": record}
     provenance.write(path(p.figures_dir), content)
@@ -250,10 +252,7 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
 def stages(p: FigureParameters) -> dict[str, dict[str, Any]]:
     """Return by stage: its runs, the seconds and most memory (GiB) they took, the parameters common to
     all."""
-    manifests: dict[str, list[dict[str, Any]]] = {}
-    for source in _sources(p):
-        manifests.setdefault(source.parent.name, []).append(artifacts.read_manifest(source))
-    return {stage: _stage(runs) for stage, runs in manifests.items()}
+    return {stage: _stage([*map(artifacts.read_manifest, of)]) for stage, of in _artefacts(p).items()}
 
 
 def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
@@ -273,11 +272,11 @@ def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _sources(p: FigureParameters) -> list[Path]:
-    """Return the artefacts of all stages, seeds and conditions."""
-    runs = [(condition, seed) for condition in p.conditions for seed in p.seeds]
-    return [
-        *(search_dir(p, seed) for seed in p.seeds),
-        *(finetuning_dir(p, *run) for run in runs),
-        *(influence_dir(p, *run) for run in runs),
-    ]
+def _artefacts(p: FigureParameters) -> dict[str, list[Path]]:
+    """Return the artefacts of all seeds and conditions by stage."""
+    runs = [*product(p.conditions, p.seeds)]
+    return {
+        "search": [search_dir(p, seed) for seed in p.seeds],
+        "finetuning": [finetuning_dir(p, *run) for run in runs],
+        "influence": [influence_dir(p, *run) for run in runs],
+    }

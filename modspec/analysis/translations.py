@@ -8,7 +8,6 @@ every observation, and the effect is the difference from that control.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -65,13 +64,12 @@ def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def by_example(run: KeptScores, *, top_k: int, score: str = "cosine") -> pd.DataFrame:
+def by_example(run: KeptScores, *, top_k: int) -> pd.DataFrame:
     """Return what :func:`translations` averages.
 
     Args:
         run: kept scores, without mask and perhaps of training items.
         top_k: number of proponents.
-        score: "cosine" or "dot".
 
     Returns:
         One row per condition, seed, measure, pair of languages and example, with its group as ``id``; control
@@ -80,12 +78,12 @@ def by_example(run: KeptScores, *, top_k: int, score: str = "cosine") -> pd.Data
     Raises:
         InputError: k is below 1 or above the number of training examples.
     """
-    scores = run.scores("none", score)
+    scores = run.scores("none")
     proponents = strongest(scores, top_k)
     if not parallel(run.train):
         return pd.DataFrame(columns=[*PER_EXAMPLE, "condition", "seed"])
-    tables = pd.concat(_measured(run, scores, proponents, score), ignore_index=True)
-    return tables.assign(condition=run.condition, seed=run.seed)
+    tables = pd.concat(_measured(run, scores, proponents), ignore_index=True)
+    return tables.assign(**{name: run.parameters[name] for name in ("condition", "seed")})
 
 
 def parallel(train: pd.DataFrame) -> bool:
@@ -93,25 +91,20 @@ def parallel(train: pd.DataFrame) -> bool:
     return bool(train["group"].duplicated().any() and not train.duplicated(["group", "language"]).any())
 
 
-@dataclass(frozen=True)
 class _Training:
-    """Which training examples are translations of each other, and which are alike in language and label."""
+    """Which training examples are translations of each other, and which are alike in language and label.
 
-    # Int (groups, languages), position of a group's example in a language; -1: there is none.
-    rows: np.ndarray
-    languages: pd.Index
-    groups: np.ndarray  # int (train,)
-    strata: np.ndarray  # int (train,), language x label
-    sizes: np.ndarray  # int (strata,)
+    groups: int (train,). languages: (languages,). rows: int (groups, languages), position of a group's
+    example in a language; -1: there is none. strata: int (train,), language x label. sizes: int (strata,).
+    """
 
-    @classmethod
-    def of(cls, train: pd.DataFrame) -> _Training:
-        groups, names = pd.factorize(train["group"])
-        codes, languages = pd.factorize(train["language"])
-        rows = np.full((len(names), len(languages)), -1)
-        rows[groups, codes] = np.arange(len(train))
-        strata = train.groupby(["language", "label"]).ngroup().to_numpy()
-        return cls(rows, languages, groups, strata, np.bincount(strata))
+    def __init__(self, train: pd.DataFrame) -> None:
+        self.groups, names = pd.factorize(train["group"])
+        codes, self.languages = pd.factorize(train["language"])
+        self.rows = np.full((len(names), len(self.languages)), -1)
+        self.rows[self.groups, codes] = np.arange(len(train))
+        self.strata = train.groupby(["language", "label"]).ngroup().to_numpy()
+        self.sizes = np.bincount(self.strata)
 
     def by_language(self, values: np.ndarray) -> Iterator[np.ndarray]:
         """Yield (train, columns) by language, as (groups, columns), zero where it lacks the group."""
@@ -123,11 +116,9 @@ class _Training:
         return np.stack([values[self.strata == stratum].sum(axis=0) for stratum in range(len(self.sizes))])
 
 
-def _measured(
-    run: KeptScores, scores: np.ndarray, proponents: np.ndarray, score: str
-) -> Iterator[pd.DataFrame]:
+def _measured(run: KeptScores, scores: np.ndarray, proponents: np.ndarray) -> Iterator[pd.DataFrame]:
     """Yield every measure; ``scores``: (train, columns), ``proponents``: (k, columns)."""
-    training, columns = _Training.of(run.train), run.columns_of("none")
+    training, columns = _Training(run.train), run.columns_of("none")
     chosen = np.zeros(scores.shape, dtype=bool)
     np.put_along_axis(chosen, proponents, True, axis=0)
     counts = sum(training.by_language(chosen.astype(np.int64)))
@@ -135,7 +126,7 @@ def _measured(
     yield from _shared_groups(columns, counts > 0)
     items = run.columns_of("train-items")
     if len(items):
-        yield from _train_items(training, run.train, items, run.scores("train-items", score))
+        yield from _train_items(training, run.train, items, run.scores("train-items"))
 
 
 def _proponents(

@@ -10,16 +10,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import num_obs_y, pdist, squareform
 
 from modspec.analysis.intervals import adjusted
 from modspec.analysis.permutation import orders
 from modspec.analysis.ranks import standardised_ranks
-from modspec.errors import InputError
 
 # Distance -> lang2vec's file and the prefix of its features. "predictions": gaps filled from nearest
 # neighbours (lang2vec's "knn" sets). Geography: distances to fixed points on the globe.
@@ -45,24 +44,24 @@ class Mantel:
 
 
 def mantel(similarity: np.ndarray, distance: np.ndarray, *, resamples: int = 9999, seed: int = 0) -> Mantel:
-    """Return the Mantel test of two symmetric matrices.
+    """Return the Mantel test of two symmetric matrices, given by their pairs of different languages.
 
     The languages of one matrix are permuted as :func:`modspec.analysis.permutation.orders` says; the observed
     order counts as one of them.
 
     Args:
-        similarity: (languages, languages); the diagonal is ignored.
-        distance: (languages, languages); the diagonal is ignored.
+        similarity: (pairs of languages,), in the order of ``itertools.combinations``.
+        distance: (pairs of languages,).
         resamples: number of permutations, where there are too many to go through all.
         seed: of the permutations.
     """
-    count = len(similarity)
+    count = num_obs_y(similarity)
     permuted = orders(count, resamples, np.random.default_rng(seed))
-    pairs = np.triu_indices(count, 1)
-    if count < 3 or not np.ptp(similarity[pairs]) > 0 or not np.ptp(distance[pairs]) > 0:
+    if count < 3 or not np.ptp(similarity) > 0 or not np.ptp(distance) > 0:
         return Mantel(np.nan, np.nan, np.nan, 1 / len(permuted))
-    ranks, distance_ranks = squareform(_rounded_ranks(similarity[pairs])), _rounded_ranks(distance[pairs])
-    rho = ranks[permuted[:, pairs[0]], permuted[:, pairs[1]]] @ distance_ranks / len(distance_ranks)
+    ranks, distance_ranks = squareform(_rounded_ranks(similarity)), _rounded_ranks(distance)
+    first, second = np.triu_indices(count, 1)
+    rho = ranks[permuted[:, first], permuted[:, second]] @ distance_ranks / len(distance_ranks)
     rounding = 1e-12
     return Mantel(
         float(rho[0]),
@@ -72,30 +71,27 @@ def mantel(similarity: np.ndarray, distance: np.ndarray, *, resamples: int = 999
     )
 
 
-def described(languages: Sequence[str]) -> list[str]:
-    """Return those of ``languages`` (ISO 639-1 or 639-3 codes) that URIEL describes in all of
-    :data:`DISTANCES`."""
-    distances = _uriel(tuple(languages)).values()
-    return [code for code in languages if all(code in vectors for vectors in distances)]
-
-
 def typological_distances(languages: Sequence[str]) -> pd.DataFrame:
-    """Return the cosine distance (0 to 1) of the URIEL vectors of every two languages.
+    """Return the cosine distance (0 to 1) of the URIEL vectors of every two languages, and of each with
+    itself.
+
+    Args:
+        languages: ISO 639-1 or 639-3 codes. Those that URIEL does not describe in all of :data:`DISTANCES`
+            are left out.
 
     Returns:
-        Columns ``language_a``, ``language_b``, and one per name in :data:`DISTANCES`.
-
-    Raises:
-        InputError: URIEL does not describe a language.
+        Columns ``language_a``, ``language_b``, and one per name in :data:`DISTANCES`. No rows where fewer
+        than two languages are left.
     """
-    known = described(languages)
-    if unknown := [code for code in languages if code not in known]:
-        raise InputError(f"languages: {unknown[0]!r} is not in URIEL; allowed: ISO 639 codes that it has")
-    table = pd.DataFrame(combinations(languages, 2), columns=PAIR)
-    for name, vectors in _uriel(tuple(languages)).items():
-        rows = [vectors[code] for code in languages]
+    distances = _uriel(tuple(languages))
+    known = [code for code in languages if all(code in vectors for vectors in distances.values())]
+    if len(known) < 2:
+        return pd.DataFrame(columns=[*PAIR, *DISTANCES])
+    table = pd.DataFrame(combinations_with_replacement(known, 2), columns=PAIR)
+    for name, vectors in distances.items():
         # Vectors that are the same may give -1e-17.
-        table[name] = pdist(rows, "cosine").clip(0) if len(rows) > 1 else []
+        square = squareform(pdist([vectors[code] for code in known], "cosine").clip(0))
+        table[name] = square[np.triu_indices(len(known))]
     return table
 
 
@@ -117,15 +113,11 @@ def language_pairs(overlap: pd.DataFrame, matrix: pd.DataFrame, training_example
         Languages that URIEL lacks are left out; no rows where fewer than two are left.
     """
     measured = pd.concat([_overlaps(overlap), _influences(matrix, training_examples)], ignore_index=True)
-    languages = described(sorted({*measured["language_a"], *measured["language_b"]}))
-    distances = typological_distances(languages)
-    if distances.empty:
-        return pd.DataFrame(columns=["seed", "measure", *PAIR, "value", *DISTANCES])
-    same = pd.DataFrame({column: languages for column in PAIR}).assign(**dict.fromkeys(DISTANCES, 0.0))
+    distances = typological_distances(sorted({*measured["language_a"], *measured["language_b"]}))
     keys = ["measure", *PAIR]
     mean = measured.groupby(keys, sort=False, as_index=False)["value"].mean().assign(seed="all")
     rows = pd.concat([mean, measured], ignore_index=True)[["seed", *keys, "value"]]
-    return rows.merge(pd.concat([distances, same]), on=PAIR)
+    return rows.merge(distances, on=PAIR)
 
 
 def mantel_tests(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -141,9 +133,9 @@ def mantel_tests(pairs: pd.DataFrame) -> pd.DataFrame:
         if between.empty:
             continue
         names = _complete(between)
-        similarity = _square(between, "value", names)
+        tested = between[between[PAIR].isin(names).all(axis=1)].sort_values(PAIR)
         for distance in DISTANCES:
-            test = mantel(similarity, _square(between, distance, names))
+            test = mantel(tested["value"].to_numpy(), tested[distance].to_numpy())
             rows.append((seed, measure, distance, len(names), *vars(test).values()))
     columns = ["seed", "measure", "distance", "languages", "rho", "p", "p_two_sided", "smallest_p"]
     tests = pd.DataFrame(rows, columns=columns)
@@ -164,8 +156,7 @@ def _overlaps(overlap: pd.DataFrame) -> pd.DataFrame:
 
 def _influences(matrix: pd.DataFrame, training_examples: int) -> pd.DataFrame:
     """Return shares above chance and mean scores by seed and pair."""
-    chosen = {"condition": "full", "mask_kind": "none", "score": "cosine"}
-    rows = matrix[np.logical_and.reduce([matrix[column] == value for column, value in chosen.items()])]
+    rows = matrix.query("condition == 'full' and mask_kind == 'none' and score == 'cosine'")
     rows = _sorted_pairs(rows.rename(columns={"language": "language_a", "train_language": "language_b"}))
     share = rows.assign(value=rows["share"] - rows["chance"])
     mean = rows.assign(value=rows["influence"] / (rows["chance"] * training_examples))
@@ -194,13 +185,6 @@ def _complete(between: pd.DataFrame) -> list[str]:
     return names
 
 
-def _square(between: pd.DataFrame, column: str, names: list[str]) -> np.ndarray:
-    """Return the symmetric (languages, languages) matrix of one row per pair in alphabetical order."""
-    upper = between.pivot(index="language_a", columns="language_b", values=column)
-    half = np.triu(upper.reindex(index=names, columns=names), 1)
-    return half + half.T
-
-
 def _rounded_ranks(values: np.ndarray) -> np.ndarray:
     """Return standardised ranks; means that differ only by rounding are ties."""
     return standardised_ranks(np.round((values - values.min()) / np.ptp(values), 9))
@@ -213,13 +197,10 @@ def _uriel(languages: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
     data = files("lang2vec").joinpath("data")
     iso = json.loads(data.joinpath("letter_codes.json").read_text(encoding="utf-8"))
     vectors = {}
-    for name in dict.fromkeys(file for file, _ in DISTANCES.values()):
-        with data.joinpath(f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            features, values = arrays["feats"], arrays["data"][:, :, 0]
+    for distance, (file, prefix) in DISTANCES.items():
+        with data.joinpath(f"{file}.npz").open("rb") as opened, np.load(opened) as arrays:
+            values = arrays["data"][:, np.char.startswith(arrays["feats"], prefix), 0]
             places = {code: row for row, code in enumerate(arrays["langs"].tolist())}
         rows = {code: values[places[long]] for code in languages if (long := iso.get(code, code)) in places}
-        for distance in (distance for distance, (file, _) in DISTANCES.items() if file == name):
-            chosen = np.char.startswith(features, DISTANCES[distance][1])
-            features_of = {code: row[chosen] for code, row in rows.items()}
-            vectors[distance] = {c: v for c, v in features_of.items() if (v >= 0).all() and v.any()}
+        vectors[distance] = {code: row for code, row in rows.items() if (row >= 0).all() and row.any()}
     return vectors

@@ -10,21 +10,23 @@ anew once its files in ``runs/benchmark/results`` are deleted.
 import argparse
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import distributions
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import torch
 
-from modspec.benchmark import workloads
 from modspec.benchmark.systems import SYSTEMS
-from modspec.benchmark.tables import comparison, scaling
+from modspec.benchmark.tables import comparison
 from modspec.benchmark.timed_run import Run, timed
-from modspec.benchmark.workloads import WORKLOADS
+from modspec.benchmark.workloads import WORKLOADS, prepare
 from modspec.errors import InputError
 from modspec.figures import save
 from modspec.workflow import artifacts
@@ -34,18 +36,20 @@ from modspec.workflow.provenance import git_state
 OURS = [name for name, system in SYSTEMS.items() if system.package is None]
 PROBES = (8, 32)  # training examples from whose times those for all are extrapolated
 SCALED = "b"  # the workload of the scaling runs
-TRAIN_SIZES, TRAIN_FIXED = (16, 32, 64, 128, 256, 512), 10
-EVALUATION_SIZES, EVALUATION_FIXED = (5, 10, 20, 50), 32
+SCALES = {  # which examples grow -> numbers of training and evaluation examples
+    "train": [(n, 10) for n in (16, 32, 64, 128, 256, 512)],
+    "evaluation": [(32, n) for n in (5, 10, 20, 50)],
+}
 
 
+@dataclass(frozen=True)
 class Benchmark:
     """The runs of one invocation. Every result is kept on disk, so a second request costs nothing."""
 
-    def __init__(self, directory: Path, systems: Sequence[str], threads: int, budget: float) -> None:
-        self.directory = directory
-        self.systems = systems
-        self.threads = threads
-        self.budget = budget
+    directory: Path
+    systems: Sequence[str]
+    threads: int
+    budget: float  # seconds of a run
 
     def run(self, workload: str, system: str, train: int, evaluation: int, repeat: int = 1) -> dict[str, Any]:
         """Return the result of one run: of another package within twice the budget, of ours without limit."""
@@ -58,39 +62,37 @@ class Benchmark:
 
     def compare(self, workload: str, train: int, evaluation: int, rounds: int) -> list[dict[str, Any]]:
         """Run all systems in turn, each at the size that it manages, and ours at every such size."""
-        sizes = {s: train for s in self.systems}
-        for system in [s for s in self.systems if s not in OURS]:
-            sizes[system] = manageable(
-                lambda n, system=system: self.run(workload, system, n, evaluation), train, self.budget
-            )
-        plan = [(system, size) for system, size in sizes.items()]
-        smaller = sorted({size for size in sizes.values() if size < train}, reverse=True)
-        plan += [(system, size) for size in smaller for system in self.systems if system in OURS]
-        results: dict[tuple[str, int], list[dict[str, Any]]] = {}
-        for repeat in range(1, rounds + 1):
-            for system, size in plan:
-                so_far = results.setdefault((system, size), [])
-                if not any("error" in result for result in so_far):
-                    so_far.append(self.run(workload, system, size, evaluation, repeat))
+
+        def probe(system: str) -> int:
+            run = partial(self.run, workload, system, evaluation=evaluation)
+            return train if system in OURS else manageable(run, train, self.budget)
+
+        sizes = {system: probe(system) for system in self.systems}
+        smaller = sorted({*sizes.values()} - {train}, reverse=True)
+        plan = [*sizes.items(), *((system, n) for n in smaller for system in self.systems if system in OURS)]
+        results: dict[tuple[str, int], list[dict[str, Any]]] = {planned: [] for planned in plan}
+        for repeat, (system, size) in product(range(1, rounds + 1), plan):
+            so_far = results[system, size]
+            if not any("error" in result for result in so_far):
+                so_far.append(self.run(workload, system, size, evaluation, repeat))
         return [result for several in results.values() for result in several]
 
-    def scale(self, train_limit: int, evaluation_limit: int) -> list[dict[str, Any]]:
-        """Run every system at growing sizes until a run fails or exceeds a quarter of the budget."""
-        results = []
-        axes = {
-            "train": [(n, TRAIN_FIXED) for n in TRAIN_SIZES],
-            "evaluation": [(EVALUATION_FIXED, n) for n in EVALUATION_SIZES],
-        }
-        for system, (axis, sizes) in product(self.systems, axes.items()):
+    def scale(self, train_limit: int, evaluation_limit: int) -> pd.DataFrame:
+        """Run every system at growing sizes until a run fails or exceeds a quarter of the budget.
+
+        Returns:
+            One row per run: seconds and peak_gib; ``axis``: which examples grow, "train" or "evaluation".
+        """
+        rows = []
+        for system, (axis, sizes) in product(self.systems, SCALES.items()):
             for train, evaluation in sizes:
                 if train <= train_limit and evaluation <= evaluation_limit:
                     result = self.run(SCALED, system, train, evaluation)
-                    if "error" in result:
+                    if "error" not in result:
+                        rows.append(result | {"axis": axis})
+                    if result.get("seconds", np.inf) > self.budget / 4:
                         break
-                    results.append(result | {"axis": axis})
-                    if result["seconds"] > self.budget / 4:
-                        break
-        return results
+        return pd.DataFrame(rows, columns=["axis", "system", "train", "evaluation", "seconds", "peak_gib"])
 
 
 def manageable(run: Callable[[int], dict[str, Any]], train: int, budget: float) -> int:
@@ -142,25 +144,23 @@ def machine(threads: int) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m modspec.benchmark", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help="default: all")
-    parser.add_argument("--systems", type=_names(SYSTEMS), default=list(SYSTEMS), help="default: all")
+    for name, known in (("--workloads", WORKLOADS), ("--systems", SYSTEMS)):
+        parser.add_argument(name, type=partial(_names, known), default=list(known), help="default: all")
     parser.add_argument("--rounds", type=int, default=3, help="runs of every system (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of every run (%(default)s)")
     parser.add_argument("--budget", type=float, default=600, help="seconds of a run (%(default)s)")
     parser.add_argument("--sizes", type=_size, help="TRAINxEVALUATION, instead of every workload's own")
-    parser.add_argument("--directory", type=Path, default=Path("runs/benchmark"), help="default: %(default)s")
-    parser.add_argument(
-        "--figures", type=Path, default=Path("figures/benchmark"), help="default: %(default)s"
-    )
+    for name, folder in (("--directory", "runs/benchmark"), ("--figures", "figures/benchmark")):
+        parser.add_argument(name, type=Path, default=Path(folder), help="default: %(default)s")
     given = parser.parse_args(arguments)
 
     benchmark = Benchmark(given.directory, given.systems, given.threads, given.budget)
-    results, scaled = [], []
+    results, scaled = [], pd.DataFrame()
     for name in given.workloads:
         workload = WORKLOADS[name]
         train, evaluation = given.sizes or (workload.train, workload.evaluation)
         try:
-            workloads.prepare(name, given.directory / name)
+            prepare(name, given.directory / name)
         except InputError as error:
             print(f"{name}  left out: {error}")
             continue
@@ -175,19 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.figures.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.figures / "influence_benchmark.csv", index=False, float_format="%.6g")
     artifacts.write_json(given.figures / "machine.json", machine(given.threads))
-    if scaled:
-        save.save_figure("influence_scaling", scaling(scaled), given.figures)
+    if len(scaled):
+        save.save_figure("influence_scaling", scaled, given.figures)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
 
 
-def _names(known: dict[str, Any]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r}; allowed: {', '.join(known)}")
-        return names
-
-    return parse
+def _names(known: Collection[str], text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r}; allowed: {', '.join(known)}")
+    return names
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Measure the limits of the machine: its rate of matrix products and its memory bandwidth."""
 
-import time
+import timeit
 from collections.abc import Callable
 from functools import partial
 
@@ -38,11 +38,5 @@ def bandwidth() -> float:
 
 def best_seconds(run: Callable[[], object], repeats: int = 7) -> float:
     """Return the seconds of the shortest of several runs after a first one, or of that one if it is LONG."""
-    first = _seconds(run)
-    return first if first > LONG else min(_seconds(run) for _ in range(repeats))
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    (first,) = timeit.repeat(run, repeat=1, number=1)
+    return first if first > LONG else min(timeit.repeat(run, repeat=repeats, number=1))

@@ -7,19 +7,10 @@ the cheaper exact form. Embedding rows, norms, biases, softmax and activation fu
 left out, so the bound is a little too low and a share of it a little too small.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from transformers import PretrainedConfig
 
 Layers = list[tuple[int, int]]  # inputs and outputs of linear layers that read one input
-
-
-class Need(NamedTuple):
-    """The least that a task needs."""
-
-    operations: float  # multiplications and additions
-    bytes: float  # moved
 
 
 def layers(config: PretrainedConfig) -> tuple[Layers, Layers]:
@@ -39,7 +30,9 @@ def layers(config: PretrainedConfig) -> tuple[Layers, Layers]:
     )
 
 
-def need(config: PretrainedConfig, train: np.ndarray, evaluation: np.ndarray, size: int = 4) -> Need:
+def need(
+    config: PretrainedConfig, train: np.ndarray, evaluation: np.ndarray, size: int = 4
+) -> tuple[float, float]:
     """Return what scores of all pairs of a training and an evaluation example need.
 
     Forward and backward pass of an example of T tokens: 4 in out operations per token for each linear layer,
@@ -53,6 +46,9 @@ def need(config: PretrainedConfig, train: np.ndarray, evaluation: np.ndarray, si
         train: int64 (n,), lengths of the training examples in tokens.
         evaluation: int64 (m,), lengths of the evaluation examples.
         size: bytes of a number.
+
+    Returns:
+        Operations (multiplications and additions), and bytes moved.
     """
     lengths = np.concatenate([train, evaluation])
     attended = (config.num_hidden_layers - 1) * np.square(lengths).sum() + lengths.sum()
@@ -68,4 +64,4 @@ def need(config: PretrainedConfig, train: np.ndarray, evaluation: np.ndarray, si
             moved += 2 * size * (weights + features * (t + u))
             if dense < ghost:
                 moved += 2 * size * weights * len(evaluation)
-    return Need(operations, moved)
+    return operations, moved

@@ -28,7 +28,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 
 import numpy as np
 import torch
@@ -38,9 +38,10 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel
 
-from modspec.data.examples import Examples, collate, sorted_batches
+from modspec.data.examples import Examples, collate
 from modspec.influence import influence
 
+Scores = dict[str, np.ndarray]  # by name, float32 (train, evaluation)
 Batch = tuple[Tensor, Tensor, Tensor]  # input_ids, attention mask, labels
 SIZES = {"captum": 1, "captum linear": 16, "kronfluence": 32, "trak": 8}  # training examples per batch
 OUTER = 16  # examples whose flat gradients dattri holds at once
@@ -52,40 +53,56 @@ class System:
 
     covers: str  # "all" parameters, or those of "linear" layers
     package: str | None  # None for ours
-    score: Callable[[PreTrainedModel, Examples, Examples], Mapping[str, np.ndarray]]
+    score: Callable[[PreTrainedModel, Examples, Examples], Scores]
 
 
-def modspec(
-    model: PreTrainedModel, train: Examples, evaluation: Examples, precision: torch.dtype
-) -> dict[str, np.ndarray]:
+def modspec(model: PreTrainedModel, train: Examples, evaluation: Examples, precision: torch.dtype) -> Scores:
     """Score with this package, which computes norms and cosines too."""
     scores = influence(model, train, evaluation, precision=precision)
     return {"dot": scores.dot, "cosine": scores.cosine}
 
 
-def captum(
-    model: PreTrainedModel, train: Examples, evaluation: Examples, by_batch: bool
-) -> dict[str, np.ndarray]:
+def _by_length(score: Callable[..., Tensor]) -> Callable[..., Scores]:
+    """Let a package see examples by length, shortest first; put its scores in the examples' own order."""
+
+    @wraps(score)
+    def scored(model: PreTrainedModel, train: Examples, evaluation: Examples, **options) -> Scores:
+        orders = [np.argsort(examples.lengths, kind="stable") for examples in (train, evaluation)]
+        scores = score(model, train.take(orders[0]), evaluation.take(orders[1]), **options)
+        dot = np.empty(scores.shape, dtype=np.float32)
+        dot[np.ix_(*orders)] = scores.detach().numpy()
+        return {"dot": dot}
+
+    return scored
+
+
+@_by_length
+def captum(model: PreTrainedModel, train: Examples, evaluation: Examples, by_batch: bool) -> Tensor:
     """Score with ``TracInCP``; ``by_batch``: sample-wise gradients of whole batches, linear layers only."""
     from captum.influence import TracInCP
 
-    wrapped = _Logits(model)
-    linear = [name for name, module in wrapped.named_modules() if isinstance(module, nn.Linear)]
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     size = SIZES["captum linear" if by_batch else "captum"]
+    train_batches, queries = (
+        DataLoader(list(_batches(model, examples, size)), batch_size=None) for examples in (train, evaluation)
+    )
     tracin = TracInCP(
-        wrapped,
-        DataLoader(list(_batches(model, train, size)), batch_size=None),
+        model,
+        train_batches,
         checkpoints=["as it is"],
         checkpoints_load_func=lambda model, checkpoint: 1.0,
         layers=linear if by_batch else None,
         loss_fn=nn.CrossEntropyLoss(reduction="sum" if by_batch else "none"),
         sample_wise_grads_per_batch=by_batch,
     )
-    queries = DataLoader(list(_batches(model, evaluation, size)), batch_size=None)
-    return _in_order(tracin.influence(queries).T, train, evaluation)
+    hook = model.register_forward_hook(lambda model, inputs, output: output.logits)  # captum wants a tensor
+    scores = tracin.influence(queries).T
+    hook.remove()
+    return scores
 
 
-def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+@_by_length
+def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -> Tensor:
     """Compute pairwise scores under the identity strategy; linear layers only."""
     from kronfluence.analyzer import Analyzer, prepare_model
     from kronfluence.arguments import FactorArguments
@@ -113,32 +130,29 @@ def kronfluence(model: PreTrainedModel, train: Examples, evaluation: Examples) -
             output_dir=scratch,
         )
         # It formats and copies its arguments for the log: no lists of examples and no model among them.
-        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=partial(_collated, _pad_id(model))))
+        collate_fn = partial(_collated, model.config.pad_token_id)
+        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=collate_fn))
         identity = FactorArguments(strategy="identity")
-        analyzer.fit_all_factors("none", _ByLength(train), per_device_batch_size=1, factor_args=identity)
+        analyzer.fit_all_factors("none", _Items(train), per_device_batch_size=1, factor_args=identity)
         analyzer.compute_pairwise_scores(
             "scores",
             "none",
-            query_dataset=_ByLength(evaluation),
-            train_dataset=_ByLength(train),
+            query_dataset=_Items(evaluation),
+            train_dataset=_Items(train),
             per_device_query_batch_size=len(evaluation),
             per_device_train_batch_size=SIZES["kronfluence"],
         )
-        scores = analyzer.load_pairwise_scores("scores")["all_modules"]
-    return _in_order(scores.T, train, evaluation)
+        return analyzer.load_pairwise_scores("scores")["all_modules"].T
 
 
-def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+@_by_length
+def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> Tensor:
     """Score with ``TracInAttributor``: gradients by ``vmap(grad)`` over flattened parameters."""
     from dattri.algorithm.tracin import TracInAttributor
     from dattri.task import AttributionTask
 
     def loss(parameters: Mapping[str, Tensor], example: Batch) -> Tensor:
         return _loss_of_one(model, parameters, *example)
-
-    def loader(examples: Examples, size: int) -> DataLoader:
-        collate_fn = partial(_collated, _pad_id(model), additive=True)
-        return DataLoader(_ByLength(examples), batch_size=size, collate_fn=collate_fn)
 
     def gradients(outer: Examples, inner: Examples) -> int:
         return len(outer) + math.ceil(len(outer) / OUTER) * len(inner)
@@ -147,14 +161,15 @@ def dattri(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dic
         AttributionTask(loss, model, model.state_dict()), weight_list=[1.0], normalized_grad=False
     )
     attributor.projector_kwargs = None  # None as an argument means its default: 512 random dimensions
-    if gradients(train, evaluation) < gradients(evaluation, train):
-        scores = attributor.attribute(loader(train, OUTER), loader(evaluation, 1))
-    else:
-        scores = attributor.attribute(loader(evaluation, OUTER), loader(train, 1)).T
-    return _in_order(scores, train, evaluation)
+    turned = gradients(train, evaluation) >= gradients(evaluation, train)
+    outer, inner = (evaluation, train) if turned else (train, evaluation)
+    batches = _batches(model, outer, OUTER, additive=True), _batches(model, inner, 1, additive=True)
+    scores = attributor.attribute(*batches)
+    return scores.T if turned else scores
 
 
-def trak(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
+@_by_length
+def trak(model: PreTrainedModel, train: Examples, evaluation: Examples) -> Tensor:
     """Multiply unprojected gradient features."""
     from trak.gradient_computers import FunctionalGradientComputer
     from trak.modelout_functions import AbstractModelOutput
@@ -184,8 +199,7 @@ def trak(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[
             yield projector.project(computer.compute_per_sample_grad(batch), model_id=0)
 
     targets = torch.cat(list(features(evaluation)))
-    scores = torch.cat([get_matrix_mult(own, targets) for own in features(train)])
-    return _in_order(scores, train, evaluation)
+    return torch.cat([get_matrix_mult(own, targets) for own in features(train)])
 
 
 SYSTEMS = {
@@ -199,38 +213,17 @@ SYSTEMS = {
 }
 
 
-class _Logits(nn.Module):
-    """The classifier as captum calls it: tensors by position, logits out."""
+@dataclass(repr=False, eq=False)
+class _Items(Dataset):
+    """Examples with their positions."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-
-
-def _order(examples: Examples) -> np.ndarray:
-    """Positions by length, as batches take them."""
-    return np.concatenate(sorted_batches(examples.lengths, len(examples)))
-
-
-class _ByLength(Dataset):
-    """Examples with their positions, shortest first."""
-
-    def __init__(self, examples: Examples) -> None:
-        self.examples = examples
-        self.order = _order(examples)
+    examples: Examples
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.examples)
 
-    def __getitem__(self, place: int) -> tuple[Examples, int]:
-        return self.examples, int(self.order[place])
-
-
-def _pad_id(model: PreTrainedModel) -> int:
-    return model.config.pad_token_id
+    def __getitem__(self, position: int) -> tuple[Examples, int]:
+        return self.examples, position
 
 
 def _collated(pad_id: int, items: list[tuple[Examples, int]], additive: bool = False) -> Batch:
@@ -243,11 +236,9 @@ def _collated(pad_id: int, items: list[tuple[Examples, int]], additive: bool = F
     return batch["input_ids"], mask, torch.from_numpy(examples.labels[indices])
 
 
-def _batches(
-    model: PreTrainedModel, examples: Examples, size: int, additive: bool = False
-) -> Iterator[Batch]:
-    for indices in sorted_batches(examples.lengths, size):
-        yield _collated(_pad_id(model), [(examples, i) for i in indices], additive)
+def _batches(model: PreTrainedModel, examples: Examples, size: int, additive: bool = False) -> DataLoader:
+    collate_fn = partial(_collated, model.config.pad_token_id, additive=additive)
+    return DataLoader(_Items(examples), batch_size=size, collate_fn=collate_fn)
 
 
 def _loss_of_one(
@@ -257,10 +248,3 @@ def _loss_of_one(
     inputs = {"input_ids": input_ids[None], "attention_mask": mask[None, None, None]}
     logits = functional_call(model, dict(parameters), kwargs=inputs).logits
     return F.cross_entropy(logits, label[None])
-
-
-def _in_order(scores: Tensor, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
-    """Scores of examples by length, back in the examples' own order."""
-    dot = np.empty(scores.shape, dtype=np.float32)
-    dot[np.ix_(_order(train), _order(evaluation))] = scores.detach().numpy()
-    return {"dot": dot}

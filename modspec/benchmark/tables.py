@@ -19,6 +19,7 @@ from modspec.benchmark.timed_run import Run
 
 REFERENCES = {"over_float32": "modspec float32", "over_bfloat16": "modspec bfloat16"}
 TOP = 100
+RUN = [field.name for field in fields(Run)]
 SIZE = ["workload", "train", "evaluation"]
 MEASURED = ["seconds", "peak_gib", "relative_error", "float32", "bfloat16", "bandwidth", "error"]
 COLUMNS = [
@@ -47,25 +48,22 @@ def comparison(results: list[dict[str, Any]], directory: Path) -> pd.DataFrame:
     results = sorted(
         results, key=lambda r: (r["workload"], -r["train"], r["evaluation"], order.index(r["system"]))
     )
-    frame = pd.DataFrame(results)
-    frame = frame.reindex(columns=frame.columns.union(MEASURED, sort=False))
+    frame = pd.DataFrame(results, columns=[*RUN, *MEASURED])
     rates = frame[["float32", "bfloat16", "bandwidth"]].max()
     rows = []
-    for (workload, train, evaluation, system), runs in frame.groupby([*SIZE, "system"], sort=False):
-        row = {"workload": workload, "system": system, "covers": SYSTEMS[system].covers}
-        row |= {"train": train, "evaluation": evaluation, "runs": len(runs)}
-        errors = runs["error"].dropna()
+    for _, runs in frame.groupby([*SIZE, "system"], sort=False):
+        run = Run(**runs.iloc[0][RUN])
+        system, seconds, errors = SYSTEMS[run.system], runs["seconds"], runs["error"].dropna()
+        row = {name: getattr(run, name) for name in (*SIZE, "system")}
+        row |= {"covers": system.covers, "runs": len(runs)}
         if len(errors):
             rows.append(row | {"error": errors.iloc[0]})
             continue
-        seconds = runs["seconds"]
         row |= {"seconds": seconds.median(), "seconds_min": seconds.min(), "seconds_max": seconds.max()}
         row |= {"peak_gib": runs["peak_gib"].max(), "relative_error": runs["relative_error"].max()}
-        if SYSTEMS[system].package is None:
-            least = least_seconds(directory / workload, train, evaluation, system, rates)
-            row["bound_share"] = least / row["seconds"]
-        if system == REFERENCES["over_bfloat16"]:
-            run = Run(**{field.name: runs.iloc[0][field.name] for field in fields(Run)})
+        if system.package is None:
+            row["bound_share"] = least_seconds(run, directory / run.workload, rates) / row["seconds"]
+        if run.system == REFERENCES["over_bfloat16"]:
             row |= agreement(run, directory / "results")
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -75,15 +73,13 @@ def comparison(results: list[dict[str, Any]], directory: Path) -> pd.DataFrame:
     return table
 
 
-def least_seconds(
-    workload: Path, train: int, evaluation: int, system: str, rates: Mapping[str, float]
-) -> float:
-    """Return the seconds that the machine needs at least for so many examples of a workload (a directory)."""
-    precision = system.split()[-1]
-    lengths = [examples.lengths for examples in workloads.load_examples(workload, train, evaluation)]
-    size = torch.empty(0, dtype=getattr(torch, precision)).element_size()
-    needed = need(AutoConfig.from_pretrained(workload), *lengths, size)
-    return max(needed.operations / rates[precision], needed.bytes / rates["bandwidth"])
+def least_seconds(run: Run, workload: Path, rates: Mapping[str, float]) -> float:
+    """Return the seconds that the machine needs at least for one of our runs on a workload (a directory)."""
+    precision = run.system.split()[-1]
+    splits = workloads.load_examples(workload, run.train, run.evaluation)
+    size = getattr(torch, precision).itemsize
+    operations, moved = need(AutoConfig.from_pretrained(workload), *(e.lengths for e in splits), size)
+    return max(operations / rates[precision], moved / rates["bandwidth"])
 
 
 def agreement(run: Run, results: Path) -> dict[str, float]:
@@ -103,8 +99,3 @@ def agreement(run: Run, results: Path) -> dict[str, float]:
         tops = [np.argsort(-scores, axis=1)[:, :TOP] for scores in (exact, rounded)]
         agree["top_100"] = np.mean([len(set(a) & set(b)) / TOP for a, b in zip(*tops, strict=True)])
     return agree
-
-
-def scaling(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the seconds of every scaling run; ``axis``: which examples grow, "train" or "evaluation"."""
-    return pd.DataFrame(results)[["axis", "system", "train", "evaluation", "seconds", "peak_gib"]]

@@ -98,7 +98,6 @@ def work(run: Run, workload: Path, file: Path) -> None:
         # kronfluence collects garbage, which would walk all that others import.
         gc.collect()
         gc.freeze()
-        before = psutil.Process().memory_info().rss
         start = time.perf_counter()
         scores = system.score(*task)
         seconds = time.perf_counter() - start
@@ -109,7 +108,6 @@ def work(run: Run, workload: Path, file: Path) -> None:
     result = asdict(run) | {
         "seconds": seconds,
         "peak_gib": peak_memory() / 2**30,
-        "loaded_gib": before / 2**30,
         "relative_error": workloads.relative_error(scores["dot"], workload, system.covers),
     }
     if system.package is None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    XLMRobertaConfig,
-    XLMRobertaForSequenceClassification,
-)
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, XLMRobertaConfig
 
 from modspec.data.examples import Examples
 from modspec.models.finetuning import finetune
@@ -39,7 +35,6 @@ from modspec.workflow.parameters import DataParameters
 from modspec.workflow.paths import project_root
 
 Made = tuple[PreTrainedModel, Examples, Examples]
-COVERS = ("all", "linear")
 TEXT = ("languages", "ids", "groups")  # fields of Examples that are strings
 REFERENCE_SIZE = (12, 6)  # training and evaluation examples whose exact dot products are known
 
@@ -48,7 +43,6 @@ REFERENCE_SIZE = (12, 6)  # training and evaluation examples whose exact dot pro
 class Workload:
     """A classifier to score, and its numbers of training and evaluation examples."""
 
-    description: str
     train: int
     evaluation: int
     make: Callable[[Workload], Made]
@@ -69,7 +63,7 @@ def random_encoder(workload: Workload) -> Made:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = XLMRobertaForSequenceClassification(config)
+        model = AutoModelForSequenceClassification.from_config(config)
     rng = np.random.default_rng(0)
 
     def examples(count: int, prefix: str) -> Examples:
@@ -95,23 +89,16 @@ def finetuned_encoder(workload: Workload, task: str) -> Made:
     )
     material = load_material(parameters)
     train, evaluation = (_in_turns(material.examples[split]) for split in ("train", "test"))
-    model = material.new_classifier()
-    finetune(
-        model,
-        train,
-        epochs=1,
-        batch_size=16,
-        learning_rate=1e-4,
-        precision=material.precision,
-        progress=f"fine-tuning on {task}",
-    )
+    model = material.new_classifier(seed=0)
+    options = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-4, "precision": material.precision}
+    finetune(model, train, **options, progress=f"fine-tuning on {task}")
     return model, train, evaluation
 
 
 WORKLOADS = {
-    "a": Workload("random XLM-R, 6 layers x 192, 32 pieces", 200, 20, random_encoder),
-    "b": Workload("e5-small on intents", 1000, 50, lambda w: finetuned_encoder(w, "intents")),
-    "c": Workload("e5-small on XNLI", 1000, 50, lambda w: finetuned_encoder(w, "xnli")),
+    "a": Workload(200, 20, random_encoder),
+    "b": Workload(1000, 50, partial(finetuned_encoder, task="intents")),
+    "c": Workload(1000, 50, partial(finetuned_encoder, task="xnli")),
 }
 
 
@@ -122,13 +109,8 @@ def prepare(name: str, directory: Path) -> None:
         InputError: its data cannot be had.
     """
     workload = WORKLOADS[name]
-    made_by = {
-        "workload": name,
-        "train": workload.train,
-        "evaluation": workload.evaluation,
-        "code": code_fingerprint("finetuning"),
-        "torch": torch.__version__,
-    }
+    made_by = {"workload": name, "train": workload.train, "evaluation": workload.evaluation}
+    made_by |= {"code": code_fingerprint("finetuning"), "torch": torch.__version__}
     if artifacts.is_current(directory, made_by):
         return
     with artifacts.writing(directory, made_by) as building:
@@ -138,10 +120,8 @@ def prepare(name: str, directory: Path) -> None:
             columns = {name: getattr(examples, name) for name in ("labels", *TEXT)}
             frame = pd.DataFrame({"input_ids": list(examples.input_ids), **columns})
             frame.to_parquet(building / f"{split}.parquet")
-        exact = exact_products(
-            model, *(e.take(range(n)) for e, n in zip((train, evaluation), REFERENCE_SIZE, strict=True))
-        )
-        save_file(exact, building / "reference.safetensors")
+        known = (e.take(range(n)) for e, n in zip((train, evaluation), REFERENCE_SIZE, strict=True))
+        save_file(exact_products(model, *known), building / "reference.safetensors")
 
 
 def load_classifier(directory: Path) -> PreTrainedModel:
@@ -178,30 +158,31 @@ def relative_error(dot: np.ndarray, directory: Path, covers: str) -> float:
 
 
 def exact_products(model: PreTrainedModel, train: Examples, evaluation: Examples) -> dict[str, np.ndarray]:
-    """Return dot products of gradients, one example at a time: float64 (train, evaluation) by COVERS.
+    """Return dot products of gradients, one example at a time: float64 (train, evaluation).
 
     They come from plain autograd in float64, without padding, attention masks or hooks. Every system must
     agree with them.
+
+    Returns:
+        {"all": over all parameters, "linear": over those of linear layers}.
     """
     model = copy.deepcopy(model).double().eval()
     linear = {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
     parameters = list(model.parameters())
-    inside = [p in linear for p in parameters]
 
-    def gradient(examples: Examples, i: int) -> list[Tensor]:
-        logits = model(input_ids=torch.from_numpy(examples.input_ids[i])[None]).logits
-        loss = F.cross_entropy(logits, torch.tensor([int(examples.labels[i])]))
-        return [g.flatten() for g in torch.autograd.grad(loss, parameters)]
+    def gradients(examples: Examples) -> Iterator[list[Tensor]]:
+        for input_ids, label in zip(examples.input_ids, examples.labels, strict=True):
+            logits = model(input_ids=torch.from_numpy(input_ids)[None]).logits
+            loss = F.cross_entropy(logits, torch.tensor([int(label)]))
+            yield [gradient.flatten() for gradient in torch.autograd.grad(loss, parameters)]
 
-    targets = [gradient(evaluation, j) for j in range(len(evaluation))]
-    products = {covers: np.zeros((len(train), len(evaluation))) for covers in COVERS}
-    for i in range(len(train)):
-        own = gradient(train, i)
-        for j, target in enumerate(targets):
-            parts = [float(a @ b) for a, b in zip(own, target, strict=True)]
-            products["all"][i, j] = sum(parts)
-            products["linear"][i, j] = sum(p for p, is_in in zip(parts, inside, strict=True) if is_in)
-    return products
+    def products(own: list[Tensor], target: list[Tensor]) -> list[float]:
+        return [float(a @ b) for a, b in zip(own, target, strict=True)]
+
+    targets = list(gradients(evaluation))
+    by_example = np.array([[products(own, target) for target in targets] for own in gradients(train)])
+    by_parameter = np.moveaxis(by_example, -1, 0)
+    return {"all": sum(by_parameter), "linear": sum(by_parameter[[p in linear for p in parameters]])}
 
 
 def _in_turns(examples: Examples) -> Examples:

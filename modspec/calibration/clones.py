@@ -11,19 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
 
 from modspec.analysis.intervals import bootstrap_interval, interval, rejection_rate
 from modspec.analysis.permutation import label_permutation
 from modspec.analysis.shares import AUCS, Measure, training_weights
-from modspec.calibration.models import SEARCH, TRAINING, kept, searched_mask, trained
+from modspec.calibration.models import SEARCH, TRAINING, Content, evaluated, kept, searched_mask, trained
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
 from modspec.stages.material import Material
-from modspec.subnetworks.masks import save_masks
 from modspec.workflow.parameters import CalibrationParameters
 
+HALVES = ("a", "b")  # names of the two "languages"
 INTERVAL, BOOTSTRAP, PERMUTATION = "interval", "bootstrap", "permutation"
 # The evaluation examples that a number averages over; by symmetry both halves of a clone err alike.
 ONE, BOTH = "one half", "both halves"
@@ -45,36 +44,32 @@ def clone_experiment(material: Material, p: CalibrationParameters, directory: Pa
         p: the parameters of notebook 00.
         directory: gets the artefact ``clone`` and one artefact per seed, see :func:`score_clone`.
     """
-    runs = {f"seed{seed}": score_clone(material, p, directory, seed) for seed in p.seeds}
+    scores = [score_clone(material, p, directory, seed)["scores"] for seed in p.seeds]
 
-    def make(building: Path) -> None:
-        scores_of_seeds = [load_file(run / "scores.safetensors") for run in runs.values()]
+    def make() -> Content:
         tests = clone_tests(
-            {name: np.stack([scores[name] for scores in scores_of_seeds]) for name in scores_of_seeds[0]},
+            {name: np.stack([of_seed[name] for of_seed in scores]) for name in scores[0]},
             material.examples["train"].of(p.language).labels,
             evaluated(material, p).labels,
             range(p.clone_splits + 1),
-            top_k=p.top_k,
-            level=p.level,
-            resamples=p.resamples,
-            seed=p.seed,
+            p,
         )
-        tests.to_parquet(building / "tests.parquet", index=False)
+        return {"tests": tests}
 
     names = (*SCORING, *SEARCH, *TESTS, "clone_splits")
-    target = kept(directory / "clone", material, p, names, make, runs, experiment="clone")
-    return pd.read_parquet(target / "tests.parquet")
+    inputs = [directory / f"clone-seed{seed}" for seed in p.seeds]
+    return kept(directory / "clone", material, p, names, make, inputs, experiment="clone")["tests"]
 
 
-def score_clone(material: Material, p: CalibrationParameters, directory: Path, seed: int) -> Path:
+def score_clone(material: Material, p: CalibrationParameters, directory: Path, seed: int) -> Content:
     """Train and score the model of one seed, without mask and under the masks of the halves of split 0.
 
     Returns:
-        The artefact ``directory/clone-seed…``. Its files: ``scores.safetensors`` {none, a, b}: cosine,
-        float32 (train, evaluation); ``masks.safetensors`` {a, b}.
+        The content of the artefact ``directory/clone-seed…``. ``scores`` {none, a, b}: cosine, float32
+        (train, evaluation); ``masks`` {a, b}: uint8 (layers, heads), 1 = kept.
     """
 
-    def make(building: Path) -> None:
+    def make() -> Content:
         train, evaluation = material.examples["train"].of(p.language), evaluated(material, p)
         half_train, half_dev = (
             # The halves of split 0 as in clone_tests, and halves of the dev examples, which it does not use.
@@ -82,33 +77,22 @@ def score_clone(material: Material, p: CalibrationParameters, directory: Path, s
             for split, number in (("train", 0), ("dev", 2))
         )
         masks = {}
-        for half, name in zip("ab", clone_names(p.language), strict=True):
-            own = half_train.of(name)
+        for half in HALVES:
+            own = half_train.of(half)
             model = trained(material, p, own, seed, progress=f"half {half}, seed {seed}")
-            masks[half] = searched_mask(model, own, half_dev.of(name), p, material.precision)
-        save_masks(building / "masks.safetensors", masks)
+            masks[half] = searched_mask(model, own, half_dev.of(half), p, material.precision)
         model = trained(material, p, train, seed, progress=f"clones, seed {seed}")
         scores = {
             name: influence(model, train, evaluation, train_mask=mask, evaluation_mask=mask).cosine
             for name, mask in {"none": None, **masks}.items()
         }
-        save_file(scores, building / "scores.safetensors")
+        return {"scores": scores, "masks": {half: mask.astype(np.uint8) for half, mask in masks.items()}}
 
-    part = {"experiment": "clone", "model_seed": str(seed)}
-    return kept(directory / f"clone-seed{seed}", material, p, (*SCORING, *SEARCH), make, **part)
-
-
-def evaluated(material: Material, p: CalibrationParameters) -> Examples:
-    """Return the test examples of ``language`` that are scored."""
-    return material.examples["test"].of(p.language).take(range(p.evaluation_per_language))
+    target = directory / f"clone-seed{seed}"
+    return kept(target, material, p, (*SCORING, *SEARCH), make, experiment="clone")
 
 
 # Halves.
-
-
-def clone_names(language: str) -> tuple[str, str]:
-    """Return the names of the two halves of a language."""
-    return f"{language}-a", f"{language}-b"
 
 
 def halves(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -132,7 +116,7 @@ def halves(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def clones(examples: Examples, language: str, rng: np.random.Generator) -> Examples:
-    """Return the examples of a language, in their order, in two random "languages" (:func:`clone_names`).
+    """Return the examples of a language, in their order, in two random "languages", :data:`HALVES`.
 
     Raises:
         InputError: the language has fewer than two examples.
@@ -140,19 +124,14 @@ def clones(examples: Examples, language: str, rng: np.random.Generator) -> Examp
     chosen = examples.of(language)
     if len(chosen) < 2:
         raise InputError(f"language: {language!r} has {len(chosen)} examples to split; allowed: 2 or more")
-    a, b = clone_names(language)
-    return replace(chosen, languages=np.where(halves(chosen.labels, rng), a, b))
+    return replace(chosen, languages=np.where(halves(chosen.labels, rng), *HALVES))
 
 
 # Measures as weights of training examples.
 
 
 def half_weights(
-    scores: np.ndarray,
-    measure: Measure,
-    top_k: int,
-    train_labels: np.ndarray,
-    evaluation_labels: np.ndarray,
+    scores: np.ndarray, measure: Measure, top_k: int, train_labels: np.ndarray, evaluation_labels: np.ndarray
 ) -> np.ndarray:
     """Return how much each training example adds to the measure of a half of the training examples.
 
@@ -179,12 +158,12 @@ def excess(weights: np.ndarray, own: np.ndarray, tested: np.ndarray) -> tuple[np
     """Return the measure of each evaluation example's own half minus chance, and the weights behind it.
 
     Args:
-        weights: (seeds, train, evaluation).
+        weights: (…, train, evaluation), such as one array per seed.
         own: bool (train,), True in half a.
         tested: bool (evaluation,), True in half a.
 
     Returns:
-        ``values`` (seeds, evaluation) and ``signed`` (seeds, train, evaluation). The sum of ``signed`` over
+        ``values`` (…, evaluation) and ``signed`` (…, train, evaluation). The sum of ``signed`` over
         the training examples of half a gives ``values``, whichever half the evaluation example is in,
         provided the weights of an evaluation example sum to zero. Otherwise it differs by a constant.
     """
@@ -200,11 +179,7 @@ def clone_tests(
     train_labels: np.ndarray,
     evaluation_labels: np.ndarray,
     splits: Iterable[int],
-    *,
-    top_k: int,
-    level: float,
-    resamples: int,
-    seed: int,
+    p: CalibrationParameters,
 ) -> pd.DataFrame:
     """Apply every test to every random split of a language into halves.
 
@@ -214,10 +189,7 @@ def clone_tests(
         train_labels: (train,).
         evaluation_labels: (evaluation,).
         splits: numbers of the splits; with ``seed`` they decide the halves.
-        top_k: number of proponents.
-        level: significance level of the tests.
-        resamples: of the bootstrap, and label permutations.
-        seed: of the splits.
+        p: number k of proponents, level of the tests, number of resamples and label permutations, ``seed``.
 
     Returns:
         One row per split, measure (share, auc, label_auc, specialization), language (the evaluation examples
@@ -227,14 +199,15 @@ def clone_tests(
 
     def measured(measure: str, mask: str) -> np.ndarray:
         labels = train_labels, evaluation_labels
-        return np.stack([half_weights(run, MEASURES[measure], top_k, *labels) for run in scores[mask]])
+        return np.stack([half_weights(run, MEASURES[measure], p.top_k, *labels) for run in scores[mask]])
 
     unmasked = {measure: measured(measure, "none") for measure in MEASURES}
     under_a, under_b = measured("share", "a"), measured("share", "b")
+    options = {"confidence": 1 - p.level, "resamples": p.resamples}
     rows = []
     for split in splits:
         own, tested = (
-            halves(labels, np.random.default_rng([seed, split, number]))
+            halves(labels, np.random.default_rng([p.seed, split, number]))
             for number, labels in enumerate((train_labels, evaluation_labels))
         )
         specialization = np.where(tested, under_a, under_b) - unmasked["share"]
@@ -245,17 +218,17 @@ def clone_tests(
                 key, chosen_values = (split, measure, language), values[:, chosen]
                 keys.append(key)
                 weights.append(signed[:, :, chosen].mean(axis=(0, 2)))
-                options = {"confidence": 1 - level, "resamples": resamples, "seed": split}
-                for test, (low, high) in (
-                    (INTERVAL, interval(chosen_values, confidence=1 - level)),
-                    (BOOTSTRAP, bootstrap_interval(chosen_values, **options)),
-                ):
+                bounds = {
+                    INTERVAL: interval(chosen_values, confidence=1 - p.level),
+                    BOOTSTRAP: bootstrap_interval(chosen_values, **options, seed=split),
+                }
+                for test, (low, high) in bounds.items():
                     rows.append((*key, test, chosen_values.mean(), low, high, not low <= 0 <= high))
-        permuted = label_permutation(np.array(weights), own, train_labels, resamples=resamples, seed=split)
+        permuted = label_permutation(np.array(weights), own, train_labels, resamples=p.resamples, seed=split)
         values = permuted.statistic - np.sum(weights, axis=1) * own.mean()
         rows += [
-            (*key, PERMUTATION, value, np.nan, np.nan, p <= level)
-            for key, value, p in zip(keys, values, permuted.p, strict=True)
+            (*key, PERMUTATION, value, np.nan, np.nan, p_value <= p.level)
+            for key, value, p_value in zip(keys, values, permuted.p, strict=True)
         ]
     columns = "split measure language test excess low high rejected"
     return pd.DataFrame(rows, columns=columns.split())

@@ -5,26 +5,29 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from modspec.data.examples import Examples
 from modspec.models.finetuning import Epoch, finetune
 from modspec.models.head_masking import head_grid
 from modspec.models.prediction import accuracy
-from modspec.stages.material import Material, load_material
+from modspec.stages.material import Material, load_material, made_by
 from modspec.stages.resuming import resumable
 from modspec.subnetworks.head_importance import head_gradients
 from modspec.subnetworks.masks import Masks
 from modspec.subnetworks.search import search
-from modspec.workflow.artifacts import content_fingerprint
-from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.parameters import CalibrationParameters, DataParameters
 from modspec.workflow.paths import path
 
 # The parameters that decide a trained classifier and a searched mask, beside data, encoder and seed.
 TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay")
 SEARCH = ("threshold", "step")
+
+# Of an artefact's files, by name without suffix: tables (parquet), and arrays by name (safetensors).
+Content = dict[str, pd.DataFrame | Mapping[str, np.ndarray]]
 
 
 def calibration_dir(p: CalibrationParameters) -> Path:
@@ -35,6 +38,11 @@ def calibration_dir(p: CalibrationParameters) -> Path:
 def load_sentences(p: CalibrationParameters) -> Material:
     """Load the task with ``sentences`` training examples per language, more than notebooks 01 to 03 take."""
     return load_material(p.model_copy(update={"train_per_language": p.sentences}))
+
+
+def evaluated(material: Material, p: CalibrationParameters) -> Examples:
+    """Return the test examples of ``language`` that are scored."""
+    return material.examples["test"].of(p.language).take(range(p.evaluation_per_language))
 
 
 def trained(
@@ -96,36 +104,38 @@ def kept(
     material: Material,
     p: CalibrationParameters,
     names: Sequence[str],
-    make: Callable[[Path], None],
-    inputs: Mapping[str, Path] | None = None,
+    make: Callable[[], Content],
+    inputs: Sequence[Path] = (),
     *,
     experiment: str,
-    **part: str,
-) -> Path:
-    """Make an artefact of the calibration unless it is there, intact and made from the same.
+) -> Content:
+    """Return the content of an artefact, made unless it is there, intact and made from the same.
 
     Args:
-        directory: where the artefact is kept.
+        directory: where the artefact is kept; its name tells the artefact from others of the experiment.
         material: whose data and encoder identify the artefact.
         p: the experiment's parameters.
         names: the parameters that decide the content, beside those of the data; others may change.
-        make: fills an empty directory.
+        make: returns the content.
         inputs: the artefacts that ``make`` reads.
         experiment: its code decides the content, see ``modspec.workflow.fingerprints``.
-        part: what else tells the artefact from others, by name.
 
     Returns:
-        ``directory``.
+        What ``make`` returned, as read from ``directory``.
     """
-    identity = p.identity()
     decisive = {*DataParameters.model_fields, *names}
-    origin = {
-        "stage": "calibration",
-        "parameters": {name: value for name, value in identity.items() if name in decisive},
-        **material.fingerprints,
-        "code": code_fingerprint(f"calibration/{experiment}"),
-        "inputs": {name: content_fingerprint(read) for name, read in (inputs or {}).items()},
-        "experiment": experiment,
-        **part,
-    }
-    return resumable(directory, origin, make)
+    parameters = {name: value for name, value in p.identity().items() if name in decisive}
+    named = {"stage": "calibration", "experiment": experiment, "part": directory.name}
+    read = {directory.name: directory for directory in inputs}
+    origin = made_by(f"calibration/{experiment}", material, parameters, read, **named)
+
+    def write(building: Path) -> None:
+        for name, content in make().items():
+            if isinstance(content, pd.DataFrame):
+                content.to_parquet(building / f"{name}.parquet", index=False)
+            else:
+                save_file(content, building / f"{name}.safetensors")
+
+    resumable(directory, origin, write)
+    tables = {file.stem: pd.read_parquet(file) for file in directory.glob("*.parquet")}
+    return tables | {file.stem: load_file(file) for file in directory.glob("*.safetensors")}

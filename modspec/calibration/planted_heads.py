@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import rankdata
 from transformers import PreTrainedModel
 
 from modspec.analysis.by_part import HEAD, own_above_others
-from modspec.calibration.models import SEARCH, TRAINING, kept, searched_mask, trained
+from modspec.calibration.models import SEARCH, TRAINING, Content, kept, searched_mask, trained
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
@@ -53,7 +52,7 @@ def planted_heads(material: Material, p: CalibrationParameters, directory: Path)
     Raises:
         InputError: there are fewer languages than ``planted_languages`` says.
     """
-    return pd.read_parquet(_planted(material, p, directory) / "planted_heads.parquet")
+    return _planted(material, p, directory)["planted_heads"]
 
 
 def planted_accuracy(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
@@ -62,33 +61,29 @@ def planted_accuracy(material: Material, p: CalibrationParameters, directory: Pa
     Columns: languages (their number), condition, mask_kind, language, accuracy (mean over seeds), chance
     (1 / labels), seeds. They are read from the same artefact as :func:`planted_heads`.
     """
-    return pd.read_parquet(_planted(material, p, directory) / "accuracy.parquet")
+    return _planted(material, p, directory)["accuracy"]
 
 
-def _planted(material: Material, p: CalibrationParameters, directory: Path) -> Path:
+def _planted(material: Material, p: CalibrationParameters, directory: Path) -> Content:
     if bad := [n for n in p.planted_languages if not 2 <= n <= len(p.languages)]:
         raise InputError(f"planted_languages: {bad[0]}; allowed: 2 to {len(p.languages)}, the languages")
     target = directory / "planted"
     decisive = (*TRAINING, *SEARCH, *LONGER.values(), "judged_per_language")
 
-    def make(building: Path) -> None:
+    def make() -> Content:
         parts = []
         for count, condition, seed in product(p.planted_languages, (PLANTED, CONTROL), p.seeds):
-            name = f"{condition}-{count}languages-seed{seed}"
-            write = partial(_write_model, material, p, p.languages[:count], condition, seed)
-            named = {"experiment": "planted", "model": name}
-            parts.append(kept(pieces_dir(target) / name, material, p, decisive, write, **named))
+            part = pieces_dir(target) / f"{condition}-{count}languages-seed{seed}"
+            make_part = partial(_rated_model, material, p, p.languages[:count], condition, seed)
+            parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
         heads, accuracy = (
-            pd.concat([pd.read_parquet(part / f"{name}.parquet") for part in parts], ignore_index=True)
-            for name in ("heads", "accuracy")
+            pd.concat([part[name] for part in parts], ignore_index=True) for name in ("heads", "accuracy")
         )
-        heads.to_parquet(building / "heads.parquet", index=False)
-        recovery(heads, p.resamples).to_parquet(building / "planted_heads.parquet", index=False)
         keys = ["languages", "condition", "mask_kind", "language"]
         accuracy = accuracy.groupby(keys, sort=False, as_index=False)
         accuracy = accuracy.agg(accuracy=("accuracy", "mean"), seeds=("seed", "nunique"))
         accuracy = accuracy.assign(chance=1 / len(material.task.labels))
-        accuracy.to_parquet(building / "accuracy.parquet", index=False)
+        return {"heads": heads, "planted_heads": recovery(heads, p.resamples), "accuracy": accuracy}
 
     names = (*decisive, "seeds", "planted_languages", "resamples")
     return kept(target, material, p, names, make, experiment="planted")
@@ -119,15 +114,10 @@ def disjoint_masks(languages: tuple[str, ...], grid: tuple[int, int], rng: np.ra
     return {language: places // share == number for number, language in enumerate(languages)}
 
 
-def _write_model(
-    material: Material,
-    p: CalibrationParameters,
-    languages: tuple[str, ...],
-    condition: str,
-    seed: int,
-    building: Path,
-) -> None:
-    """Train one model and rate its heads: ``heads.parquet``, ``accuracy.parquet``."""
+def _rated_model(
+    material: Material, p: CalibrationParameters, languages: tuple[str, ...], condition: str, seed: int
+) -> Content:
+    """Train one model and rate its heads; return ``accuracy`` under every mask, and ``heads``."""
     train, dev, test = (
         split.take(np.flatnonzero(np.isin(split.languages, languages)))
         for split in (material.examples[name] for name in ("train", "dev", "test"))
@@ -140,40 +130,27 @@ def _write_model(
 
     rows = []
     for owner in (None, *languages):
-        mask = None if owner is None else masks[owner]
-        correct = predict(model, test, mask, precision=material.precision) == test.labels
+        correct = predict(model, test, masks.get(owner), precision=material.precision) == test.labels
         for language in languages:
             kind = "none" if owner is None else "own" if owner == language else "other_language"
             rows.append((kind, language, correct[test.languages == language].mean()))
     accuracy = pd.DataFrame(rows, columns=["mask_kind", "language", "accuracy"]).assign(**run)
-    accuracy.to_parquet(building / "accuracy.parquet", index=False)
 
     size = p.judged_per_language
     first = np.concatenate([np.flatnonzero(test.languages == language)[:size] for language in languages])
     ratings = by_influence(model, train, test.take(first))
     for language in languages:
-        searched = by_search(model, train.of(language), dev.of(language), p, material.precision)
-        ratings |= {(name, language): values for name, values in searched.items()}
+        own = train.of(language)
+        ratings["search", language] = searched_mask(model, own, dev.of(language), p, material.precision)
+        ratings["importance", language] = importance(head_gradients(model, own, precision=material.precision))
     layers, numbers = np.indices(grid) + 1
-    owners = np.full(grid, "", dtype=object)
-    for language, mask in masks.items():
-        owners[mask] = language
+    owners = np.select(list(masks.values()), languages, "")
     heads = {"layer": layers.ravel(), "head": numbers.ravel(), "owner": owners.ravel()}
     frames = [
-        pd.DataFrame({**heads, "value": values.ravel(), "score": name, "language": language, **run})
+        pd.DataFrame({**heads, "value": np.ravel(values), "score": name, "language": language, **run})
         for (name, language), values in ratings.items()
     ]
-    pd.concat(frames, ignore_index=True).to_parquet(building / "heads.parquet", index=False)
-
-
-def by_search(
-    model: PreTrainedModel, train: Examples, dev: Examples, p: CalibrationParameters, precision: torch.dtype
-) -> dict[str, np.ndarray]:
-    """Rate heads by the searched mask and by importance in the unpruned model: {name: (layers, heads)}."""
-    return {
-        "search": searched_mask(model, train, dev, p, precision).astype(float),
-        "importance": importance(head_gradients(model, train, precision=precision)),
-    }
+    return {"heads": pd.concat(frames, ignore_index=True), "accuracy": accuracy}
 
 
 def by_influence(
@@ -182,27 +159,21 @@ def by_influence(
     """Rate heads by the mean contribution of a language's training examples above other languages'.
 
     Returns:
-        {(influence by cosine or dot, language): (layers, heads)}.
+        {(influence by cosine or dot, language): (layers x heads,)}, head by head.
     """
     scores = influence(model, train, evaluation, by_part=True)
+    languages = dict.fromkeys(train.languages.tolist())
     ratings = {}
     for name, contributions in (("cosine", scores.cosine_by_part), ("dot", scores.dot_by_part)):
-        rows = [
-            (0, language, other, group.layer, group.head, part[of_train, of_evaluation].mean(dtype=float))
-            for group, part in zip(scores.parts, contributions, strict=True)
-            if group.part == "head"
-            for language, other in product(dict.fromkeys(train.languages.tolist()), repeat=2)
-            for of_train, of_evaluation in [
-                np.ix_(train.languages == other, evaluation.languages == language)
-            ]
-        ]
+        parts = zip(scores.parts, contributions, strict=True)
+        heads = [(group.layer, group.head, part) for group, part in parts if group.part == "head"]
+        rows = []
+        for (layer, head, part), language, other in product(heads, languages, languages):
+            pairs = np.ix_(train.languages == other, evaluation.languages == language)
+            rows.append((0, language, other, layer, head, part[pairs].mean(dtype=float)))
         table = pd.DataFrame(rows, columns=["seed", "language", "train_language", *HEAD, "contribution"])
-        maps = own_above_others(table)
-        grid = tuple(len(level) for level in maps.columns.levels)
-        ratings |= {
-            (f"influence, {name}", language): row.to_numpy().reshape(grid)
-            for (language, _), row in maps.iterrows()
-        }
+        maps = own_above_others(table).droplevel("seed")
+        ratings |= {(f"influence, {name}", t): row.to_numpy() for t, row in maps.iterrows()}
     return ratings
 
 
@@ -221,40 +192,31 @@ def recovery(heads: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
         share of plantings that reach the value (one-sided). Measures: precision, recall (of the search; for
         the highest rated heads it equals precision) and AUC = P(planted head rated above another).
     """
-    rows = []
-    rng = np.random.default_rng(0)
+    rows, rng = [], np.random.default_rng(0)
     for keys, ratings in heads.groupby(["languages", "condition", "score"], sort=False):
         languages, is_mask = list(dict.fromkeys(ratings["language"])), keys[-1] == "search"
-        owners, values = _arrays(ratings, languages)
+        ratings = ratings.assign(language=pd.Categorical(ratings["language"], languages))
+        axes = ["seed", "language", *HEAD]
+        ratings, shape = ratings.sort_values(axes), [ratings[axis].nunique() for axis in axes]
+        values = ratings["value"].to_numpy().reshape(*shape[:2], -1)
+        # Position of each head's owner among the languages, or -1; the same whichever language is rated.
+        owners = pd.Index(languages).get_indexer(ratings["owner"]).reshape(shape)[:, 0]
         drawn = rng.permuted(np.broadcast_to(owners, (draws, *owners.shape)), axis=-1)
-        found, observed = _agreement(values, owners, len(languages), is_mask)
-        _, null = _agreement(values, drawn, len(languages), is_mask)
-        chances = {"precision": np.full(found.shape[:2], (owners == 0).mean()), "recall": found.mean(axis=-1)}
-        chances["auc"] = np.full(found.shape[:2], 0.5)
-        for measure, matrix in observed.items():
-            own, own_by_chance = (np.diagonal(m, axis1=-2, axis2=-1) for m in (matrix, null[measure]))
-            others = (matrix.sum(axis=-1) - own) / (len(languages) - 1)
-            for language, chosen in (
-                (ALL_LANGUAGES, slice(None)),
-                *((t, [i]) for i, t in enumerate(languages)),
-            ):
-                value, by_chance = own[:, chosen].mean(), own_by_chance[..., chosen].mean(axis=(-2, -1))
+        found, agreement = _agreement(values, np.concatenate([owners[None], drawn]), len(languages), is_mask)
+        columns = {ALL_LANGUAGES: slice(None)} | {t: [i] for i, t in enumerate(languages)}
+        chances = {"precision": (owners == 0).mean(), "recall": found.mean(axis=-1), "auc": 0.5}
+        for measure, matrices in agreement.items():
+            own = np.diagonal(matrices, axis1=-2, axis2=-1)
+            others = (matrices[0].sum(axis=-1) - own[0]) / (len(languages) - 1)
+            chance = np.broadcast_to(chances[measure], others.shape)
+            for language, chosen in columns.items():
+                value, by_chance = own[0][:, chosen].mean(), own[1:][..., chosen].mean(axis=(-2, -1))
                 bounds = np.quantile(by_chance, [0.025, 0.975])
                 p = (1 + np.count_nonzero(by_chance >= value - 1e-12)) / (1 + draws)
-                means = value, others[:, chosen].mean(), chances[measure][:, chosen].mean()
-                rows.append((*keys, measure, language, *means, *bounds, p, len(own)))
+                means = value, others[:, chosen].mean(), chance[:, chosen].mean()
+                rows.append((*keys, measure, language, *means, *bounds, p, len(others)))
     names = "languages condition score measure language value others chance chance_low chance_high p seeds"
     return pd.DataFrame(rows, columns=names.split())
-
-
-def _arrays(ratings: pd.DataFrame, languages: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Owners, positions in ``languages`` or -1, (seeds, layers, heads); values (seeds, languages, heads)."""
-    keys = ["seed", "language", *HEAD]
-    numbers = {language: number for number, language in enumerate(languages)}
-    ratings = ratings.assign(language=ratings["language"].map(numbers)).sort_values(keys)
-    shape = [ratings[key].nunique() for key in keys]
-    owners = ratings["owner"].map(lambda owner: numbers.get(owner, -1)).to_numpy().reshape(shape)[:, 0]
-    return owners, ratings["value"].to_numpy().reshape(*shape[:2], -1)
 
 
 def _agreement(

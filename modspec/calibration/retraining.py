@@ -10,6 +10,7 @@ examples and not by the classifier they start from.
 """
 
 import math
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from scipy.stats import bootstrap, permutation_test, rankdata
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from modspec.calibration.models import kept, trained
+from modspec.calibration.models import Content, kept, trained
 from modspec.calibration.scorers import SCORERS, SCORING, all_scores
-from modspec.calibration.templates import HELD_OUT, TEST, Judged, judged
+from modspec.calibration.templates import HELD_OUT, TEST, judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.models.prediction import logits
@@ -52,58 +53,46 @@ def datamodeling(material: Material, p: CalibrationParameters, directory: Path) 
     target, seeds = directory / "datamodeling", p.seeds[: p.retrainings]
     if len(seeds) < 2:
         raise InputError(f"retrainings: {p.retrainings} of seeds {p.seeds}; allowed: two or more of either")
-    examples = judged(material, p)
-    scores = all_scores(material, p, examples.train, examples.evaluation, directory)
+    train, evaluation, kinds = judged(material, p)
+    scores = all_scores(material, p, train, evaluation, directory)
 
-    def make(building: Path) -> None:
+    def retrain(chosen: np.ndarray, seed: int, subset: int) -> Content:
+        """Margins of the evaluation examples after training on the ``chosen`` training examples alone."""
+        model = trained(material, p, train.take(np.flatnonzero(chosen)), seed)
+        values = margins(model, evaluation, material.precision)
+        rows = {"seed": seed, "subset": subset, "id": evaluation.ids, "margin": values}
+        return {"margins": pd.DataFrame(rows)}
+
+    def make() -> Content:
         rng = np.random.default_rng(p.data_seed)
-        chosen = draw_subsets(examples.train, p.subsets, p.subset_share, rng)
-        parts = [
-            _retrained(material, p, examples, chosen[subset], seed, subset, pieces_dir(target))
-            for seed, subset in tqdm([*product(seeds, range(p.subsets))], desc="retraining")
-        ]
-        pd.concat(parts, ignore_index=True).to_parquet(building / "margins.parquet", index=False)
-        members = pd.DataFrame({"id": examples.train.ids, "language": examples.train.languages})
-        members = members.join(pd.DataFrame(chosen.T).add_prefix("subset"))
-        members.to_parquet(building / "subsets.parquet", index=False)
+        subsets = draw_subsets(train, p.subsets, p.subset_share, rng)
+        parts = []
+        for seed, (subset, chosen) in tqdm([*product(seeds, enumerate(subsets))], desc="retraining"):
+            part = pieces_dir(target) / f"subset{subset}-seed{seed}"
+            decisive, make_part = (*SCORING, "subset_share"), partial(retrain, chosen, seed, subset)
+            content = kept(part, material, p, decisive, make_part, experiment="datamodeling")
+            parts.append(content["margins"])
         outcomes = np.stack([part["margin"] for part in parts]).reshape(len(seeds), p.subsets, -1)
         rows = []
         for kind in (HELD_OUT, TEST):
-            of_kind = examples.kinds == kind
+            of_kind = kinds == kind
             counts = (ceiling(outcomes[..., of_kind]), p.subsets, len(seeds), int(of_kind.sum()))
             for name in SCORERS:
-                predicted = chosen.astype(float) @ scores[name].mean(axis=0)[:, of_kind]
+                predicted = subsets.astype(float) @ scores[name].mean(axis=0)[:, of_kind]
                 margins_of_kind = outcomes[..., of_kind].mean(axis=0)
                 lds = judge(predicted, margins_of_kind, confidence=1 - p.level, resamples=p.resamples)
                 rows.append((name, kind, *lds, 0.0, *counts))
         columns = "score split value low high p chance ceiling subsets retrainings examples".split()
-        pd.DataFrame(rows, columns=columns).to_parquet(building / "datamodeling.parquet", index=False)
+        members = pd.DataFrame({"id": train.ids, "language": train.languages})
+        return {
+            "margins": pd.concat(parts, ignore_index=True),
+            "subsets": members.join(pd.DataFrame(subsets.T).add_prefix("subset")),
+            "datamodeling": pd.DataFrame(rows, columns=columns),
+        }
 
     names = (*SCORING, "seeds", "retrainings", "subsets", "subset_share", "level", "resamples")
-    kept(target, material, p, names, make, {"scores": directory / "scores"}, experiment="datamodeling")
-    return pd.read_parquet(target / "datamodeling.parquet")
-
-
-def _retrained(
-    material: Material,
-    p: CalibrationParameters,
-    examples: Judged,
-    chosen: np.ndarray,
-    seed: int,
-    subset: int,
-    directory: Path,
-) -> pd.DataFrame:
-    """Margins of the evaluation examples after training on the ``chosen`` training examples alone."""
-
-    def make(building: Path) -> None:
-        model = trained(material, p, examples.train.take(np.flatnonzero(chosen)), seed)
-        values = margins(model, examples.evaluation, material.precision)
-        rows = {"seed": seed, "subset": subset, "id": examples.evaluation.ids, "margin": values}
-        pd.DataFrame(rows).to_parquet(building / "margins.parquet", index=False)
-
-    part, names = directory / f"subset{subset}-seed{seed}", (*SCORING, "subset_share")
-    named = {"experiment": "datamodeling", "subset": str(subset), "model_seed": str(seed)}
-    return pd.read_parquet(kept(part, material, p, names, make, **named) / "margins.parquet")
+    content = kept(target, material, p, names, make, [directory / "scores"], experiment="datamodeling")
+    return content["datamodeling"]
 
 
 def draw_subsets(train: Examples, count: int, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -159,27 +148,20 @@ def judge(
         place = subsets[..., :, None], columns[..., None, :]
         return _correlation(x[place], y[place]).mean(axis=-1)
 
+    options = {"n_resamples": resamples, "vectorized": True}
     low = high = math.nan
     if examples > 1:
-        low, high = bootstrap(
-            (np.arange(count), np.arange(examples)),
-            mean_correlation,
-            n_resamples=resamples,
-            batch=100,
-            confidence_level=confidence,
-            method="percentile",
-            vectorized=True,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
+        indices, rng = (np.arange(count), np.arange(examples)), np.random.default_rng(0)
+        interval = {"confidence_level": confidence, "method": "percentile", "batch": 100}
+        low, high = bootstrap(indices, mean_correlation, rng=rng, **interval, **options).confidence_interval
     products = x @ y.T / x.size
     test = permutation_test(
         (np.arange(count),),
         lambda order, axis=-1: products[order, np.arange(count)].sum(axis=axis),
         permutation_type="pairings",
-        vectorized=True,
         alternative="greater",
-        n_resamples=resamples,
         rng=np.random.default_rng(0),
+        **options,
     )
     return float(test.statistic), float(low), float(high), float(test.pvalue)
 

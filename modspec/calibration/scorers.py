@@ -5,27 +5,26 @@ Their scores are judged by templates (``modspec.calibration.templates``) and by 
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import bm25s
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from modspec.calibration.models import TRAINING, kept, trained
+from modspec.calibration.models import TRAINING, Content, kept, trained
 from modspec.data.examples import Examples
 from modspec.influence import Checkpoint, influence
 from modspec.models.device_and_precision import autocast
 from modspec.models.finetuning import Epoch
 from modspec.models.prediction import rows_by_example
-from modspec.stages.material import Material, load_checkpoint, save_checkpoint
+from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
-from modspec.workflow.paths import checkpoint_file, pieces_dir
+from modspec.workflow.paths import pieces_dir
 
 ENCODER, BM25, RANDOM = "encoder cosine", "BM25", "random"
 TRACIN = tuple(
@@ -55,27 +54,24 @@ def all_scores(
     Returns:
         {scorer: float32 (seeds, train, evaluation)}, with one "seed" where a scorer has none.
     """
-    target = directory / "scores"
+    target, pieces = directory / "scores", pieces_dir(directory / "scores")
 
-    def make_seed(building: Path, seed: int) -> None:
-        save_file(tracin(material, p, train, evaluation, seed), building / "scores.safetensors")
+    def make_seed(seed: int) -> Content:
+        return {"scores": tracin(material, p, train, evaluation, seed)}
 
-    def make(building: Path) -> None:
-        seeds = []
-        for seed in p.seeds:
-            part = pieces_dir(target) / f"seed{seed}"
-            named = {"experiment": "scores", "model_seed": str(seed)}
-            kept(part, material, p, SCORING, partial(make_seed, seed=seed), **named)
-            seeds.append(load_file(part / "scores.safetensors"))
-        scores = {name: np.stack([scores[name] for scores in seeds]) for name in TRACIN}
+    def make() -> Content:
+        seeds = [
+            kept(pieces / f"seed{seed}", material, p, SCORING, partial(make_seed, seed), experiment="scores")
+            for seed in p.seeds
+        ]
+        scores = {name: np.stack([of_seed["scores"][name] for of_seed in seeds]) for name in TRACIN}
         scores[ENCODER] = encoder_cosine(material, train, evaluation)[None]
         scores[BM25] = bm25(train, evaluation)[None]
         shape = (1, len(train), len(evaluation))
         scores[RANDOM] = np.random.default_rng(p.data_seed).standard_normal(shape, dtype=np.float32)
-        save_file(scores, building / "scores.safetensors")
+        return {"scores": scores}
 
-    kept(target, material, p, (*SCORING, "seeds"), make, experiment="scores")
-    return load_file(target / "scores.safetensors")
+    return kept(target, material, p, (*SCORING, "seeds"), make, experiment="scores")["scores"]
 
 
 def tracin(
@@ -83,22 +79,20 @@ def tracin(
 ) -> dict[str, np.ndarray]:
     """Return the TracIn scores of one fine-tuning: {one of TRACIN: float32 (train, evaluation)}."""
     checkpoints = []
-    with TemporaryDirectory() as folder:
 
-        def keep(model: PreTrainedModel, epoch: Epoch) -> None:
-            file = Path(folder) / checkpoint_file(epoch.epoch)
-            save_checkpoint(model, file)
-            checkpoints.append(Checkpoint(partial(load_checkpoint, file=file), epoch.learning_rate))
+    def keep(model: PreTrainedModel, epoch: Epoch) -> None:
+        weights = deepcopy(model.state_dict())
+        checkpoints.append(Checkpoint(lambda model: model.load_state_dict(weights), epoch.learning_rate))
 
-        model = trained(material, p, train, seed, after_epoch=keep)
-        score = partial(influence, model, train, evaluation)
-        scores = {
-            "all checkpoints": score(checkpoints=checkpoints),
-            "last checkpoint": score(checkpoints=checkpoints[-1:]),
-        }
-        for below in (model.base_model.embeddings, model.base_model.encoder):
-            below.requires_grad_(False)
-        scores["classifier alone"] = score(checkpoints=checkpoints)
+    model = trained(material, p, train, seed, after_epoch=keep)
+    score = partial(influence, model, train, evaluation)
+    scores = {
+        "all checkpoints": score(checkpoints=checkpoints),
+        "last checkpoint": score(checkpoints=checkpoints[-1:]),
+    }
+    for below in (model.base_model.embeddings, model.base_model.encoder):
+        below.requires_grad_(False)
+    scores["classifier alone"] = score(checkpoints=checkpoints)
     return {f"{kind}, {which}": getattr(s, kind) for which, s in scores.items() for kind in ("cosine", "dot")}
 
 

@@ -4,14 +4,13 @@ Evaluation examples are of two kinds: *held out* from training, of templates (``
 too, and those of the *test* split, whose templates training never has.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from modspec.analysis.intervals import mean_and_interval
-from modspec.calibration.models import kept
+from modspec.calibration.models import Content, kept
 from modspec.calibration.scorers import SCORERS, all_scores
 from modspec.data.examples import Examples
 from modspec.errors import InputError
@@ -33,21 +32,20 @@ def templates(material: Material, p: CalibrationParameters, directory: Path) -> 
     Returns:
         The tables of :func:`alike`.
     """
-    examples = judged(material, p)
-    scores = all_scores(material, p, examples.train, examples.evaluation, directory)
+    train, evaluation, kinds = judged(material, p)
+    scores = all_scores(material, p, train, evaluation, directory)
 
-    def make(building: Path) -> None:
-        held_out = np.flatnonzero(examples.kinds == HELD_OUT)
-        evaluation = examples.evaluation.take(held_out)
+    def make() -> Content:
+        held_out = np.flatnonzero(kinds == HELD_OUT)
+        held = evaluation.take(held_out)
         frames = [
-            alike(scores[name][..., held_out], examples.train, evaluation, 1 - p.level).assign(score=name)
+            alike(scores[name][..., held_out], train, held, 1 - p.level).assign(score=name)
             for name in SCORERS
         ]
-        pd.concat(frames, ignore_index=True).to_parquet(building / "templates.parquet", index=False)
+        return {"templates": pd.concat(frames, ignore_index=True)}
 
-    inputs = {"scores": directory / "scores"}
-    target = kept(directory / "templates", material, p, ["level"], make, inputs, experiment="templates")
-    return pd.read_parquet(target / "templates.parquet")
+    target, inputs = directory / "templates", [directory / "scores"]
+    return kept(target, material, p, ["level"], make, inputs, experiment="templates")["templates"]
 
 
 def alike(
@@ -93,20 +91,14 @@ def alike(
 # Examples.
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The examples whose scores are judged."""
-
-    train: Examples
-    evaluation: Examples
-    kinds: np.ndarray  # (evaluation,): HELD_OUT or TEST
-
-
-def judged(material: Material, p: CalibrationParameters) -> Judged:
+def judged(material: Material, p: CalibrationParameters) -> tuple[Examples, Examples, np.ndarray]:
     """Draw ``judged_train`` training examples per language, and up to ``judged_per_language`` of either kind.
 
     The examples for training and holding out are taken from every label's largest templates in the training
     split, which therefore should be several times as large.
+
+    Returns:
+        The training examples, the evaluation examples, and the kind of each of the latter, HELD_OUT or TEST.
 
     Raises:
         InputError: this leaves no template with two sentences.
@@ -127,7 +119,7 @@ def judged(material: Material, p: CalibrationParameters) -> Judged:
             "allowed: enough that some do, so that one can be held out"
         )
     kinds = np.repeat([HELD_OUT, TEST], [len(held), len(new)])
-    return Judged(train.take(np.concatenate(in_training)), _joined(held, new), kinds)
+    return train.take(np.concatenate(in_training)), _joined(held, new), kinds
 
 
 def from_largest_groups(

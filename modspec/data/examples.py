@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from modspec.data.vocabulary import to_trimmed
@@ -57,14 +58,8 @@ class Examples:
 
 def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Examples:
     """Tokenise the rows of one split (see ``modspec.data.tasks``), cut off after ``max_length`` pieces."""
-    pairs = rows["text_pair"]
-    encoded = tokenizer(
-        list(rows["text"]),
-        list(pairs) if any(pairs) else None,
-        truncation=True,
-        max_length=max_length,
-        padding=False,
-    )
+    texts, pairs = list(rows["text"]), list(rows["text_pair"])
+    encoded = tokenizer(texts, pairs if any(pairs) else None, truncation=True, max_length=max_length)
     token_types = encoded.get("token_type_ids")
     return Examples(
         tuple(np.asarray(ids, dtype=np.int64) for ids in encoded["input_ids"]),
@@ -78,24 +73,22 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -
 
 def trimmed(examples: Examples, kept_pieces: np.ndarray) -> Examples:
     """Return the same examples in the ids of a trimmed vocabulary (``modspec.data.vocabulary``)."""
-    return replace(examples, input_ids=to_trimmed(examples.input_ids, kept_pieces))
+    return replace(examples, input_ids=tuple(to_trimmed(ids, kept_pieces) for ids in examples.input_ids))
 
 
 def collate(
     examples: Examples, indices: np.ndarray, pad_id: int, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
     """Return padded model inputs (batch, longest): input_ids, attention_mask[, token_type_ids]."""
-    longest = max(len(examples.input_ids[i]) for i in indices)
 
     def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
-        out = np.full((len(indices), longest), value, dtype=np.int64)
-        for row, i in enumerate(indices):
-            out[row, : len(sequences[i])] = sequences[i]
-        return torch.from_numpy(out).to(device)
+        chosen = [torch.tensor(sequences[i]) for i in indices]
+        return pad_sequence(chosen, batch_first=True, padding_value=value).to(device)
 
     batch = {"input_ids": pad(examples.input_ids, pad_id)}
     lengths = torch.from_numpy(examples.lengths[indices]).to(device)
-    batch["attention_mask"] = (torch.arange(longest, device=device) < lengths[:, None]).long()
+    positions = torch.arange(batch["input_ids"].shape[1], device=device)
+    batch["attention_mask"] = (positions < lengths[:, None]).long()
     if examples.token_types is not None:
         batch["token_type_ids"] = pad(examples.token_types, 0)
     return batch

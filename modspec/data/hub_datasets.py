@@ -1,7 +1,6 @@
 """Labelled sentences from data sets on the Hugging Face hub, or from its cache when offline."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import datasets
@@ -60,27 +59,12 @@ def load(
 
 def load_dataset(source: HubSource, language: str, split: str) -> datasets.Dataset:
     """Return one language and split, from the cache at once where the hub cannot be reached."""
-    with nullcontext() if downloads.hub_is_reachable() else _offline():
-        if source.jsonl:
-            file = huggingface_hub.hf_hub_download(
-                source.path, f"{language}/{split}.jsonl", repo_type="dataset"
-            )
-            return datasets.load_dataset("json", data_files=file, split="train")
-        return datasets.load_dataset(source.path, language, split=split)
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Send ``datasets`` to its cache; otherwise it would first retry for minutes."""
-    modules = (datasets.config, huggingface_hub.constants)
-    before = [module.HF_HUB_OFFLINE for module in modules]
-    for module in modules:
-        module.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        for module, value in zip(modules, before, strict=True):
-            module.HF_HUB_OFFLINE = value
+    if not downloads.hub_is_reachable():  # in the whole process; ``datasets`` would first retry for minutes
+        datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
+    if source.jsonl:
+        file = huggingface_hub.hf_hub_download(source.path, f"{language}/{split}.jsonl", repo_type="dataset")
+        return datasets.load_dataset("json", data_files=file, split="train")
+    return datasets.load_dataset(source.path, language, split=split)
 
 
 def _pool(

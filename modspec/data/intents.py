@@ -31,14 +31,7 @@ from itertools import islice
 
 import hassil
 import home_assistant_intents
-from hassil.expression import (
-    Alternative,
-    Expression,
-    ListReference,
-    Permutation,
-    RuleReference,
-    TextChunk,
-)
+from hassil.expression import Alternative, Expression, ListReference, Permutation, RuleReference, TextChunk
 from hassil.intents import Intents, RangeSlotList, TextSlotList
 
 from modspec.errors import InputError
@@ -59,53 +52,35 @@ ATTEMPTS = 20
 # --- expansion -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Node:
-    """A template with rules and slot values filled in and the dead branches cut off."""
-
-    kind: str  # "all": items in order; "any": one of them; "shuffled": all, in any order
-    items: tuple[Node | str, ...]
-
-
-def draw(node: Node | str, rng: random.Random) -> str:
-    """Return one random expansion, with the template's whitespace."""
-    if isinstance(node, str):
-        return node
-    if node.kind == "any":
-        return draw(rng.choice(node.items), rng)
-    items = rng.sample(node.items, len(node.items)) if node.kind == "shuffled" else node.items
+def draw(expression: Expression, rng: random.Random) -> str:
+    """Return one random expansion of a resolved expression, with the template's whitespace."""
+    if isinstance(expression, TextChunk):
+        return expression.original_text
+    items = expression.items
+    if isinstance(expression, Alternative):
+        return draw(rng.choice(items), rng)
+    if isinstance(expression, Permutation):
+        items = rng.sample(items, len(items))
     return "".join([draw(item, rng) for item in items])
 
 
-def resolve(expression: Expression, intents: Intents) -> Node | str | None:
-    """Return ``expression`` without references, or None if it needs a slot that has no values."""
-
-    def resolve_all(items: Sequence[Expression]) -> list[Node | str | None]:
-        return [resolve(item, intents) for item in items]
-
+def resolve(expression: Expression, intents: Intents) -> Expression | None:
+    """Return ``expression`` without references and dead branches; None if it needs a slot without values."""
     if isinstance(expression, TextChunk):
-        return expression.original_text
+        return expression
     if isinstance(expression, RuleReference):
         return resolve(intents.expansion_rules[expression.rule_name].expression, intents)
     if isinstance(expression, ListReference):
         values = intents.slot_lists.get(expression.list_name)
         if isinstance(values, RangeSlotList):
             numbers = range(values.start, values.stop + 1, values.step)
-            return Node("any", tuple(str(number) for number in numbers))
-        if not isinstance(values, TextSlotList):
-            return None
-        return _any(resolve_all([value.text_in for value in values.values]))
-    items = resolve_all(expression.items)
+            return Alternative([TextChunk(str(number)) for number in numbers])
+        texts = [value.text_in for value in values.values] if isinstance(values, TextSlotList) else []
+        return resolve(Alternative(texts), intents)
+    items = [resolve(item, intents) for item in expression.items]
     if isinstance(expression, Alternative):
-        return _any(items)
-    if None in items:
-        return None
-    return Node("shuffled" if isinstance(expression, Permutation) else "all", tuple(items))
-
-
-def _any(items: Sequence[Node | str | None]) -> Node | None:
-    possible = tuple(item for item in items if item is not None)
-    return Node("any", possible) if possible else None
+        items = [item for item in items if item is not None] or [None]
+    return None if None in items else type(expression)(items)
 
 
 # --- templates -----------------------------------------------------------------------------------
@@ -117,7 +92,7 @@ class Template:
 
     id: str  # "de/HassTurnOn/12": the 12th template of the intent in the package
     source: str  # as written in the package
-    node: Node | str
+    node: Expression  # resolved
 
     def sentences(self, seed: int) -> Iterator[str]:
         """Yield different sentences in random order, until draws stop bringing new ones."""
@@ -127,12 +102,12 @@ class Template:
         while misses < PATIENCE:
             text = clean(draw(self.node, rng))
             key = text.casefold()
-            if not text or key in seen:
+            if text and key not in seen:
+                misses = 0
+                seen.add(key)
+                yield text
+            else:
                 misses += 1
-                continue
-            misses = 0
-            seen.add(key)
-            yield text
 
     @cached_property
     def is_large(self) -> bool:
@@ -151,7 +126,7 @@ def available_languages() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def templates(language: str) -> Mapping[str, tuple[Template, ...]]:
+def templates(language: str) -> Mapping[str, list[Template]]:
     """Return the usable templates of each intent, in the package's order, no string twice.
 
     A string that stands under two intents is left out: its label would be a matter of chance.
@@ -171,29 +146,12 @@ def templates(language: str) -> Mapping[str, tuple[Template, ...]]:
         for name, intent in intents.intents.items()
     }
     uses = Counter(text for texts in sources.values() for text in texts)
-    usable: dict[str, tuple[Template, ...]] = {}
+    usable: dict[str, list[Template]] = {name: [] for name in sources}
     for name, texts in sources.items():
-        nodes = [
-            (index, text, resolve(hassil.parse_sentence(text).expression, intents))
-            for index, text in enumerate(texts)
-            if uses[text] == 1
-        ]
-        usable[name] = tuple(
-            Template(f"{language}/{name}/{index}", text, node)
-            for index, text, node in nodes
-            if node is not None
-        )
+        for index, text in enumerate(texts):
+            if uses[text] == 1 and (node := resolve(hassil.parse_sentence(text).expression, intents)):
+                usable[name].append(Template(f"{language}/{name}/{index}", text, node))
     return usable
-
-
-@lru_cache(maxsize=16)
-def rich_intents(language: str) -> frozenset[str]:
-    """Return the intents with at least ``MIN_TEMPLATES`` large templates in ``language``."""
-    return frozenset(
-        intent
-        for intent, ts in templates(language).items()
-        if len(ts) >= MIN_TEMPLATES and sum(t.is_large for t in ts) >= MIN_TEMPLATES
-    )
 
 
 def shared_intents(languages: Sequence[str]) -> tuple[str, ...]:
@@ -202,10 +160,15 @@ def shared_intents(languages: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there are fewer than two.
     """
-    rich = {language: rich_intents(language) for language in languages}
-    labels = sorted(frozenset.intersection(*rich.values()))
+    rich = {
+        language: {
+            name for name, ts in templates(language).items() if sum(t.is_large for t in ts) >= MIN_TEMPLATES
+        }
+        for language in languages
+    }
+    labels = sorted(set.intersection(*rich.values()))
     if len(labels) < 2:
-        each = ", ".join(f"{language} {len(intents)}" for language, intents in rich.items())
+        each = ", ".join(f"{language} {len(names)}" for language, names in rich.items())
         raise InputError(
             f"languages: {', '.join(languages)} share {len(labels)} intents with at least "
             f"{MIN_TEMPLATES} large templates, needed: 2 (intents by language: {each})"
@@ -226,19 +189,19 @@ def divide(ts: Sequence[Template], rng: random.Random) -> dict[str, list[Templat
     return {"test": large[:n], "dev": large[n : 2 * n], "train": train}
 
 
-def fill(ts: Sequence[Template], quota: int, taken: set[str], seed: int) -> list[tuple[str, str, str]]:
-    """Return up to ``quota`` rows (row id, template id, sentence), spread evenly over the templates.
+def fill(ts: Sequence[Template], quota: int, taken: set[str], seed: int) -> list[dict[str, str]]:
+    """Return up to ``quota`` rows (id, text, group: the template's id), spread evenly over the templates.
 
     Sentences whose case-folded text is in ``taken`` are passed over; the sentences used are added to it.
     """
-    rows: list[tuple[str, str, str]] = []
+    rows: list[dict[str, str]] = []
     streams = {t.id: enumerate(t.sentences(seed)) for t in ts}
     while streams and len(rows) < quota:
         for template_id, stream in list(streams.items())[: quota - len(rows)]:
             for number, text in stream:
                 if text.casefold() not in taken:
                     taken.add(text.casefold())
-                    rows.append((f"{template_id}/{number}", template_id, text))
+                    rows.append({"id": f"{template_id}/{number}", "text": text, "group": template_id})
                     break
             else:
                 del streams[template_id]
@@ -266,20 +229,17 @@ def sample(
         InputError: a language's templates cannot make that many different sentences.
     """
     labels = shared_intents(languages)
-    splits: dict[str, list[dict[str, str]]] = {split: [] for split in sizes}
+    splits = {split: [] for split in sizes}
     for language in languages:
         taken: set[str] = set()
-        rows: dict[str, list[dict[str, str]]] = {split: [] for split in sizes}
+        rows = {split: [] for split in sizes}
         for i, intent in enumerate(labels):
             quotas = {
                 split: sizes[split] // len(labels) + (i < sizes[split] % len(labels))
                 for split in ("test", "dev", "train")
             }
             for split, found in _sample_intent(language, intent, quotas, taken, seed).items():
-                rows[split] += [
-                    {"id": row_id, "language": language, "text": text, "label": intent, "group": t}
-                    for row_id, t, text in found
-                ]
+                rows[split] += [{**row, "language": language, "label": intent} for row in found]
         for split in splits:
             random.Random(f"{seed} {language} {split}").shuffle(rows[split])
             splits[split] += rows[split]
@@ -288,7 +248,7 @@ def sample(
 
 def _sample_intent(
     language: str, intent: str, quotas: Mapping[str, int], taken: set[str], seed: int
-) -> dict[str, list[tuple[str, str, str]]]:
+) -> dict[str, list[dict[str, str]]]:
     """Return the rows of one intent by split, and update ``taken``.
 
     A division of the templates that cannot make enough sentences for a split is drawn again.

@@ -217,7 +217,8 @@ def read(path: Path, column_names: ColumnNames, labels: Sequence[str] | None) ->
         InputError: a row cannot be used; the message names file and line.
     """
     readers = {"tsv": _tsv, "csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
-    by_name = _label_names(labels)
+    # What the file may call a label: its index, or the label itself.
+    by_name = {str(i): name for i, name in enumerate(labels or ())} | {name: name for name in labels or ()}
     rows: list[tuple[str, str, str, str, int]] = []
     lines: dict[str, int] = {}
     has_ids = False
@@ -232,31 +233,19 @@ def read(path: Path, column_names: ColumnNames, labels: Sequence[str] | None) ->
         if identity in lines:
             raise InputError(f"{where}: {column_names.id} {identity!r} is already in line {lines[identity]}")
         lines[identity] = line
-        has_pair = column_names.text_pair in record
         label = _cell(record, column_names.label, where)
         if labels is not None and label not in by_name:
             hint = f"; a header must name {', '.join(column_names.needed)}" if line == 1 else ""
             raise InputError(
                 f"{where}: unknown {column_names.label} {label!r}; allowed: {', '.join(labels)}{hint}"
             )
-        rows.append(
-            (
-                identity,
-                _text(record, column_names.text, where),
-                _text(record, column_names.text_pair, where) if has_pair else "",
-                by_name.get(label, label),
-                line,
-            )
-        )
+        text = _text(record, column_names.text, where)
+        has_pair = column_names.text_pair in record
+        text_pair = _text(record, column_names.text_pair, where) if has_pair else ""
+        rows.append((identity, text, text_pair, by_name.get(label, label), line))
     if not rows:
         raise InputError(f"{path.name}: no examples")
     return pd.DataFrame(rows, columns=["id", "text", "text_pair", "label", "line"]), has_ids
-
-
-def _label_names(labels: Sequence[str] | None) -> dict[str, str]:
-    """Return {what a file may call a label: the label}."""
-    labels = labels or ()
-    return {str(i): name for i, name in enumerate(labels)} | {name: name for name in labels}
 
 
 def _cell(record: Mapping[str, object], column: str, where: str) -> str:

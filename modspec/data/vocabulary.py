@@ -5,10 +5,8 @@ The word embedding is 80 % of a multilingual encoder's parameters, and most of i
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 import numpy as np
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from modspec.errors import InputError
@@ -27,33 +25,28 @@ def used_pieces(input_ids: Iterable[Sequence[int]], tokenizer: PreTrainedTokeniz
     Returns:
         int64 (kept,), sorted, unique.
     """
-    always = chain(tokenizer.all_special_ids, range(tokenizer.pad_token_id + 1))
-    # Text by text: the ids of a whole corpus as Python integers would fill the memory.
     used = np.zeros(len(tokenizer), dtype=bool)
-    used[list(always)] = True
+    used[tokenizer.all_special_ids] = True
+    used[: tokenizer.pad_token_id + 1] = True
+    # Text by text: the ids of a whole corpus as Python integers would fill the memory.
     for ids in input_ids:
         used[np.asarray(ids, dtype=np.int64)] = True
     return np.flatnonzero(used)
 
 
-def to_trimmed(input_ids, kept_pieces: np.ndarray):
+def to_trimmed(input_ids: Sequence[int] | np.ndarray, kept_pieces: np.ndarray) -> np.ndarray:
     """Return ids of the full vocabulary as row numbers of the trimmed one.
 
     Args:
-        input_ids: lists (of lists …) of integers, an integer array, or a tensor.
+        input_ids: integers of any shape.
         kept_pieces: int64 (kept,), from :func:`used_pieces`.
 
     Returns:
-        The same nested structure.
+        int64 of the same shape.
 
     Raises:
         InputError: a piece was not kept; the message names the first one.
     """
-    if isinstance(input_ids, torch.Tensor):
-        trimmed = to_trimmed(input_ids.cpu().numpy(), kept_pieces)
-        return torch.from_numpy(trimmed).to(input_ids.device)
-    if isinstance(input_ids, (list, tuple)) and any(np.iterable(ids) for ids in input_ids[:1]):
-        return type(input_ids)(to_trimmed(ids, kept_pieces) for ids in input_ids)
     ids = np.asarray(input_ids, dtype=np.int64)
     rows = np.searchsorted(kept_pieces, ids).clip(max=len(kept_pieces) - 1)
     missing = ids[kept_pieces[rows] != ids]
@@ -62,4 +55,4 @@ def to_trimmed(input_ids, kept_pieces: np.ndarray):
             f"input_ids: piece {missing.flat[0]} was not kept; the trimmed vocabulary has"
             f" {len(kept_pieces)} pieces, so trim to all the data that will be used"
         )
-    return rows if isinstance(input_ids, np.ndarray) else type(input_ids)(rows.tolist())
+    return rows

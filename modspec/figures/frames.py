@@ -10,9 +10,8 @@ from modspec.errors import InputError
 from modspec.terms import ALL_LANGUAGES, LABELS
 
 FLAGS = {"kept", "accepted"}
-TEXTS = {"seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
+TEXTS = {*LABELS, "seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
 TEXTS |= {"train_language", "split", "score", "measure", "claim", "comparison", "verdict", "choice", "study"}
-TEXTS |= set(LABELS)
 MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable"}  # one seed lacks some statistics
 
 
@@ -56,7 +55,7 @@ def typed(frame: pd.DataFrame, columns: Sequence[str], source: str) -> pd.DataFr
         raise InputError(f"{source}: column {columns[0]} is empty: there are no rows below it")
     result = {}
     for column in columns:
-        text = frame[column].astype(object).where(frame[column].notna(), "").map(str)
+        text = frame[column].astype(object).fillna("").map(str)
         if column in TEXTS:
             result[column] = text
             bad = ~text.isin(LABELS.get(column, text))
@@ -107,10 +106,14 @@ def levels(frame: pd.DataFrame, column: str, known: Collection[str] = ()) -> lis
     present = set(frame[column])
     known = known or LABELS.get(column) or sorted(present, key=lambda value: (value == ALL_LANGUAGES, value))
     if unknown := sorted(present.difference(known)):
-        raise InputError(
-            f"{frame.attrs['source']}: {column} is {unknown[0]!r}, not one of {'; '.join(known)}"
-        )
+        allowed = "; ".join(known)
+        raise InputError(f"{frame.attrs['source']}: {column} is {unknown[0]!r}, not one of {allowed}")
     return [value for value in known if value in present]
+
+
+def by_level(frame: pd.DataFrame, column: str, known: Collection[str] = ()) -> dict[str, pd.DataFrame]:
+    """Return the rows of each of the :func:`levels` of ``column``, in drawing order."""
+    return {level: frame[frame[column] == level] for level in levels(frame, column, known)}
 
 
 def refuse_duplicates(frame: pd.DataFrame, keys: list[str], column: str) -> None:

@@ -1,27 +1,157 @@
-"""Heatmaps with numbers in their cells, and maps of layers x heads."""
+"""Figures of heatmaps with numbers in their cells: accuracy, influence of languages, overlap of masks."""
 
-import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.colors import CenteredNorm, Colormap, Normalize
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from seaborn.utils import relative_luminance
 
-from modspec.figures.style import LIGHT
+from modspec.errors import InputError
+from modspec.figures import style
+from modspec.figures.frames import levels, only
+from modspec.figures.style import DOUBLE, GREY, LIGHT, MARKS, SINGLE, around, colour_bar, figure, grid
+from modspec.terms import LABELS, TRAINS_UNDER
+
+# What a condition trains under -> the masks that are each language's own in evaluation.
+OWN_MASKS = {None: "language", "searched": "language", "random": "random"}
 
 
-def around(centre: float, values: pd.DataFrame | pd.Series) -> CenteredNorm:
-    """Return a scale on which equal distances from ``centre`` get equally strong colours.
+@figure("seed condition mask_kind mask_language language split accuracy examples", optional="majority")
+def accuracy(frame: pd.DataFrame) -> Figure:
+    """Draw test accuracy in percent by mask (rows) and evaluation language (columns), mean over seeds.
 
-    The darkest colours stay unused, so that numbers on them can be read.
+    Where the table has a column ``majority``, the accuracy of the majority class is the last row.
     """
-    return CenteredNorm(centre, max(1.2 * float((values - centre).abs().max(axis=None)), 1e-9))
+    frame = only(frame, split="test")
+    languages, conditions = levels(frame, "language"), levels(frame, "condition")
+    keys = ["condition", "mask_kind", "mask_language", "language"]
+    scores = 100 * frame.groupby(keys)["accuracy"].mean().unstack("language")
+    kinds = levels(frame, "mask_kind")
+    rows = sorted(set(scores.index.droplevel("condition")), key=lambda row: (kinds.index(row[0]), row[1]))
+    labels = [f"{LABELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
+    width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
+    titles = {condition: LABELS["condition"][condition] for condition in conditions}
+    titles, margin = style.wrapped(titles, (width - 1.8) / len(conditions))
+    size = (width, max(0.17 * (len(labels) + ("majority" in frame)) + 0.3, 1.2))
+    tables = {condition: scores.loc[condition].reindex(rows)[languages] for condition in conditions}
+    fig, panels = grid(tables, len(conditions), size, 0.02 + margin, sharey=True)
+    norm = Normalize(scores.min(axis=None), scores.max(axis=None))
+    form = "{:.1f}".format if len(conditions) * len(languages) <= 15 else "{:.0f}".format
+    for condition, table, ax in panels:
+        table = table.set_axis(labels)
+        if "majority" in frame:  # below the colours' range, which tells masks apart
+            table.loc["majority class"] = 100 * frame.groupby("language")["majority"].mean()
+            ax.axhline(len(rows), c="white", lw=3)
+        _heatmap(ax, table, form, "YlGnBu", norm)
+        ax.set_title(titles[condition])
+        own = OWN_MASKS.get(TRAINS_UNDER[condition], "shared")
+        for place, (kind, mask) in enumerate(rows):
+            for column, language in enumerate(languages):
+                if kind == own and mask in (language, ""):
+                    _outline(ax, place, column)
+            if place and kind != rows[place - 1][0]:
+                ax.axhline(place, c="white", lw=3)
+    fig.supxlabel("evaluation language (outlined: its own mask)")
+    colour_bar(fig, fig.axes, "YlGnBu", norm, "test accuracy (%)")
+    return fig
 
 
-def heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: str, norm: Normalize) -> None:
+@figure("seed condition mask_kind train_gradient_mask score language train_language share influence chance")
+def influence_matrix(frame: pd.DataFrame) -> Figure:
+    """Draw each training language's share of the top proponents (percent; columns) by evaluation language
+    (rows), as means over seeds; cosine scores."""
+    frame = only(frame, score="cosine")
+    frame = frame[frame["mask_kind"].isin(["none", "own"])]
+    conditions, gradients = levels(frame, "condition"), levels(frame, "train_gradient_mask")
+    languages, trained = levels(frame, "language"), levels(frame, "train_language")
+    keys = ["mask_kind", "train_gradient_mask", "condition"]
+    shares = 100 * frame.groupby([*keys, "language", "train_language"])["share"].mean()
+    width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
+    room = (width - 1.1) / len(conditions)
+    tables, titles = {}, {}
+    for key, rows in shares.groupby(keys):
+        tables[key] = rows.droplevel(keys).unstack().reindex(index=languages, columns=trained)
+        kind, gradient, condition = (LABELS[column][code] for column, code in zip(keys, key, strict=True))
+        titles[key] = "\n".join([condition, kind, gradient][: 1 + len(gradients)])
+    titles, margin = style.wrapped(titles, room)
+    rows = sorted({key[:2] for key in tables})
+    tables = {(*row, condition): tables.get((*row, condition)) for row in rows for condition in conditions}
+    chance = 100 * frame["chance"].mean()
+    norm = around(chance, shares)
+    height = len(languages) * min(room / len(trained), max(0.33, 1.4 / len(trained)))
+    size = (width, height + 0.1 + margin)
+    fig, panels = grid(tables, len(conditions), size, 0.3, sharex=True, sharey=True)
+    for key, table, ax in panels:
+        _heatmap(ax, table, "{:.0f}".format, "RdBu_r", norm)
+        ax.set(title=titles[key], aspect="equal")
+    fig.supxlabel("training language")
+    fig.supylabel("evaluation language")
+    label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"
+    bar = colour_bar(fig, fig.axes, "RdBu_r", norm, label)
+    bar.set_ylim(min(chance, shares.min()), max(chance, shares.max()))
+    return fig
+
+
+@figure("seed_a language_a seed_b language_b kept_a kept_b heads jaccard chance")
+def mask_overlap(frame: pd.DataFrame) -> Figure:
+    """Draw the Jaccard overlap of masks against two floors: other seeds of one language, and chance."""
+    frame = frame.assign(excess=frame["jaccard"] - frame["chance"])
+    same_seed = frame["seed_a"] == frame["seed_b"]
+    same_language = frame["language_a"] == frame["language_b"]
+    kinds = {
+        "same language,\nother seed": frame[same_language & ~same_seed],
+        "other language,\nsame seed": frame[same_seed & ~same_language],
+        "other language,\nother seed": frame[~same_seed & ~same_language],
+    }
+    kinds = {label: pairs for label, pairs in kinds.items() if len(pairs)}
+    if not kinds:
+        raise InputError(f"{frame.attrs['source']}: column seed_b leaves no pair of two masks")
+    # Masks of one seed share their new classifier and data order. The diagonal cannot, so pairs of
+    # one seed stay out of the matrix wherever there are several.
+    several = not same_seed.all()
+    pairs = frame[~same_seed] if several else frame[~same_language]
+    pairs = pd.concat([pairs, pairs.rename(columns={"language_a": "language_b", "language_b": "language_a"})])
+    languages = sorted({*frame["language_a"], *frame["language_b"]})
+    table = pairs.pivot_table(index="language_a", columns="language_b", values="excess")
+    table = table.reindex(index=languages, columns=languages)
+
+    fig = Figure(figsize=(DOUBLE, 2.8), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=[1.1, 1])
+    norm = around(0, pairs["excess"])
+    _heatmap(left, table, lambda excess: f"{excess:.2f}".replace("0.", "."), "RdBu_r", norm)
+    title = "pairs of different seeds; outlined: seed floor" if several else "one seed"
+    left.set(title=title, aspect="equal")
+    for place in range(len(languages) if several else 0):
+        _outline(left, place, place)
+    bar = colour_bar(fig, [left], "RdBu_r", norm, "Jaccard overlap above chance")
+    bar.set_ylim(min(0.0, table.min(axis=None)), max(0.0, table.max(axis=None)))
+
+    colour = MARKS["own"]["color"]
+    mean, chance = {"color": "black", "lw": 1.5}, {"color": GREY, "lw": 1.2, "ls": "--"}
+    for place, pairs in enumerate(kinds.values()):
+        pairs = pairs.sort_values(["language_a", "language_b", "seed_a", "seed_b"])
+        spread = ((0.5 + 0.618 * np.arange(len(pairs))) % 1 - 0.5) * 0.6
+        size, alpha, zorder = (10, 0.8, 3) if len(pairs) <= 100 else (4, 0.4, 1)
+        right.scatter(place + spread, pairs["jaccard"], s=size, alpha=alpha, zorder=zorder, c=colour, lw=0)
+        right.hlines(pairs["jaccard"].mean(), place - 0.4, place + 0.4, **mean)
+        right.hlines(pairs["chance"].mean(), place - 0.4, place + 0.4, **chance)
+    right.set_xticks(range(len(kinds)), kinds)
+    right.set(xlim=(-0.6, len(kinds) - 0.4), ylabel="Jaccard overlap")
+    looks = {
+        "pair of masks": {"color": colour, "marker": "o", "ls": ""},
+        "mean": mean,
+        "chance (mean)": chance,
+    }
+    right.legend(handles=style.samples(looks), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    return fig
+
+
+def _heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: str, norm: Normalize) -> None:
     """Draw ``table`` as coloured cells with numbers in ``form``; cells without data are grey."""
     ax.set_facecolor(LIGHT)
     numbers = {"annot": table.map(form), "fmt": "", "annot_kws": {"size": 7, "in_layout": False}}
@@ -35,36 +165,6 @@ def heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: s
     ax.tick_params(length=0, labelrotation=0)
 
 
-def outline(ax: Axes, row: int, column: int) -> None:
+def _outline(ax: Axes, row: int, column: int) -> None:
     """Draw a frame around one cell of a heatmap."""
-    frame = Rectangle((column, row), 1, 1, fill=False, ec="black", lw=1.2, zorder=3, clip_on=False)
-    ax.add_patch(frame)
-
-
-def head_maps(frame: pd.DataFrame, rows: list[str], values: str) -> pd.DataFrame:
-    """Return ``values`` with a column per (layer, head) and a row per combination of ``rows``, as means over
-    all else, for example seeds."""
-    return frame.pivot_table(index=rows, columns=["layer", "head"], values=values)
-
-
-def head_map(
-    ax: Axes, heads: pd.Series, cmap: Colormap | str, norm: Normalize, ticks: int, **look: float | str
-) -> None:
-    """Draw a row of :func:`head_maps`: layers from top to bottom, heads along x; grey where there is none.
-
-    ``ticks``: the most ticks per axis. ``look``: options of ``Axes.pcolormesh``.
-    """
-    table = heads.unstack("head")
-    ax.set_facecolor(LIGHT)
-    ax.pcolormesh(table.columns, table.index, table, cmap=cmap, norm=norm, **look)
-    ax.set_ylim(table.index.max() + 0.5, table.index.min() - 0.5)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    for axis, numbers in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
-        step = math.ceil(len(numbers) / ticks)
-        axis.set_ticks([int(number) for number in numbers if number % step == 0])
-
-
-def used(maps: pd.DataFrame) -> tuple[float, float]:
-    """Return the part of a scale around 0 that is in use, never empty."""
-    return min(0.0, maps.min(axis=None)), max(1e-9, maps.max(axis=None))
+    ax.add_patch(Rectangle((column, row), 1, 1, fill=False, ec="black", lw=1.2, zorder=3, clip_on=False))

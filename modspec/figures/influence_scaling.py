@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec.errors import InputError
-from modspec.figures.frames import levels, refuse_duplicates
-from modspec.figures.style import DOUBLE, figure, grid, legend, logarithmic, sample
+from modspec.figures.frames import by_level, levels, refuse_duplicates
+from modspec.figures.style import DOUBLE, figure, grid, legend, logarithmic
 from modspec.terms import LABELS
 
 # Dashed: a part of the parameters only.
@@ -26,12 +26,9 @@ def influence_scaling(frame: pd.DataFrame) -> Figure:
     refuse_duplicates(frame, ["axis", "system", "train", "evaluation"], "seconds")
     if (frame["seconds"] <= 0).any():
         raise InputError(f"{frame.attrs['source']}: column seconds holds {frame['seconds'].min()}, not > 0")
-    panels, systems = levels(frame, "axis"), levels(frame, "system")
-    fig, axes = grid(panels, 2, (DOUBLE, 2.1), 0.5, sharey=True)
-    for axis, ax in axes.items():
-        rows = frame[frame["axis"] == axis].sort_values(axis)
-        for system in systems:
-            runs = rows[rows["system"] == system]
+    fig, panels = grid(by_level(frame, "axis"), 2, (DOUBLE, 2.1), 0.5, sharey=True)
+    for axis, rows, ax in panels:
+        for system, runs in by_level(rows.sort_values(axis), "system").items():
             ax.plot(runs[axis], runs["seconds"], **LOOKS[system])
         logarithmic(ax, rows[axis])
         ax.set_yscale("log")
@@ -39,6 +36,6 @@ def influence_scaling(frame: pd.DataFrame) -> Figure:
         fixed = "evaluation" if axis == "train" else "train"
         counts = " or ".join(f"{count:g}" for count in sorted(rows[fixed].unique()))
         ax.set_xlabel(f"{LABELS['axis'][axis]} ({counts} {LABELS['axis'][fixed]})")
-    axes[panels[0]].set_ylabel("seconds")
-    legend(fig, [sample(LABELS["system"][system], **LOOKS[system]) for system in systems])
+    fig.axes[0].set_ylabel("seconds")
+    legend(fig, {LABELS["system"][system]: LOOKS[system] for system in levels(frame, "system")})
     return fig

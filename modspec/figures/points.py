@@ -63,16 +63,10 @@ def points(
     low, high = (scale * rows[end] for end in ("low", "high"))
     draw = ax.hlines if horizontal else ax.vlines
     draw(places, low.clip(*bounds), high.clip(*bounds), **(interval or {"color": look["color"]}))
+    x_and_y = slice(None, None, -1 if horizontal else 1)
+    arrow = {"color": look["color"], "mfc": "none", "mew": 0.8, "ls": "", "clip_on": False}
     for cut, bound, sign in ((low < bounds[0], bounds[0], -1), (high > bounds[1], bounds[1], 1)):
+        head = Path([corner[x_and_y] for corner in ((-sign, -sign), (0, 0), (sign, -sign))])
         for place in places[cut]:
-            end, direction = (place, bound), (0, sign)
-            _arrowhead(ax, *((end[::-1], direction[::-1]) if horizontal else (end, direction)), look["color"])
-    across = (places, scale * rows["value"])
-    ax.plot(*(across[::-1] if horizontal else across), **({"ls": ""} | look))
-
-
-def _arrowhead(ax: Axes, end: tuple[float, float], direction: tuple[int, int], colour: str) -> None:
-    """Draw an open arrowhead at ``end`` (x, y) that points in ``direction`` (dx, dy)."""
-    dx, dy = direction
-    head = Path([(-dx - dy, -dy - dx), (0, 0), (-dx + dy, -dy + dx)])
-    ax.plot(*end, marker=head, color=colour, mfc="none", mew=0.8, ls="", clip_on=False)
+            ax.plot(*(place, bound)[x_and_y], marker=head, **arrow)
+    ax.plot(*(places, scale * rows["value"])[x_and_y], **({"ls": ""} | look))

@@ -1,15 +1,14 @@
 """Every figure and the CSV beside it.
 
-A figure is a function with the decorator :func:`modspec.figures.style.figure`, in a module of this folder
-that has the function's name, which is also the name of its CSV. The function draws its table and touches no
-file. :func:`save_figure` writes the table as CSV and draws what a reader of that CSV gets, so that
-``python -m modspec.figures.save figures`` (seconds, no torch) draws the same bytes again.
+A figure is a function of this folder with the decorator :func:`modspec.figures.style.figure`. Its name is
+also the name of its CSV. The function draws its table and touches no file. :func:`save_figure` writes the
+table as CSV and draws what a reader of that CSV gets, so that ``python -m modspec.figures.save figures``
+(seconds, no torch) draws the same bytes again.
 """
 
 import argparse
 import importlib
 import io
-import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,16 +16,15 @@ import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
-import modspec.figures
 from modspec.errors import InputError
 from modspec.figures.frames import read
 from modspec.figures.style import FIGURES, STYLE
 from modspec.files import write_whole
 from modspec.workflow.provenance import redrawn
 
-for _module in pkgutil.iter_modules(modspec.figures.__path__):
-    if _module.name != "save":
-        importlib.import_module(f"modspec.figures.{_module.name}")  # fills FIGURES
+for _module in sorted(Path(__file__).parent.glob("*.py")):
+    if _module.stem not in ("__init__", "save"):
+        importlib.import_module(f"modspec.figures.{_module.stem}")  # fills FIGURES
 
 
 def save_figure(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure:
@@ -36,11 +34,10 @@ def save_figure(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure
         InputError: there is no figure of this name, or it cannot show ``frame``; no file is written.
     """
     if name not in FIGURES:
-        raise InputError(f"name: {name!r} is no figure; allowed: {', '.join(FIGURES)}")
-    path = Path(directory) / f"{name}.csv"
-    fig, files = _drawn(_csv(frame), path)
+        raise InputError(f"name: {name!r} is no figure; allowed: {', '.join(sorted(FIGURES))}")
+    fig, files = _drawn(_csv(frame), Path(directory) / f"{name}.csv")
     save_table(name, frame, directory)
-    _write(path, files)
+    _write(files)
     return fig
 
 
@@ -75,8 +72,8 @@ def redraw(directory: str | Path) -> list[Path]:
     """
     sources = sorted(path for name in FIGURES for path in Path(directory).rglob(f"{name}.csv"))
     if not sources:
-        raise InputError(f"directory: {directory} holds none of {', '.join(FIGURES)} (.csv)")
-    written = [file for path in sources for file in _write(path, _drawn(path.read_bytes(), path)[1])]
+        raise InputError(f"directory: {directory} holds none of {', '.join(sorted(FIGURES))} (.csv)")
+    written = [file for path in sources for file in _write(_drawn(path.read_bytes(), path)[1])]
     for folder in {path.parent for path in sources}:
         redrawn(folder)
     return written
@@ -86,8 +83,8 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 
-def _drawn(csv: bytes, path: Path) -> tuple[Figure, dict[str, bytes]]:
-    """Return the figure of a CSV, and its files' bytes by suffix: the same bytes every time."""
+def _drawn(csv: bytes, path: Path) -> tuple[Figure, dict[Path, bytes]]:
+    """Return the figure of a CSV, and the bytes of its files, the same every time."""
     fig = FIGURES[path.stem](read(csv, str(path)))
     undated = {"pdf": ["Creator", "Producer", "CreationDate"], "png": ["Software"]}
     files = {}
@@ -95,22 +92,21 @@ def _drawn(csv: bytes, path: Path) -> tuple[Figure, dict[str, bytes]]:
         for kind, fields in undated.items():
             buffer = io.BytesIO()
             fig.savefig(buffer, format=kind, dpi=200, metadata=dict.fromkeys(fields))
-            files[f".{kind}"] = buffer.getvalue()
+            files[path.with_suffix(f".{kind}")] = buffer.getvalue()
     return fig, files
 
 
-def _write(path: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write ``files`` beside the CSV ``path``, by suffix, and return their paths."""
-    for suffix, content in files.items():
-        write_whole(path.with_suffix(suffix), content)
-    return [path.with_suffix(suffix) for suffix in files]
+def _write(files: Mapping[Path, bytes]) -> list[Path]:
+    """Write ``files`` and return their paths."""
+    for path, content in files.items():
+        write_whole(path, content)
+    return list(files)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Redraw the figures of the folder that the command line names."""
-    parser = argparse.ArgumentParser(
-        prog="python -m modspec.figures.save", description=redraw.__doc__.splitlines()[0]
-    )
+    summary = redraw.__doc__.splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m modspec.figures.save", description=summary)
     parser.add_argument("directory", type=Path, help="for example: figures")
     try:
         for path in redraw(parser.parse_args(arguments).directory):

@@ -1,17 +1,18 @@
 """The style of all figures: sizes, type, colours with one meaning each, panels, titles, legends."""
 
 import functools
+import itertools
 import math
 import textwrap
 import zlib
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
 import matplotlib.style
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import CenteredNorm, Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
@@ -25,14 +26,11 @@ SINGLE, DOUBLE, PAGE = 3.3, 6.8, 9.0  # inches: one and two columns of a page, a
 GREY, LIGHT, STRIPE = "#6f6f6f", "#d5d5d5", "#f2f2f2"
 STYLE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
-    "font.size": 7.5,
+    "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
     "figure.labelsize": 7.5,
     "figure.titlesize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
     "legend.frameon": False,
     "legend.handlelength": 1.6,
     "legend.columnspacing": 1.2,
@@ -101,30 +99,25 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
 
 def language_colour(language: str) -> tuple[float, float, float]:
     """Return a language's colour (RGB), the same in every figure and for every set of languages."""
-    known = language in LANGUAGES
-    rank = LANGUAGES.index(language) if known else zlib.crc32(language.encode())
+    rank = LANGUAGES.index(language) if language in LANGUAGES else zlib.crc32(language.encode())
     palette = seaborn.color_palette("colorblind")
     return palette[rank % len(palette)]
 
 
-def width_for(languages: Sequence[str]) -> float:
+def width_for(languages: Collection[str]) -> float:
     """Return the width in inches of a figure with a panel per language."""
     return SINGLE if len(languages) <= 2 else DOUBLE
 
 
 def grid(
-    panels: Sequence[Hashable],
-    columns: int,
-    size: tuple[float, float],
-    margin: float,
-    **shared: bool | str,
-) -> tuple[Figure, dict[Hashable, Axes]]:
-    """Return a figure and an axes per panel, row by row.
+    panels: Mapping, columns: int, size: tuple[float, float], margin: float, **shared: bool | str
+) -> tuple[Figure, list[tuple]]:
+    """Return a figure, and the name, content and axes of every panel, row by row.
 
     Rows shrink where they would outgrow a page.
 
     Args:
-        panels: their names; None leaves a gap.
+        panels: what each shows, by name; None leaves a gap.
         columns: the most panels in a row.
         size: width of the figure and height of a row, inches.
         margin: height besides the rows, inches.
@@ -134,10 +127,10 @@ def grid(
     rows = math.ceil(len(panels) / columns)
     fig = Figure(figsize=(size[0], min(rows * size[1] + margin, PAGE)), layout="constrained")
     places = fig.subplots(rows, columns, squeeze=False, **shared).ravel()
-    axes = {}
-    for place, ax in enumerate(places):
-        if place < len(panels) and panels[place] is not None:
-            axes[panels[place]] = ax
+    filled = []
+    for place, (ax, panel) in enumerate(itertools.zip_longest(places, panels)):
+        if panels.get(panel) is not None:
+            filled.append((panel, panels[panel], ax))
         else:
             ax.remove()
             # Only edges of shared axes are labelled: now those panels above and to the right.
@@ -145,34 +138,38 @@ def grid(
                 places[place - columns].tick_params(labelbottom=True)
             if (place + 1) % columns:
                 places[place + 1].tick_params(labelleft=True)
-    return fig, axes
+    return fig, filled
 
 
-def wrapped(title: str, width: float) -> str:
-    """Return ``title`` in lines of at most ``width`` inches, unless a word is longer."""
+def wrapped(titles: Mapping[Hashable, str], width: float) -> tuple[dict[Hashable, str], float]:
+    """Return ``titles`` in lines of at most ``width`` inches, unless a word is longer, and the height in
+    inches of the title with the most lines."""
     # 0.065 inches: an average 7.5 pt character of the font.
-    characters = max(1, int(width / 0.065))
-    lines = (textwrap.fill(line, characters, break_on_hyphens=False) for line in title.split("\n"))
-    return "\n".join(lines)
+    fill = functools.partial(textwrap.fill, width=max(1, int(width / 0.065)), break_on_hyphens=False)
+    filled = {name: "\n".join(map(fill, title.split("\n"))) for name, title in titles.items()}
+    return filled, 0.13 * max(title.count("\n") + 1 for title in filled.values())
 
 
-def title_height(titles: Iterable[str]) -> float:
-    """Return the height in inches of the title with the most lines."""
-    return 0.13 * max(title.count("\n") + 1 for title in titles)
+def samples(looks: Mapping[str, dict]) -> list[Line2D]:
+    """Return legend entries: label -> options of ``Axes.plot``."""
+    return [Line2D([], [], label=label, **look) for label, look in looks.items()]
 
 
-def sample(label: str, **look: float | str) -> Line2D:
-    """Return a legend entry."""
-    return Line2D([], [], label=label, **look)
-
-
-def legend(fig: Figure, handles: Sequence[Line2D]) -> None:
-    """Draw one legend above all panels, in as many columns as surely fit."""
+def legend(fig: Figure, looks: Mapping[str, dict]) -> None:
+    """Draw one legend of :func:`samples` above all panels, in as many columns as surely fit."""
     # Inches: an average 7 pt character of the font; the sample line and the space between columns.
-    widest = max(len(str(handle.get_label())) for handle in handles) * 0.056 + 0.4
-    columns = max(1, min(len(handles), int(fig.get_figwidth() / widest)))
-    balanced = math.ceil(len(handles) / math.ceil(len(handles) / columns))
-    fig.legend(handles=handles, loc="outside upper center", ncols=balanced)
+    widest = max(map(len, looks)) * 0.056 + 0.4
+    columns = max(1, min(len(looks), int(fig.get_figwidth() / widest)))
+    balanced = math.ceil(len(looks) / math.ceil(len(looks) / columns))
+    fig.legend(handles=samples(looks), loc="outside upper center", ncols=balanced)
+
+
+def around(centre: float, values: pd.DataFrame | pd.Series) -> CenteredNorm:
+    """Return a scale on which equal distances from ``centre`` get equally strong colours.
+
+    The darkest colours stay unused, so that numbers on them can be read.
+    """
+    return CenteredNorm(centre, max(1.2 * float((values - centre).abs().max(axis=None)), 1e-9))
 
 
 def colour_bar(

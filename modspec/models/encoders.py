@@ -14,7 +14,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
-    BertForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -37,10 +35,8 @@ from modspec.errors import InputError
 from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.head_masking import GATED_MODEL_TYPES
-from modspec.models.tiny import SEED, TINY, tiny_config, tiny_model, tiny_tokenizer
-from modspec.models.trimming import check_kept, trim, trim_config
-
-ATTENTIONS = ("eager", "sdpa")
+from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
+from modspec.models.trimming import trim, trim_config
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
@@ -84,25 +80,22 @@ def load_classifier(
 
     Args:
         name: see the module's docstring.
-        num_labels: number of classes, at least 2.
+        num_labels: number of classes.
         seed: of the head.
         kept_pieces: int64 (kept,), from ``vocabulary.used_pieces``: the word embedding has only these rows,
             and the model takes ids made by ``vocabulary.to_trimmed``. None keeps all.
         attention: ``eager`` or ``sdpa``.
 
     Raises:
-        InputError: ``name`` is not an encoder or cannot be loaded, or another argument is not allowed.
+        InputError: ``name`` is not an encoder or cannot be loaded, or ``kept_pieces`` cannot be kept.
     """
-    if num_labels < 2:
-        raise InputError(f"num_labels: {num_labels} is too few; at least 2 are needed")
-    if attention not in ATTENTIONS:
-        raise InputError(f"attention: {attention!r} is not one of {', '.join(ATTENTIONS)}")
     # transformers initialises what a checkpoint lacks from the global random state.
     with torch.random.fork_rng(devices=[]), _quiet():
         if name in TINY:
-            model, new = tiny_model(name, num_labels, attention), set()
+            model, new = _with_weights(tiny_config(name), tiny_weights(name), num_labels, attention)
         elif name == "e5-small":
-            model, new = _e5_model(num_labels, attention, kept_pieces)
+            config, weights = _e5_small(kept_pieces)
+            model, new = _with_weights(config, weights, num_labels, attention)
         else:
             model, new = _hub_model(name, num_labels, attention)
     if kept_pieces is not None and name != "e5-small":
@@ -142,70 +135,57 @@ def fetch(name: str) -> None:
 def _initialize_head(model: PreTrainedModel, new: set[str], seed: int) -> None:
     """Draw the parameters of the head in the order of their names; ``new``: those without weights."""
     generator = torch.Generator().manual_seed(seed)
-    head = {
-        parameter_name: parameter
-        for parameter_name, parameter in model.named_parameters()
-        if parameter_name in new or parameter_name.startswith("classifier.")
-    }
+    parameters = dict(model.named_parameters())
+    head = [name for name in parameters if name in new or name.startswith("classifier.")]
     unexpected = [n for n in head if not n.startswith("classifier.") and ".pooler." not in n]
     if unexpected:
         raise InputError(f"encoder: the weights lack {unexpected[0]} ({len(unexpected)} in all)")
     with torch.no_grad():
-        for _, parameter in sorted(head.items()):
-            parameter.zero_()
-            if parameter.ndim > 1:
-                parameter.normal_(std=model.config.initializer_range, generator=generator)
+        for name in sorted(head):
+            parameters[name].zero_()
+            if parameters[name].ndim > 1:
+                parameters[name].normal_(std=model.config.initializer_range, generator=generator)
 
 
-def _e5_model(
-    num_labels: int, attention: str, kept_pieces: np.ndarray | None
-) -> tuple[PreTrainedModel, set[str]]:
+def _e5_small(kept_pieces: np.ndarray | None) -> tuple[PreTrainedConfig, dict[str, torch.Tensor]]:
+    """Return the config and the weights, of the kept pieces alone."""
     directory = e5_small.encoder_directory()
     config = BertConfig.from_json_file(directory / "config.json")
-    config.num_labels = num_labels
     if kept_pieces is not None:
-        kept_pieces = check_kept(kept_pieces, config.vocab_size, config.pad_token_id)
         trim_config(config, kept_pieces)
     tensors = e5_small.load_tensors(directory, kept_pieces)
-    return _with_missing_names(
-        BertForSequenceClassification,
-        None,
-        config=config,
-        attn_implementation=attention,
-        state_dict={f"bert.{key}": torch.from_numpy(tensor) for key, tensor in tensors.items()},
-    )
+    return config, {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
 
 
-def _with_missing_names(
-    model_class: type, source: str | None, **options: Any
+def _with_weights(
+    config: PreTrainedConfig, weights: dict[str, torch.Tensor], num_labels: int, attention: str
 ) -> tuple[PreTrainedModel, set[str]]:
-    """Return the model and the names of parameters that its weights lack or have in another shape."""
-    model, report = model_class.from_pretrained(
-        source,
-        dtype=torch.float32,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        **options,
-    )
-    return model, set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
+    """Return a model with an encoder of these weights, and the names of parameters that they lack."""
+    config.num_labels = num_labels
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
+    report = model.base_model.load_state_dict(weights, strict=False)
+    return model, {f"{model.base_model_prefix}.{name}" for name in report.missing_keys}
 
 
 # --- directories and the hub ------------------------------------------------------------
 
 
 def _hub_model(name: str, num_labels: int, attention: str) -> tuple[PreTrainedModel, set[str]]:
-    config = _hub_config(name)
-    config.num_labels = num_labels
-    return _from_hub(
-        partial(_with_missing_names, AutoModelForSequenceClassification),
+    """Return the model and the names of parameters that its weights lack or have in another shape."""
+    model, report = _from_hub(
+        AutoModelForSequenceClassification.from_pretrained,
         name,
-        config=config,
+        config=_hub_config(name, num_labels=num_labels),
         attn_implementation=attention,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
     )
+    return model, set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
 
 
-def _hub_config(name: str) -> PreTrainedConfig:
-    config = _from_hub(AutoConfig.from_pretrained, name)
+def _hub_config(name: str, **changes: Any) -> PreTrainedConfig:
+    config = _from_hub(AutoConfig.from_pretrained, name, **changes)
     if config.model_type not in GATED_MODEL_TYPES:
         raise InputError(
             f"encoder: {name!r} has model_type {config.model_type!r}; "

@@ -8,6 +8,7 @@ that: AdamW goes on moving such weights through momentum and weight decay.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -86,6 +87,27 @@ def finetune(
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     optimizer = AdamW(_decay_groups(model, weight_decay), lr=learning_rate, fused=fused)
     schedule = get_linear_schedule_with_warmup(optimizer, round(warmup * steps), steps)
+
+    def train_step(indices: np.ndarray) -> float:
+        """Take one optimiser step; return the batch's summed loss."""
+        mask = None if masks is None else masks[train.languages[indices[0]]]
+        batch = collate(train, indices, model.config.pad_token_id, device)
+        labels = torch.from_numpy(train.labels[indices]).to(device)
+        optimizer.zero_grad(set_to_none=True)
+        with gated(model, mask):
+            with autocast(device, precision):
+                logits = model(**batch).logits
+            loss = F.cross_entropy(logits.to(next(model.parameters()).dtype), labels)
+            loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise FloatingPointError(
+                f"training loss {loss.item()}, gradient norm {norm.item()} "
+                f"in the batch of examples {train.ids[indices].tolist()}"
+            )
+        _step(optimizer, [] if mask is None else dropped_slices(model, mask))
+        return loss.item() * len(indices)
+
     records = []
     bar = tqdm(total=steps, desc=progress, disable=progress is None, mininterval=1.0)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), bar:
@@ -94,9 +116,8 @@ def finetune(
         for epoch, batches in enumerate(plan, start=1):
             loss_sum, rate_sum = 0.0, 0.0
             for indices in batches:
-                mask = None if masks is None else masks[train.languages[indices[0]]]
                 rate_sum += schedule.get_last_lr()[0]
-                loss_sum += _train_step(model, optimizer, train, indices, mask, clip, precision)
+                loss_sum += train_step(indices)
                 schedule.step()
                 bar.update()
             records.append(Epoch(epoch, loss_sum / len(train), rate_sum / len(batches)))
@@ -128,42 +149,6 @@ def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     ]
 
 
-def _train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train: Examples,
-    indices: np.ndarray,
-    mask: np.ndarray | None,
-    clip: float,
-    precision: torch.dtype,
-) -> float:
-    """Take one optimiser step; return the batch's summed loss."""
-    device = next(model.parameters()).device
-    batch = collate(train, indices, model.config.pad_token_id, device)
-    labels = torch.from_numpy(train.labels[indices]).to(device)
-
-    optimizer.zero_grad(set_to_none=True)
-    with gated(model, mask):
-        with autocast(device, precision):
-            logits = model(**batch).logits
-        loss = F.cross_entropy(logits.to(next(model.parameters()).dtype), labels)
-        loss.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-    if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise FloatingPointError(
-            f"training loss {loss.item()}, gradient norm {norm.item()} "
-            f"in the batch of examples {train.ids[indices].tolist()}"
-        )
-    saved = [] if mask is None else _save_dropped(model, optimizer, mask)
-    optimizer.step()
-    _restore_dropped(optimizer, saved)
-    return loss.item() * len(indices)
-
-
-# (parameter, index, weights, {name: moments}) of everything that belongs to dropped heads.
-Slices = list[tuple[nn.Parameter, tuple, Tensor, dict[str, Tensor]]]
-
-
 def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Parameter, tuple]]:
     """Return (parameter, index) of everything that belongs to the heads outside a mask.
 
@@ -181,39 +166,25 @@ def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Paramete
         size = block.output.dense.in_features // len(kept)
         rows = torch.from_numpy(np.flatnonzero(np.repeat(~kept, size)))
         for linear in (block.self.query, block.self.key, block.self.value):
-            slices.append((linear.weight, (rows,)))
-            if linear.bias is not None:
-                slices.append((linear.bias, (rows,)))
+            slices += [(parameter, (rows,)) for parameter in linear.parameters()]
         slices.append((block.output.dense.weight, (slice(None), rows)))
     return slices
 
 
-def _save_dropped(model: nn.Module, optimizer: torch.optim.Optimizer, mask: np.ndarray) -> Slices:
-    """Return copies of the dropped heads' weights and optimiser moments.
-
-    Moments are restored too, as in torch.optim.SparseAdam; only Adam's bias correction counts every step.
-    """
-    return [
-        (
-            parameter,
-            index,
-            parameter.detach()[index].clone(),
-            {
-                name: value[index].clone()
-                for name, value in optimizer.state.get(parameter, {}).items()
-                if value.shape == parameter.shape
-            },
-        )
-        for parameter, index in dropped_slices(model, mask)
-    ]
-
-
 @torch.no_grad()
-def _restore_dropped(optimizer: torch.optim.Optimizer, saved: Slices) -> None:
-    """Put back what :func:`_save_dropped` copied."""
-    for parameter, index, weights, moments in saved:
-        parameter[index] = weights
-        for name, value in optimizer.state[parameter].items():
-            if value.shape == parameter.shape:
-                # No moments before the first step: they start from zero.
-                value[index] = moments.get(name, torch.zeros_like(weights))
+def _step(optimizer: torch.optim.Optimizer, dropped: list[tuple[nn.Parameter, tuple]]) -> None:
+    """Take an optimiser step that leaves dropped slices as they were: their weights and their moments.
+
+    Moments are kept too, as in torch.optim.SparseAdam; only Adam's bias correction counts every step.
+    """
+
+    def tensors(parameter: nn.Parameter) -> list[Tensor]:
+        state = optimizer.state.get(parameter, {}).values()
+        return [parameter, *(moment for moment in state if moment.shape == parameter.shape)]
+
+    kept = [[tensor[index].clone() for tensor in tensors(parameter)] for parameter, index in dropped]
+    optimizer.step()
+    for (parameter, index), values in zip(dropped, kept, strict=True):
+        # No moments before the first step: they start from zero.
+        for tensor, value in zip_longest(tensors(parameter), values, fillvalue=0.0):
+            tensor[index] = value

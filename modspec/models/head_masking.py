@@ -10,7 +10,8 @@ architecture that they cannot reach is refused.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -84,26 +85,19 @@ def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tenso
             f"allowed: {grid} or (batch, {grid[0]}, {grid[1]})"
         )
 
-    def hook_of(layer: int):
-        def scale(projection: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            context = inputs[0]
-            gate = gates[..., layer, :].repeat_interleave(projection.in_features // grid[1], dim=-1)
-            if gate.ndim == 2:
-                if len(gate) != len(context):
-                    raise InputError(f"gates: {len(gate)} grids for a batch of {len(context)}")
-                gate = gate[:, None, :]
-            return (context * gate.to(context.dtype), *inputs[1:])
+    def scale(layer: int, projection: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        context = inputs[0]
+        gate = gates[..., layer, :].repeat_interleave(projection.in_features // grid[1], dim=-1)
+        if gate.ndim == 2:
+            if len(gate) != len(context):
+                raise InputError(f"gates: {len(gate)} grids for a batch of {len(context)}")
+            gate = gate[:, None, :]
+        return (context * gate.to(context.dtype), *inputs[1:])
 
-        return scale
-
-    handles = [
-        block.output.dense.register_forward_pre_hook(hook_of(layer)) for layer, block in enumerate(blocks)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer, block in enumerate(blocks):
+            hooks.enter_context(block.output.dense.register_forward_pre_hook(partial(scale, layer)))
         yield gates
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
@@ -114,19 +108,14 @@ def first_token_only(model: nn.Module) -> Iterator[None]:
     gradient zero. Does nothing for any other model, or where that layer is also an earlier one.
     """
     family = getattr(getattr(model, "config", None), "model_type", None) in GATED_MODEL_TYPES
-    if not family or not type(model).__name__.endswith("ForSequenceClassification"):
-        yield
-        return
-    *before, last = attention_layers(model)
-    if last in before:
+    classifies = family and type(model).__name__.endswith("ForSequenceClassification")
+    layers = attention_layers(model) if classifies else []
+    if not layers or layers[-1] in layers[:-1]:
         yield
         return
 
     def cut(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(tokens[:, :1] for tokens in inputs)
 
-    handle = last.output.register_forward_pre_hook(cut)
-    try:
+    with layers[-1].output.register_forward_pre_hook(cut):
         yield
-    finally:
-        handle.remove()

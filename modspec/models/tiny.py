@@ -7,15 +7,9 @@ have <s> <pad> </s> <unk> at ids 0-3 as XLM-R does, and always the same weights.
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
-from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
-    BertConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    XLMRobertaConfig,
-)
+from transformers import AutoModel, BertConfig, PreTrainedConfig, PreTrainedTokenizerFast, XLMRobertaConfig
+
+from modspec.models import e5_small
 
 TINY = {"tiny": XLMRobertaConfig, "tiny-bert": BertConfig}
 SEED = 0
@@ -43,16 +37,10 @@ def tiny_config(name: str) -> PreTrainedConfig:
     )
 
 
-def tiny_model(name: str, num_labels: int, attention: str) -> PreTrainedModel:
-    """The classifier; seeds the global random state, which the caller protects."""
-    config = tiny_config(name)
-    config.num_labels = num_labels
-    model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
-    # Drawn apart from the head, whose size would otherwise change the encoder.
+def tiny_weights(name: str) -> dict[str, torch.Tensor]:
+    """The encoder's weights; seeds the global random state, which the caller protects."""
     torch.default_generator.manual_seed(SEED)
-    encoder = AutoModel.from_config(config)
-    model.base_model.load_state_dict(encoder.state_dict(), strict=False)
-    return model
+    return AutoModel.from_config(tiny_config(name)).state_dict()
 
 
 def tiny_tokenizer(name: str) -> PreTrainedTokenizerFast:
@@ -73,10 +61,5 @@ def tiny_tokenizer(name: str) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         model_input_names=inputs if is_bert else [inputs[0], inputs[2]],
         model_max_length=MAX_PIECES,
-        bos_token="<s>",
-        cls_token="<s>",
-        pad_token="<pad>",
-        eos_token="</s>",
-        sep_token="</s>",
-        unk_token="<unk>",
+        **{role: piece for role, piece in e5_small.SPECIALS.items() if piece in SPECIALS},
     )

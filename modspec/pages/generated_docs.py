@@ -32,9 +32,10 @@ NAMES = {
     "split": {"test": "test sentences", "held out": "held-out sentences of the training templates"},
     "workload": {"a": "random encoder", "b": "intents", "c": "XNLI"},
 }
-COMPARISON = ("claim", "comparison")
+COMPARISON = "claim comparison"
 EFFECT = "{value:+.1f} [{low:.1f}, {high:.1f}]"
 SHARE = "{value:.1f} [{low:.1f}, {high:.1f}]"
+P_VALUE = "{value:.2f} (p = {p:.4f})"
 
 
 def regenerate(page: str) -> str:
@@ -50,8 +51,8 @@ def regenerate(page: str) -> str:
 class Table:
     """A published CSV, reshaped into a Markdown table."""
 
-    file: str  # its name in the folders of the studies
-    index: tuple[str, ...]  # columns of the CSV that name a row
+    file: str  # its name in the folders of the studies, without ".csv"
+    index: str  # columns of the CSV that name a row, spaces between
     columns: str  # column of the CSV that names a column
     cell: str  # format of a cell, with names of the CSV's columns
     query: str = ""  # rows of the CSV to keep; all by default
@@ -65,13 +66,12 @@ class Table:
 
     def show(self, frame: pd.DataFrame) -> str:
         """Return the table of the given rows, which stand in order of appearance."""
-        keys = [*self.index, self.columns]
-        means = self.scale * frame.groupby(keys, sort=False, dropna=False).mean(numeric_only=True)
-        cells = means.reset_index().astype(dict.fromkeys(self.index, str)).replace(NAMES)
+        index = self.index.split()
+        rows = frame.groupby([*index, self.columns], sort=False, dropna=False)
+        means = self.scale * rows.mean(numeric_only=True)
+        cells = means.reset_index().astype(dict.fromkeys(index, str)).replace(NAMES)
         cells["cell"] = [self.cell.format_map(row) for row in cells.to_dict("records")]
-        wide = cells.pivot_table(
-            "cell", self.index, self.columns, aggfunc="first", sort=False, fill_value="–"
-        )
+        wide = cells.pivot_table("cell", index, self.columns, aggfunc="first", sort=False, fill_value="–")
         return _markdown(wide.rename(columns=str))
 
 
@@ -116,37 +116,36 @@ def scale() -> str:
 
 def settings() -> str:
     """Return how many other settings give each verdict; settings that change no number are left out."""
-    table = _read("sensitivity.csv", STUDIES)
-    numbers, keys = ["value", "low", "high"], ["study", *COMPARISON]
+    table = _read("sensitivity", STUDIES)
+    numbers, keys = ["value", "low", "high"], ["study", *COMPARISON.split()]
     main = table.groupby(keys)[numbers].transform("first")
     changed = table[(table[numbers] != main).any(axis=1)]
     counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
     counts["text"] = counts["count"].astype(str) + " " + counts["verdict"]
-    wide = counts.pivot_table("text", COMPARISON, "study", aggfunc=", ".join, sort=False, fill_value="–")
+    wide = counts.pivot_table("text", keys[1:], "study", aggfunc=", ".join, sort=False, fill_value="–")
     return _markdown(wide)
 
 
 def overlap() -> str:
     """Return the mean Jaccard overlap of masks, and the overlap of random masks of the same sizes."""
-    table = _read("mask_overlap.csv", STUDIES)
-    table["language"] = (table["language_a"] == table["language_b"]).map(
-        {True: "same language", False: "other language"}
-    )
-    table["seed"] = (table["seed_a"] == table["seed_b"]).map({True: "same seed", False: "other seed"})
+    table = _read("mask_overlap", STUDIES)
+    for column in ("language", "seed"):
+        same = table[f"{column}_a"] == table[f"{column}_b"]
+        table[column] = same.map({True: f"same {column}", False: f"other {column}"})
     table = table.sort_values(["seed", "language"], ascending=[True, False], kind="stable")
-    return Table("", ("language", "seed"), "study", "{jaccard:.3f} (chance {chance:.3f})").show(table)
+    return Table("", "language seed", "study", "{jaccard:.3f} (chance {chance:.3f})").show(table)
 
 
 def language_distances() -> str:
     """Return the smallest p of each study's Mantel tests, with Holm's correction."""
     tests = pd.concat(
-        typology.mantel_tests(_read("typology.csv", (study,)).query("seed == 'all'"))
+        typology.mantel_tests(_read("typology", (study,)).query("seed == 'all'"))
         .nsmallest(1, "p")
         .assign(study=study, test="smallest p")
         for study in STUDIES
     )
     cell = "rank correlation {rho:.2f}, p = {p:.3f}, after Holm {p_holm:.2f}"
-    return Table("", ("study", "measure", "distance"), "test", cell).show(tests)
+    return Table("", "study measure distance", "test", cell).show(tests)
 
 
 def _allowed(schema: dict[str, Any]) -> str:
@@ -157,23 +156,31 @@ def _allowed(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
         return f"list of {_allowed(schema['items'])}"
-    return ", ".join(
-        [schema["type"], *(f"{sign}{schema[key]}" for key, sign in BOUNDS.items() if key in schema)]
-    )
+    bounds = [f"{sign}{schema[key]}" for key, sign in BOUNDS.items() if key in schema]
+    return ", ".join([schema["type"], *bounds])
 
 
 def _read(name: str, folders: tuple[str, ...]) -> pd.DataFrame:
     """Return a table of several studies, one below the other, with a column ``study``."""
-    directory = project_root() / "figures"
-    tables = [
-        pd.read_csv(directory / folder / name, dtype={"seed": str}).assign(study=folder) for folder in folders
-    ]
+    files = {folder: project_root() / "figures" / folder / f"{name}.csv" for folder in folders}
+    tables = [pd.read_csv(file, dtype={"seed": str}).assign(study=study) for study, file in files.items()]
     return pd.concat(tables, ignore_index=True)
 
 
 def _markdown(table: pd.DataFrame) -> str:
     """Return a table of text, with a minus sign before negative numbers."""
     return re.sub(r"(?<!\w)-(?=\d)", "−", side_by_side.markdown(table))
+
+
+def _full_fine_tuning(file: str, index: str, query: str) -> Table:
+    """Return shares under full fine-tuning, over all seeds, where ``query`` holds."""
+    return Table(file, index, "study", SHARE, f"seed == 'all' and condition == 'full' and {query}", 100)
+
+
+def _setting(choice: str) -> Table:
+    """Return the effects on shares and specialization under another setting."""
+    query = f"choice == '{choice}' and claim in ['C3', 'C6']"
+    return Table("sensitivity", COMPARISON, "study", EFFECT, query, 100)
 
 
 calibration = partial(Table, studies=("embedded/calibration",))
@@ -187,80 +194,44 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "overlap": overlap,
     "language_distances": language_distances,
     "detectable": Table(
-        "claims.csv", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100
+        "claims", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100
     ),
-    "own_gradients": Table(
-        "sensitivity.csv",
-        COMPARISON,
-        "study",
-        EFFECT,
-        "choice == 'SFT: own-mask gradients' and claim in ['C3', 'C6']",
-        100,
+    "own_gradients": _setting("SFT: own-mask gradients"),
+    "dot_product": _setting("dot product"),
+    "accuracy": Table("accuracy", "condition mask_kind", "study", "{accuracy:.1f}", "split == 'test'", 100),
+    "shares_by_language": _full_fine_tuning(
+        "in_language_share",
+        "language",
+        "mask_kind == 'none' and score == 'cosine' and measure == 'proponents'",
     ),
-    "dot_product": Table(
-        "sensitivity.csv",
-        COMPARISON,
-        "study",
-        EFFECT,
-        "choice == 'dot product' and claim in ['C3', 'C6']",
-        100,
-    ),
-    "accuracy": Table(
-        "accuracy.csv", ("condition", "mask_kind"), "study", "{accuracy:.1f}", "split == 'test'", 100
-    ),
-    "shares_by_language": Table(
-        "in_language_share.csv",
-        ("language",),
-        "study",
-        SHARE,
-        "seed == 'all' and condition == 'full' and mask_kind == 'none' and score == 'cosine'"
-        " and measure == 'proponents'",
-        100,
-    ),
-    "encoder_parts": Table(
-        "layer_share.csv",
-        ("part", "layer"),
-        "study",
-        SHARE,
-        "seed == 'all' and condition == 'full' and language == 'all languages' and part != 'norms'"
-        " and layer in [0, 1, 12, 13]",
-        100,
+    "encoder_parts": _full_fine_tuning(
+        "layer_share",
+        "part layer",
+        "language == 'all languages' and part != 'norms' and layer in [0, 1, 12, 13]",
     ),
     "translations": Table(
-        "translations.csv",
-        ("language_a",),
+        "translations",
+        "language_a",
         "study",
         "{observed:.0f} (random: {control:.0f})",
         "condition == 'full' and measure == 'translated_proponents'",
         100,
         TASKS,
     ),
-    "shares_by_k_intents": Table(
-        "share_by_k.csv", ("mask_kind",), "top_k", SHARE, scale=100, studies=("intents",)
-    ),
-    "clones": calibration(
-        "false_positive_rates.csv", ("measure", "language"), "test", "{value:.1f}", scale=100
-    ),
+    "shares_by_k_intents": Table("share_by_k", "mask_kind", "top_k", SHARE, scale=100, studies=("intents",)),
+    "clones": calibration("false_positive_rates", "measure language", "test", "{value:.1f}", scale=100),
     "cipher": calibration(
-        "dose_response.csv",
-        ("measure",),
-        "dose",
-        "{value:.2f} (p = {p:.4f})",
-        "seed == 'all' and language == 'both halves'",
+        "dose_response", "measure", "dose", P_VALUE, "seed == 'all' and language == 'both halves'"
     ),
     "planted_heads": calibration(
-        "planted_heads.csv",
-        ("score", "measure"),
-        "language",
-        "{value:.2f} (p = {p:.4f})",
-        "condition == 'sft_random'",
+        "planted_heads", "score measure", "language", P_VALUE, "condition == 'sft_random'"
     ),
-    "templates_1": calibration("template_truth.csv", ("score",), "measure", "{value:.0f}", "k == 1", 100),
-    "templates_10": calibration("template_truth.csv", ("score",), "measure", "{value:.0f}", "k == 10", 100),
-    "retraining": calibration("datamodeling.csv", ("score",), "split", "{value:.2f} [{low:.2f}, {high:.2f}]"),
+    "templates_1": calibration("template_truth", "score", "measure", "{value:.0f}", "k == 1", 100),
+    "templates_10": calibration("template_truth", "score", "measure", "{value:.0f}", "k == 10", 100),
+    "retraining": calibration("datamodeling", "score", "split", "{value:.2f} [{low:.2f}, {high:.2f}]"),
     "benchmark": Table(
-        "influence_benchmark.csv",
-        ("workload", "train", "system"),
+        "influence_benchmark",
+        "workload train system",
         "covers",
         "{seconds:.1f} s, {peak_gib:.1f} GiB, error {relative_error:.0e}",
         studies=("benchmark",),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from modspec.models.finetuning import finetune
+from modspec.models.head_masking import head_grid
 from modspec.models.prediction import accuracy
 from modspec.stages.material import Material, made_by
 from modspec.stages.resuming import resumable
@@ -62,16 +64,11 @@ def search_language(material: Material, parameters: SearchParameters, language: 
         order = np.random.default_rng(parameters.seed).permutation(len(train))
         sample = train.take(order[: parameters.importance_examples])
 
+        grid = head_grid(model)
+        precision = material.precision
         # Both searches start from the same masks: what is known of a mask is not computed again.
-        @_by_mask
-        def gradients(mask: np.ndarray) -> np.ndarray:
-            return head_gradients(model, sample, mask, precision=material.precision)
-
-        @_by_mask
-        def score(mask: np.ndarray) -> float:
-            return accuracy(model, dev, mask, precision=material.precision)
-
-        grid = (model.config.num_hidden_layers, model.config.num_attention_heads)
+        gradients = _by_mask(grid, lambda mask: head_gradients(model, sample, mask, precision=precision))
+        score = _by_mask(grid, lambda mask: accuracy(model, dev, mask, precision=precision))
         threshold, step = parameters.threshold, parameters.step
         searches = {
             name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
@@ -87,17 +84,10 @@ def search_language(material: Material, parameters: SearchParameters, language: 
     return resumable(piece, origin, make)
 
 
-def _by_mask(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
-    """Remember a function's results by mask."""
-    known: dict[bytes, Any] = {}
-
-    def remembered(mask: np.ndarray) -> Any:
-        key = mask.tobytes()
-        if key not in known:
-            known[key] = function(mask)
-        return known[key]
-
-    return remembered
+def _by_mask(grid: tuple[int, int], function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    """Return a function of a mask (layers, heads) that remembers its results."""
+    remembered = cache(lambda kept: function(np.frombuffer(kept, dtype=bool).reshape(grid)))
+    return lambda mask: remembered(mask.tobytes())
 
 
 def _trajectory(search: Search, importance: str, language: str, seed: int) -> pd.DataFrame:

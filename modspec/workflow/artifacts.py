@@ -25,9 +25,7 @@ MANIFEST = "manifest.json"
 
 @contextmanager
 def writing(
-    directory: str | Path,
-    made_by: Mapping[str, Any],
-    provenance: Callable[[], Mapping[str, Any]] = dict,
+    directory: str | Path, made_by: Mapping[str, Any], provenance: Callable[[], Mapping[str, Any]] = dict
 ) -> Iterator[Path]:
     """Yield an empty directory to fill; on success, add the manifest and move it to ``directory``.
 

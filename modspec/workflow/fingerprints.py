@@ -17,8 +17,8 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
-from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def code_fingerprint(artefact: str) -> str:
     """Return the sha256 of all code that decides an artefact of ``ENTRY_POINTS`` or ``FOLDERS``."""
     digest = hashlib.sha256()
     for module, name in sorted(definitions(artefact)):
-        digest.update(f"{module}.{name} {_Module.read(module).decisive(name)[0]}\n".encode())
+        digest.update(f"{module}.{name} {_decisive(module, name)[0]}\n".encode())
     return digest.hexdigest()
 
 
@@ -60,99 +60,87 @@ def definitions(artefact: str) -> set[Definition]:
     Raises:
         KeyError: the artefact is neither in ``ENTRY_POINTS`` nor in ``FOLDERS``.
     """
-    if artefact not in {**ENTRY_POINTS, **FOLDERS}:
-        raise KeyError(artefact)
     reached: set[Definition] = set()
-    pending = list(ENTRY_POINTS.get(artefact, ()))
-    for folder in FOLDERS.get(artefact, ()):
-        for file in sorted((PACKAGE / folder).glob("*.py")):
-            module = f"modspec.{folder}.{file.stem}"
-            pending += [(module, name) for name in _Module.read(module).defined]
+    if artefact in FOLDERS:
+        files = [file for folder in FOLDERS[artefact] for file in (PACKAGE / folder).glob("*.py")]
+        modules = [f"modspec.{file.parent.name}.{file.stem}" for file in files]
+        pending = [(module, name) for module in modules for name in _module(module)[0]]
+    else:
+        pending = list(ENTRY_POINTS[artefact])
     while pending:
         definition = pending.pop()
         if definition not in reached:
             reached.add(definition)
-            pending += _Module.read(definition[0]).decisive(definition[1])[1]
+            pending += _decisive(*definition)[1]
     return reached
 
 
-class _Module:
-    """A module of the package as text: what it defines at its top, and what its names refer to.
+@cache
+def _module(name: str) -> tuple[dict[str, list[ast.stmt]], dict[str, Definition]]:
+    """Return what a module of the package defines at its top, and what its imported names refer to.
 
-    defined: {name: its statements}; "" holds the statements that define nothing, which always run.
+    Returns:
+        {name: its statements}, where "" holds the statements that define nothing, which always run; and
+        {imported name: module and name in it}.
     """
+    tree = ast.parse(_file(name).read_text(encoding="utf-8"))
+    defined: dict[str, list[ast.stmt]] = {"": []}
+    for node in tree.body:
+        for target in _names(node):
+            defined.setdefault(target, []).append(node)
+    imported = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "modspec"
+        for alias in node.names
+    }
+    return defined, imported
 
-    def __init__(self, name: str) -> None:
-        file = PACKAGE.parent.joinpath(*name.split("."))
-        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
-        self.name = name
-        self.defined: dict[str, list[ast.stmt]] = {"": []}
-        self.imported: dict[str, Definition] = {}
-        self._decisive: dict[str, tuple[str, list[Definition]]] = {}
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "modspec":
-                for alias in node.names:
-                    self.imported[alias.asname or alias.name] = (node.module, alias.name)
-        for node in tree.body:
-            for defined in _names(node):
-                self.defined.setdefault(defined, []).append(node)
 
-    @staticmethod
-    @cache
-    def read(name: str) -> _Module:
-        return _Module(name)
-
-    def decisive(self, name: str) -> tuple[str, list[Definition]]:
-        """Return the text of a definition, without what only a person reads, and the definitions it names."""
-        if name not in self._decisive:
-            nodes = [_WithoutProse().visit(copy.deepcopy(node)) for node in self.defined[name]]
-            references = [reference for node in nodes for reference in self._references(node)]
-            self._decisive[name] = "".join(map(ast.dump, nodes)), [*references, (self.name, "")]
-        return self._decisive[name]
-
-    def _references(self, node: ast.AST) -> Iterator[Definition]:
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Name):
-                if inner.id in self.defined:
-                    yield self.name, inner.id
-                elif inner.id in self.imported:
-                    yield from _resolved(*self.imported[inner.id])
-            elif isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
-                module = ".".join(self.imported.get(inner.value.id, ()))
-                if module and _is_module(module):
-                    yield from _resolved(module, inner.attr)
+@cache
+def _decisive(module: str, name: str) -> tuple[str, list[Definition]]:
+    """Return the text of a definition, without what only a person reads, and the definitions it names."""
+    defined, imported = _module(module)
+    nodes = [_WithoutProse().visit(copy.deepcopy(node)) for node in defined[name]]
+    references = [(module, "")]
+    for node in chain.from_iterable(map(ast.walk, nodes)):
+        if isinstance(node, ast.Name) and node.id in defined:
+            references.append((module, node.id))
+        elif isinstance(node, ast.Name) and node.id in imported:
+            references += _resolved(*imported[node.id])
+        elif (
+            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported
+        ):
+            references += _resolved(".".join(imported[node.value.id]), node.attr)
+    return "".join(map(ast.dump, nodes)), references
 
 
 def _resolved(module: str, name: str) -> list[Definition]:
     """Return where an imported name is defined, through packages that pass it on; [] for what is left out."""
-    if module.startswith(LEFT_OUT) or not _is_module(module):
+    if module.startswith(LEFT_OUT) or not _file(module).is_file():
         return []
-    if _is_module(f"{module}.{name}"):
+    if _file(f"{module}.{name}").is_file():
         return []  # a module; its attributes are resolved where they are named
-    source = _Module.read(module)
-    if name in source.defined:
+    defined, imported = _module(module)
+    if name in defined:
         return [(module, name)]
-    return _resolved(*source.imported[name]) if name in source.imported else []
+    return _resolved(*imported[name]) if name in imported else []
 
 
-@cache
-def _is_module(name: str) -> bool:
-    path = PACKAGE.parent.joinpath(*name.split("."))
-    return path.is_dir() or path.with_suffix(".py").is_file()
+def _file(module: str) -> Path:
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _names(node: ast.stmt) -> list[str]:
     """Return the names that a statement at the top of a module defines; [""] if it does something else."""
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
+    if isinstance(node, ast.Import | ast.ImportFrom):
         return []
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
-    targets = {ast.Assign: lambda: node.targets, ast.AnnAssign: lambda: [node.target]}
-    targets |= {ast.AugAssign: lambda: [node.target]}
-    if type(node) in targets:
-        inner = [name for target in targets[type(node)]() for name in ast.walk(target)]
-        return [name.id for name in inner if isinstance(name, ast.Name)]
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return []  # a docstring
     return [""]
@@ -163,12 +151,9 @@ class _WithoutProse(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
-        return self._undocumented(node)
+        return self.visit_ClassDef(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        return self._undocumented(node)
-
-    def _undocumented(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
+    def visit_ClassDef(self, node: ast.ClassDef | ast.FunctionDef) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
         return self.generic_visit(node)

@@ -6,7 +6,7 @@ Checking them needs neither torch nor data, so the workflow can check a whole st
 import ast
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,12 +21,12 @@ def _distinct(values: tuple) -> tuple:
     return values
 
 
+T = TypeVar("T")
+Some = Annotated[tuple[T, ...], Field(min_length=1)]
+Distinct = Annotated[Some[T], AfterValidator(_distinct)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
-Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positives = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Resamples = Annotated[int, Field(ge=100)]
 
 # Parameters that several stages have.
@@ -52,18 +52,13 @@ def param(default: Any, description: str) -> Any:
     return Field(default, description=description)
 
 
-def renamed(name: str, value: Any) -> tuple[str, Any]:
-    """Return the present name and value of a parameter; those that were never renamed stay as they are."""
-    new_name, new_values = RENAMED.get(name, (name, {}))
-    if isinstance(value, list | tuple):
-        return new_name, [renamed(name, item)[1] for item in value]
-    return new_name, new_values.get(value, value) if isinstance(value, str) else value
-
-
 def renamed_message(name: str, value: Any) -> str:
     """Return the answer to an old name: one line that shows how to write it now."""
-    new_name, new_value = renamed(name, value)
-    shown = f"[{', '.join(map(str, new_value))}]" if isinstance(new_value, list) else new_value
+    new_name, new_values = RENAMED[name]
+    if isinstance(value, list | tuple):
+        shown = f"[{', '.join(new_values.get(str(item), str(item)) for item in value)}]"
+    else:
+        shown = new_values.get(str(value), value)
     return f"{name}: was renamed; allowed: {new_name}: {shown}"
 
 
@@ -139,7 +134,7 @@ class DataParameters(Parameters):
 
     task: str = param("intents", "intents (embedded), xnli, pawsx, marc, multiemo, or local")
     data_dir: str | None = param(None, "directory of the task's files; None: the hub, or embedded (intents)")
-    languages: Names = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
+    languages: Distinct[str] = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
     encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
     train_per_language: Positive = param(44, "training examples per language")
     dev_per_language: Positive = param(50, "dev examples per language")
@@ -170,7 +165,7 @@ class TrainingParameters(DataParameters):
     def start_identity(self) -> dict[str, Any]:
         """Return the parameters that decide the warm start; stages that agree on them share one."""
         decisive = {*TrainingParameters.model_fields, "batch_size", "learning_rate", "weight_decay"}
-        return {name: value for name, value in self.identity().items() if name in decisive}
+        return self.model_dump(mode="json", include=decisive, exclude=PATHS_AND_HARDWARE)
 
 
 class SearchParameters(TrainingParameters):
@@ -205,7 +200,7 @@ class InfluenceParameters(DataParameters):
     """Stage 3: the influence of training examples on predictions."""
 
     condition: Condition = param("full", "condition of stage 2 whose classifier is scored")
-    checkpoints: Literal["last", "all"] | Positives = param("last", "epochs that TracIn sums over")
+    checkpoints: Literal["last", "all"] | Some[Positive] = param("last", "epochs that TracIn sums over")
     eta: Literal["learning_rate", "one"] = param("learning_rate", "checkpoints' weights in the TracIn sum")
     scored_per_language: Positive | None = param(None, "training examples per language to score; None: all")
     evaluation_per_language: Positive = param(
@@ -215,13 +210,13 @@ class InfluenceParameters(DataParameters):
         0, "parallel tasks: training examples per language that are attributed like test examples"
     )
     top_k: Positive = param(10, "number k of strongest proponents, or opponents, that are counted")
-    top_ks: Positives = param(
+    top_ks: Some[Positive] = param(
         (10, 20, 30, 50, 100, 200, 500), "other values of k to report, if there are enough examples"
     )
-    mask_kinds: Annotated[tuple[MaskKind, ...], Field(min_length=1)] = param(
+    mask_kinds: Some[MaskKind] = param(
         ("none", "own", "other_language", "other_seed", "random"), "masks that test examples are scored under"
     )
-    train_gradient_masks: Annotated[tuple[TrainGradientMask, ...], Field(min_length=1)] = param(
+    train_gradient_masks: Some[TrainGradientMask] = param(
         ("test_example",), "masks of training gradients; under sparse fine-tuning the first is the main one"
     )
     random_draws: Positive = param(1, "random masks drawn per own mask")
@@ -256,10 +251,8 @@ class FigureParameters(Parameters):
     """Stage 4: tables and figures over all seeds and conditions of a study."""
 
     figures_dir: FiguresDir = "runs/embedded/figures"
-    seeds: Seeds = param((0, 1), "seeds of the study")
-    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = param(
-        ("full", "sft", "sft_random"), "conditions of the study"
-    )
+    seeds: Distinct[Seed] = param((0, 1), "seeds of the study")
+    conditions: Some[Condition] = param(("full", "sft", "sft_random"), "conditions of the study")
     confidence: Fraction = param(0.95, "confidence level of the intervals")
     resamples: Resamples = param(2000, "bootstrap resamples per interval")
     permutations: Annotated[int, Field(ge=99)] = param(1999, "permutations of labels per test")
@@ -270,7 +263,7 @@ class CalibrationParameters(DataParameters):
 
     figures_dir: FiguresDir = "runs/embedded/figures"
     seed: Seed = param(0, "seed of the random splits and ciphers")
-    seeds: Seeds = param((0, 1, 2), "seeds of initialisation, batches and dropout; a model for each")
+    seeds: Distinct[Seed] = param((0, 1, 2), "seeds of initialisation, batches and dropout; a model for each")
     language: str = param("en", "language that is split into clones and enciphered")
     sentences: Annotated[int, Field(ge=4)] = param(
         220, "training examples per language; clones and ciphers use those of one language"
@@ -286,12 +279,12 @@ class CalibrationParameters(DataParameters):
     )
     top_k: Positive = param(10, "number k of proponents; should be below the training examples per label")
     clone_splits: Positive = param(200, "random splits of that language into two halves")
-    cipher_shares: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = param((0.0, 0.25, 0.5, 0.75, 1.0), "shares of the word-piece types that are replaced")
+    cipher_shares: Distinct[Annotated[float, Field(ge=0, le=1)]] = param(
+        (0.0, 0.25, 0.5, 0.75, 1.0), "shares of the word-piece types that are replaced"
+    )
     level: Fraction = param(0.05, "level of the tests; intervals have confidence 1 - level")
     resamples: Resamples = param(1999, "bootstrap resamples per interval, permutations per test")
-    planted_languages: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = param(
+    planted_languages: Some[Annotated[int, Field(ge=2)]] = param(
         (2,), "planted subnetworks: how many of the languages get one; each number is tried"
     )
     planted_epochs: Positive = param(20, "planted subnetworks: epochs of fine-tuning")
@@ -318,7 +311,7 @@ class ResultsParameters(Strict):
     """Notebook 5: finished studies side by side."""
 
     figures_dir: str = param("figures", "directory with a folder for each study and the results")
-    studies: Names = param(("xnli", "pawsx", "reviews"), "studies to show, in this order")
+    studies: Distinct[str] = param(("xnli", "pawsx", "reviews"), "studies to show, in this order")
 
 
 STAGES: Mapping[str, type[Parameters]] = {
@@ -337,7 +330,7 @@ def _one_line(error: ValidationError, model: type[Strict]) -> str:
     name = ".".join(str(part) for i, part in enumerate(problem["loc"]) if i == 0 or isinstance(part, int))
     value = problem["input"]
     if problem["type"] == "extra_forbidden":
-        if renamed(name, value)[0] in model.model_fields:
+        if name in RENAMED and RENAMED[name][0] in model.model_fields:
             return renamed_message(name, value)
         close = difflib.get_close_matches(name, model.model_fields, n=1)
         hint = f"{close[0]} (did you mean it?), " if close else ""

@@ -8,6 +8,7 @@ A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``da
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,10 @@ class StudyPlan:
 
     def check(self) -> None:
         """Check every job; raise InputError for the first parameter that is wrong."""
-        for seed in self.seeds:
+        for seed, condition in product(self.seeds, self.conditions):
             self.parameters("search", seed=seed)
-            for condition in self.conditions:
-                self.parameters("finetuning", seed=seed, condition=condition)
-                self.parameters("influence", seed=seed, condition=condition)
+            self.parameters("finetuning", seed=seed, condition=condition)
+            self.parameters("influence", seed=seed, condition=condition)
         self.parameters("figures")
         if self.values["calibration"]:
             self.parameters("calibration")

@@ -76,10 +76,10 @@ def git_state() -> dict[str, Any]:
     """
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+        command = ["git", *arguments]
+        return subprocess.check_output(
+            command, cwd=project_root(), stderr=subprocess.DEVNULL, text=True
+        ).strip()
 
     try:
         changes = git("status", "--porcelain", "--", ".", ":!figures", ":!notebooks/executed")

@@ -121,7 +121,7 @@ def test_change_of_specialization_is_a_difference_of_differences(tmp_path):
 def test_shared_masks_are_rows_of_c3_whatever_the_gradients(tmp_path):
     runs = study(tmp_path, {("full", "none"): 0.0, ("sft_union", "own"): 1.5})
     for run in runs:
-        if run.condition == "sft_union":
+        if run.parameters["condition"] == "sft_union":
             run.columns["train_gradient_mask"] = "own_language"
     table = claimed(runs, predictions({}))
     assert of(table, "C3", "SFT with all masks' union - full")["verdict"] == "rises"
@@ -133,7 +133,7 @@ def test_other_languages_scores_decide_only_where_the_share_falls_reliably(tmp_p
     runs = study(tmp_path, NOTHING | {("sft", "own"): gain})
     measured = []
     for run in map(measure, runs):
-        if run.condition == "sft":
+        if run.parameters["condition"] == "sft":
             statistics = run.statistics.copy()
             other = statistics["language"] != statistics["train_language"]
             examples = run.train["language"].value_counts()[statistics["train_language"]].to_numpy()

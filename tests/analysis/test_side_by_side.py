@@ -14,7 +14,7 @@ from modspec.analysis import side_by_side
 from modspec.analysis.claims import overall
 from modspec.errors import InputError
 from modspec.figures import save
-from modspec.figures.effects import VERDICTS
+from modspec.figures.claims import VERDICTS
 from modspec.figures.save import FIGURES
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters

@@ -55,7 +55,8 @@ def run(
         tables["train-items"] = items
         columns.append(train.assign(scoring_pass="train-items"))
     columns = pd.concat(columns, ignore_index=True)
-    return Scored(Path(), "full", seed, {}, train, columns, pd.Series({1: 1.0}), tables)
+    parameters = {"condition": "full", "seed": seed}
+    return Scored(Path(), parameters, train, columns, pd.Series({1: 1.0}), tables)
 
 
 def simulated(
@@ -226,7 +227,7 @@ def test_all_languages_is_the_mean_over_languages() -> None:
 def test_conditions_are_kept_apart_and_items_are_a_choice() -> None:
     made = simulated(1, noise)
     columns = made.columns.query("scoring_pass == 'none'")
-    other = replace(made, condition="sft", columns=columns)
+    other = replace(made, parameters={"condition": "sft", "seed": 1}, columns=columns)
     found = translated([made, other], top_k=10)
     measures = found.groupby("condition")["measure"].unique().map(set)
     assert measures["full"] - measures["sft"] == {"translations_found", "translation_percentile"}

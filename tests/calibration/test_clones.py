@@ -18,7 +18,6 @@ from modspec.calibration.clones import (
     INTERVAL,
     ONE,
     PERMUTATION,
-    clone_names,
     clone_tests,
     clones,
     excess,
@@ -27,6 +26,7 @@ from modspec.calibration.clones import (
     halves,
 )
 from modspec.errors import InputError
+from modspec.workflow.parameters import CalibrationParameters
 from tests.helpers.models import random_examples
 
 TRAIN, TESTED = 40, 12
@@ -61,12 +61,12 @@ def test_clones_are_the_language_itself_in_its_order(count: int, seed: int) -> N
     examples = random_examples(2 * count, token_types=True)
     split = clones(examples, "de", np.random.default_rng(seed))
     whole = examples.of("de")
-    assert set(split.languages.tolist()) == set(clone_names("de")) == {"de-a", "de-b"}
+    assert set(split.languages.tolist()) == {"a", "b"}
     for name in ("input_ids", "token_types", "labels", "ids", "groups"):
         assert all(
             np.array_equal(*pair) for pair in zip(getattr(split, name), getattr(whole, name), strict=True)
         )
-    assert len(split.of("de-a")) + len(split.of("de-b")) == count
+    assert len(split.of("a")) + len(split.of("b")) == count
 
 
 def test_one_example_cannot_be_split() -> None:
@@ -121,9 +121,8 @@ def simulated(rng: np.random.Generator, hubs: float, planted: float = 0.0, split
 
 
 def verdicts(scores: dict, splits: range) -> pd.DataFrame:
-    return clone_tests(
-        scores, TRAIN_LABELS, TESTED_LABELS, splits, top_k=10, level=0.05, resamples=199, seed=5
-    )
+    p = CalibrationParameters(top_k=10, level=0.05, resamples=199, seed=5)
+    return clone_tests(scores, TRAIN_LABELS, TESTED_LABELS, splits, p)
 
 
 def rates(tests: pd.DataFrame) -> pd.DataFrame:

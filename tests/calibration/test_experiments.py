@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from modspec.analysis.shares import example_statistics
 from modspec.calibration import models
-from modspec.calibration.cipher import CIPHERED, PLAIN, cipher_experiment, mapping_of
+from modspec.calibration.cipher import CIPHERED, PLAIN, cipher, cipher_experiment
 from modspec.calibration.clones import BOTH, clone_experiment
 from modspec.calibration.models import calibration_dir, load_sentences
 from modspec.errors import InputError
@@ -100,7 +100,7 @@ def test_dose_response_is_that_of_the_stored_scores(done) -> None:
 def test_models_at_one_dose_differ_in_their_ciphers_and_no_foreign_piece_is_the_languages(done) -> None:
     material, directory, _ = done
     p = parameters(directory.parent)
-    first, second = (mapping_of(material, p, 1.0, seed) for seed in (0, 1))
+    first, second = (cipher(material, p, 1.0, seed) for seed in (0, 1))
     assert not np.array_equal(first, second)
     used = np.unique(np.concatenate([i for s in material.examples.values() for i in s.of("en").input_ids]))
     moved = first != np.arange(len(first))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from modspec.calibration import planted_heads as planted
 from modspec.calibration import scorers
+from modspec.calibration.models import searched_mask
 from modspec.calibration.planted_heads import (
     by_influence,
-    by_search,
     disjoint_masks,
     planted_accuracy,
     planted_heads,
@@ -21,6 +21,7 @@ from modspec.calibration.planted_heads import (
 )
 from modspec.errors import InputError
 from modspec.influence import influence
+from modspec.subnetworks.head_importance import head_gradients, importance
 from tests.calibration.test_scorers import count_trainings
 from tests.calibration.test_templates import tiny
 from tests.helpers.models import HEADS, LAYERS, projection, random_encoder, random_examples
@@ -51,7 +52,7 @@ def test_influence_rates_heads_by_own_minus_other_languages() -> None:
     assert set(ratings) == {(f"influence, {s}", t) for s in ("cosine", "dot") for t in ("en", "de")}
     for (name, language), found in ratings.items():
         parts = {"influence, cosine": scores.cosine_by_part, "influence, dot": scores.dot_by_part}[name]
-        assert found.shape == (LAYERS, HEADS)
+        found = found.reshape(LAYERS, HEADS)
         for group, part in zip(scores.parts, parts, strict=True):
             if group.part == "head":
                 columns = part[:, evaluation.languages == language]
@@ -72,10 +73,10 @@ def test_search_and_importance_find_the_only_heads_that_reach_the_output() -> No
             model.get_parameter(projection(layer, "bert"))[:, columns] = 0
     train = random_examples(12)
     _, p = tiny(step=0.2, threshold=1.0)
-    found = by_search(model, train, train, p, torch.float32)
-    assert ((found["importance"] > 0) == alive).all()
-    assert (found["search"] >= alive).all() or found["search"].sum() < 2
-    assert found["search"].sum() < LAYERS * HEADS
+    assert ((importance(head_gradients(model, train)) > 0) == alive).all()
+    mask = searched_mask(model, train, train, p, torch.float32)
+    assert (mask >= alive).all() or mask.sum() < 2
+    assert mask.sum() < LAYERS * HEADS
 
 
 # Agreement.

@@ -180,15 +180,15 @@ def test_outcomes_are_those_of_training_on_the_subset_alone(tmp_path) -> None:
 
     material, p = tiny(subsets=2)
     datamodeling(material, p, tmp_path)
-    split = judged(material, p)
+    train, evaluation, _ = judged(material, p)
     chosen = pd.read_parquet(tmp_path / "datamodeling" / "subsets.parquet")
     kept = pd.read_parquet(tmp_path / "datamodeling" / "margins.parquet")
-    assert list(chosen["id"]) == list(split.train.ids)
-    part: Examples = split.train.take(np.flatnonzero(chosen["subset1"]))
+    assert list(chosen["id"]) == list(train.ids)
+    part: Examples = train.take(np.flatnonzero(chosen["subset1"]))
     model = trained(material, p, part, 1)
     row = kept[(kept["subset"] == 1) & (kept["seed"] == 1)]
-    assert list(row["id"]) == list(split.evaluation.ids)
-    np.testing.assert_array_equal(row["margin"], margins(model, split.evaluation, material.precision))
+    assert list(row["id"]) == list(evaluation.ids)
+    np.testing.assert_array_equal(row["margin"], margins(model, evaluation, material.precision))
 
 
 def test_one_retraining_is_refused(tmp_path) -> None:

@@ -56,16 +56,16 @@ def test_encoder_cosine_is_that_of_means_over_each_text_alone() -> None:
 
 def test_tracin_sums_checkpoints_as_they_were_in_training() -> None:
     material, p = tiny()
-    examples = judged(material, p)
+    train, evaluation, _ = judged(material, p)
     live = []
 
     def score(model, epoch) -> None:
-        scores = influence(model, examples.train, examples.evaluation, by_part=True)
+        scores = influence(model, train, evaluation, by_part=True)
         assert scores.parts[-1].part == "classifier"
         live.append((epoch.learning_rate, scores.cosine, scores.dot, scores.dot_by_part[-1]))
 
-    trained(material, p, examples.train, 1, after_epoch=score)
-    found = tracin(material, p, examples.train, examples.evaluation, 1)
+    trained(material, p, train, 1, after_epoch=score)
+    found = tracin(material, p, train, evaluation, 1)
     assert tuple(sorted(found)) == tuple(sorted(TRACIN)) and len(live) == 2
 
     def close(name: str, expected: np.ndarray) -> None:
@@ -98,8 +98,8 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch, *modules) -> list[int]:
 
 
 def scores_of(material: Material, p: CalibrationParameters, directory: Path) -> dict[str, np.ndarray]:
-    examples = judged(material, p)
-    return all_scores(material, p, examples.train, examples.evaluation, directory)
+    train, evaluation, _ = judged(material, p)
+    return all_scores(material, p, train, evaluation, directory)
 
 
 def test_scores_resume_seed_by_seed_and_are_made_once(tmp_path, monkeypatch) -> None:

@@ -73,17 +73,17 @@ def test_at_most_half_of_a_template_is_held_out(groups: list[int], most: int, se
 
 def test_held_out_examples_are_not_trained_on_but_their_templates_are() -> None:
     material, p = tiny()
-    found = judged(material, p)
-    held = found.evaluation.take(np.flatnonzero(found.kinds == HELD_OUT))
+    train, evaluation, kinds = judged(material, p)
+    held = evaluation.take(np.flatnonzero(kinds == HELD_OUT))
     assert Counter(held.languages) == dict.fromkeys(LANGUAGES, 3)
-    assert Counter(found.evaluation.languages) == dict.fromkeys(LANGUAGES, 6)
-    assert {*found.train.ids, *held.ids} == set(material.examples["train"].ids)
-    assert not set(held.ids) & set(found.train.ids)
-    assert set(held.groups) <= set(found.train.groups)
-    new = found.evaluation.take(np.flatnonzero(found.kinds != HELD_OUT))
+    assert Counter(evaluation.languages) == dict.fromkeys(LANGUAGES, 6)
+    assert {*train.ids, *held.ids} == set(material.examples["train"].ids)
+    assert not set(held.ids) & set(train.ids)
+    assert set(held.groups) <= set(train.groups)
+    new = evaluation.take(np.flatnonzero(kinds != HELD_OUT))
     assert list(new.ids) == [f"{language}/test{i}" for language in LANGUAGES for i in range(3)]
-    place = list(found.evaluation.ids).index("en/test1")
-    assert np.array_equal(found.evaluation.input_ids[place], material.examples["test"].of("en").input_ids[1])
+    place = list(evaluation.ids).index("en/test1")
+    assert np.array_equal(evaluation.input_ids[place], material.examples["test"].of("en").input_ids[1])
 
 
 def test_the_largest_templates_are_chosen_and_every_label_alike() -> None:

@@ -25,7 +25,7 @@ def sampled() -> tuple[tuple[str, ...], dict[str, list[dict[str, str]]]]:
     return intents.sample(LANGUAGES, SIZES, seed=1)
 
 
-def resolve(template: str, **lists: dict) -> intents.Node | str | None:
+def resolve(template: str, **lists: dict) -> intents.Expression | None:
     language = Intents.from_dict(
         {
             "language": "en",
@@ -115,7 +115,7 @@ def test_most_sentences_are_recognized_as_their_label(sampled) -> None:
 def test_labels_are_shared_and_balanced(sampled) -> None:
     labels, splits = sampled
     assert len(labels) == 10
-    assert set(labels) == set.intersection(*(set(intents.rich_intents(x)) for x in LANGUAGES))
+    assert set(labels) == set.intersection(*(set(intents.shared_intents([x])) for x in LANGUAGES))
     for split, rows in splits.items():
         assert [row["language"] for row in rows] == [x for x in LANGUAGES for _ in range(SIZES[split])]
         counts = Counter((row["language"], row["label"]) for row in rows)
@@ -173,7 +173,7 @@ def test_test_sentences_do_not_depend_on_the_size_of_train(sampled) -> None:
 def test_other_languages_and_one_alone() -> None:
     labels, splits = intents.sample(["zh-CN", "nl"], {"train": 200, "dev": 40, "test": 40}, seed=0)
     assert len(labels) >= 10 and len(splits["train"]) == 400
-    assert len(intents.rich_intents("de")) > len(labels)
+    assert len(intents.shared_intents(["de"])) > len(labels)
 
 
 def test_large_samples_have_as_many_different_sentences_as_asked_for() -> None:

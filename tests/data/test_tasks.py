@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.data.tasks import SPLITS, TASKS, Task, available_languages, load_task, stratified
+from modspec.data.local_files import SPLITS
+from modspec.data.tasks import TASKS, Task, available_languages, load_task, stratified
 from modspec.errors import InputError
 
 SHARED = Path(
@@ -229,14 +230,8 @@ def test_labels_are_as_equal_as_the_data_allow(counts: list[int], share: float, 
     ("change", "message"),
     [
         ({"name": "snli"}, "task: 'snli' is not known; allowed: intents, xnli, pawsx, marc, multi"),
-        ({"languages": []}, "languages: [], needed: a list of at least one language"),
-        ({"languages": "en"}, "languages: 'en', needed: a list of at least one language"),
-        ({"languages": ["en", "en"]}, "languages: en, en has duplicates"),
         ({"languages": ["en", "xx"]}, "languages: intents lacks xx; there: af, ar, bg"),
         ({"name": "xnli", "languages": ["ko"]}, "languages: xnli lacks ko; there: ar, bg, de"),
-        ({"train_per_language": 0}, "train_per_language: 0, needed: a whole number from 1"),
-        ({"dev_per_language": 1.5}, "dev_per_language: 1.5, needed: a whole number from 1"),
-        ({"seed": -1}, "seed: -1, needed: a whole number from 0"),
         ({"name": "multiemo"}, "data_dir: None, but task 'multiemo' needs a directory of files"),
         ({"name": "local"}, "data_dir: None, but task 'local' needs a directory of files"),
         ({"name": "xnli", "data_dir": "no/such"}, "data_dir: 'no/such' is not a directory"),

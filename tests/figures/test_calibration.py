@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from modspec.errors import InputError
-from modspec.figures.dose_response import HALVES
-from modspec.figures.false_positive_rates import TESTS
+from modspec.figures.calibration import HALVES, TESTS
 from modspec.figures.save import FIGURES
 from modspec.terms import CALIBRATION_MEASURES as MEASURES
 from tests.helpers.legible import assert_legible

@@ -10,10 +10,8 @@ import pytest
 
 from modspec.calibration.scorers import SCORERS
 from modspec.errors import InputError
-from modspec.figures.datamodeling import datamodeling
-from modspec.figures.planted_heads import planted_heads
-from modspec.figures.scorers import SCORERS as LOOKS
-from modspec.figures.template_truth import template_truth
+from modspec.figures.calibration import SCORERS as LOOKS
+from modspec.figures.calibration import datamodeling, planted_heads, template_truth
 from tests.helpers.legible import assert_legible
 
 pytestmark = pytest.mark.filterwarnings("error")

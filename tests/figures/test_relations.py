@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.typology import language_pairs
 from modspec.errors import InputError
+from modspec.figures.relations import MEASURES
 from modspec.figures.save import FIGURES
 from modspec.figures.style import MARKS
-from modspec.figures.translations import MEASURES
 from tests.helpers.frames import CODES, STUDIES, synthetic
 from tests.helpers.legible import assert_legible
 

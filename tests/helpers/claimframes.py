@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from modspec import terms
-from modspec.analysis.robustness import SHARE_CLAIMS
 
 COMPARISONS = {
     claim.code: [
@@ -27,6 +26,7 @@ CHOICES += [
     "eta = one",
 ]
 CHOICES += ["SFT: own-mask gradients", "masks by inherited importance"]
+SHARE_CLAIMS = ("C0", "C1", "C2", "C3", "C6")
 KINDS = ["none", "own", "other_language", "other_seed", "random"]
 
 

@@ -249,18 +249,6 @@ def test_without_the_hub_the_error_is_quick_and_names_an_alternative(
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_labels": 1}, "num_labels: 1"),
-        ({"attention": "flash"}, "attention: 'flash' is not one of eager, sdpa"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        load_classifier("tiny", **({"num_labels": 2, "seed": 0} | arguments))
-
-
 # --- fingerprints and the command line -----------------------------------------------------------
 
 

@@ -71,7 +71,8 @@ def stale_after(
 
     def now() -> dict[str, str]:
         fingerprints.code_fingerprint.cache_clear()
-        fingerprints._Module.read.cache_clear()
+        fingerprints._decisive.cache_clear()
+        fingerprints._module.cache_clear()
         return {stage: fingerprints.code_fingerprint(stage) for stage in STAGES}
 
     def stale(name: str, edit: Callable[[str], str]) -> set[str]:
@@ -87,7 +88,8 @@ def stale_after(
 
     yield stale
     fingerprints.code_fingerprint.cache_clear()
-    fingerprints._Module.read.cache_clear()
+    fingerprints._decisive.cache_clear()
+    fingerprints._module.cache_clear()
 
 
 class _Edited(ast.NodeTransformer):

@@ -15,7 +15,6 @@ from modspec.workflow.parameters import (
     ResultsParameters,
     SearchParameters,
     literal_names,
-    renamed,
 )
 from modspec.workflow.presets import resolve
 
@@ -76,13 +75,7 @@ def test_defaults_are_valid_and_identity_leaves_out_paths_and_hardware() -> None
     assert SearchParameters(step=0.2).identity() != SearchParameters().identity()
 
 
-def test_old_names_and_values_are_translated_to_parameters_that_there_are() -> None:
-    assert renamed("train_gradients", ["evaluation", "own"]) == (
-        "train_gradient_masks",
-        ["test_example", "own_language"],
-    )
-    assert renamed("inherited", False) == ("inherited_importance", False)
-    assert renamed("mask_kinds", ["own", "inherited"]) == ("mask_kinds", ["own", "inherited"])
+def test_old_names_have_new_names_and_values_that_there_are() -> None:
     fields = {name: field for model in STAGES.values() for name, field in model.model_fields.items()}
     for old, (new, values) in RENAMED.items():
         assert old not in fields and new in fields
