@@ -21,6 +21,9 @@ TRAINS_UNDER: dict[str, str | None] = {
 }
 # Conditions under which every language has the same mask.
 SHARED_MASK_CONDITIONS = ("sft_intersection", "sft_union")
+# What a condition trains under -> mask_kind, in tables of accuracy, of the mask in force for a language.
+MASK_IN_FORCE = {None: "language", "searched": "language", "random": "random"}
+MASK_IN_FORCE |= {"intersection": "shared", "union": "shared"}
 
 # Kinds of mask that stage 3 scores test examples under.
 MaskKind = Literal["none", "own", "other_language", "other_seed", "random", "inherited"]
@@ -95,28 +98,18 @@ CALIBRATION_MEASURES = {
 }
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the study's first version.
-
-    code: C0 to C6. statement: what is claimed. direction: "positive" where the claim is that the effect is
-    above zero, "open" where either sign is a finding.
-    """
-
-    code: str
-    statement: str
-    direction: Literal["positive", "open"]
-
-
-CLAIMS = (
-    Claim("C0", "without a mask, the in-language share exceeds chance (full fine-tuning)", "positive"),
-    Claim("C1", "a language's own mask raises its in-language share (full fine-tuning)", "positive"),
-    Claim("C2", "an own mask raises it by more than a control mask does", "positive"),
-    Claim("C3", "SFT changes the in-language share", "open"),
-    Claim("C4", "where SFT lowers the share, other languages' scores rise", "positive"),
-    Claim("C5", "SFT changes accuracy", "open"),
-    Claim("C6", "SFT changes specialization, which is what an own mask adds to the share", "open"),
-)
+# The claims of the study's first version: code -> what is claimed.
+CLAIMS = {
+    "C0": "without a mask, the in-language share exceeds chance (full fine-tuning)",
+    "C1": "a language's own mask raises its in-language share (full fine-tuning)",
+    "C2": "an own mask raises it by more than a control mask does",
+    "C3": "SFT changes the in-language share",
+    "C4": "where SFT lowers the share, other languages' scores rise",
+    "C5": "SFT changes accuracy",
+    "C6": "SFT changes specialization, which is what an own mask adds to the share",
+}
+# Those whose effect is claimed to be above zero; of the others, either sign is a finding.
+UPWARD_CLAIMS = ("C0", "C1", "C2", "C4")
 
 
 @dataclass(frozen=True)

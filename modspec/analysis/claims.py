@@ -29,9 +29,8 @@ from modspec.analysis.intervals import adjusted, bootstrap_interval, estimate
 from modspec.analysis.measurements import DEFAULT, Cell, Setting, StudyRuns
 from modspec.analysis.permutation import language_permutation
 from modspec.analysis.shares import by_seed_and_example
-from modspec.terms import ALL_LANGUAGES, CLAIMS, COMPARISONS, Comparison
+from modspec.terms import ALL_LANGUAGES, COMPARISONS, UPWARD_CLAIMS, Comparison
 
-UPWARD = {claim.code for claim in CLAIMS if claim.direction == "positive"}
 COLUMNS = ["claim", "comparison", "language", "value", "low", "high", "bootstrap_low", "bootstrap_high"]
 COLUMNS += ["effect_size", "p_permutation", "p_t", "p", "p_adjusted", "minimum_detectable", "seeds"]
 COLUMNS += ["examples", "verdict"]
@@ -92,7 +91,7 @@ def claims(
         table.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())
     rejected, rises = table["p_adjusted"] < 1 - level.confidence, table["value"] > 0
     words = np.where(
-        table["claim"].isin(UPWARD),
+        table["claim"].isin(UPWARD_CLAIMS),
         np.where(rises, "supported", "contradicted"),
         np.where(rises, "rises", "falls"),
     )

@@ -36,6 +36,8 @@ gradients to a buffer form them in larger tiles, so with fewer bytes, and should
 E = 64 the kernel moves 3 + 2 + 1 bytes, as few as it takes to write those gradients once and read them twice.
 """
 
+from __future__ import annotations  # the kernel's need tl, which may be missing
+
 from dataclasses import dataclass
 from functools import cache
 from typing import Any

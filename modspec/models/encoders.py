@@ -65,12 +65,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
 
 
 def load_classifier(
-    name: str,
-    *,
-    num_labels: int,
-    seed: int,
-    kept_pieces: np.ndarray | None = None,
-    attention: str = "eager",
+    name: str, *, num_labels: int, seed: int, kept_pieces: np.ndarray | None = None, attention: str = "eager"
 ) -> PreTrainedModel:
     """Return a ``…ForSequenceClassification`` in float32 and evaluation mode.
 

@@ -21,14 +21,12 @@ from modspec.stages.material import (
 from modspec.stages.resuming import resumable
 from modspec.stages.warm_start import started_classifier, training_options
 from modspec.subnetworks.masks import Masks, random_masks, save_masks
-from modspec.terms import SHARED_MASK_CONDITIONS, TRAINS_UNDER
+from modspec.terms import MASK_IN_FORCE, SHARED_MASK_CONDITIONS, TRAINS_UNDER
 from modspec.workflow.parameters import FinetuningParameters
 from modspec.workflow.paths import checkpoint_file, checkpoints_dir, finetuning_dir, search_dir
 
 # Mask kind of a row of accuracies, language that the mask was made for ("" for all), mask.
 NamedMask = tuple[str, str, np.ndarray | None]
-# Kind of mask that a condition's predictions "in force" are made under, by the masks that it trains under.
-IN_FORCE = {None: "language", "searched": "language", "random": "random"}
 
 
 def finetune_condition(material: Material, parameters: FinetuningParameters) -> Path:
@@ -56,7 +54,7 @@ def finetune_condition(material: Material, parameters: FinetuningParameters) -> 
         masks += [("random", language, mask) for language, mask in random.items()]
         if p.condition in SHARED_MASK_CONDITIONS:
             masks.append(("shared", "", in_force[p.languages[0]]))
-        kind_in_force = IN_FORCE.get(TRAINS_UNDER[p.condition], "shared")
+        kind_in_force = MASK_IN_FORCE[TRAINS_UNDER[p.condition]]
         accuracy, predictions = _accuracies(material, model, masks, kind_in_force)
         run = {"seed": p.seed, "condition": p.condition}
         accuracy.assign(**run).to_parquet(building / "accuracy.parquet", index=False)
@@ -115,10 +113,8 @@ def _accuracies(
             elif kind == kind_in_force:
                 masked = (frame["language"] == mask_language) | (mask_language == "")
                 frame.loc[masked, "in_force"] = predicted[masked]
-            right = predicted == frame["label"]
-            for language in material.task.languages:
-                right_in_language = right[frame["language"] == language]
-                count = len(right_in_language)
-                rows.append((kind, mask_language, language, split, right_in_language.mean(), count))
+            right = (predicted == frame["label"]).groupby(frame["language"], sort=False)
+            for language, share in right.mean().items():
+                rows.append((kind, mask_language, language, split, share, len(right.get_group(language))))
     columns = ["mask_kind", "mask_language", "language", "split", "accuracy", "examples"]
     return pd.DataFrame(rows, columns=columns), pd.concat(frames.values(), ignore_index=True)

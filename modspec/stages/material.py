@@ -58,16 +58,9 @@ def load_material(parameters: DataParameters) -> Material:
     p = parameters
     device = choose_device(p.device)
     precision = choose_precision(p.precision, device)
-    task = load_task(
-        p.task,
-        p.languages,
-        train_per_language=p.train_per_language,
-        dev_per_language=p.dev_per_language,
-        test_per_language=p.test_per_language,
-        seed=p.data_seed,
-        data_dir=None if p.data_dir is None else path(p.data_dir),
-        parallel=p.parallel,
-    )
+    sizes = p.model_dump(include={"train_per_language", "dev_per_language", "test_per_language"})
+    data_dir = None if p.data_dir is None else path(p.data_dir)
+    task = load_task(p.task, p.languages, **sizes, seed=p.data_seed, data_dir=data_dir, parallel=p.parallel)
     tokenizer = load_tokenizer(p.encoder)
     full = {name: encode(rows, tokenizer, p.max_length) for name, rows in task.data.items()}
     kept = used_pieces((ids for split in full.values() for ids in split.input_ids), tokenizer)
@@ -89,11 +82,7 @@ def describe(material: Material) -> pd.DataFrame:
 
 
 def made_by(
-    artefact: str,
-    material: Material,
-    parameters: Mapping[str, Any],
-    inputs: Mapping[str, Path],
-    **piece: str,
+    artefact: str, material: Material, parameters: Mapping[str, Any], inputs: Mapping[str, Path], **piece: str
 ) -> dict[str, Any]:
     """Return what decides an artefact's content: parameters, data, encoder, code, and the artefacts it reads.
 

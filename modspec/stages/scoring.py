@@ -95,8 +95,7 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
         save_file(scores, building / "scores.safetensors")
         columns = [pd.read_parquet(piece / "columns.parquet") for piece in pieces.values()]
         pd.concat(columns, ignore_index=True).to_parquet(building / "columns.parquet", index=False)
-        rates = checkpoints[["epoch", "learning_rate"]]
-        rates.to_parquet(building / "checkpoints.parquet", index=False)
+        checkpoints[["epoch", "learning_rate"]].to_parquet(building / "checkpoints.parquet", index=False)
         if p.by_part:
             shutil.copy(pieces["none"] / "parts.parquet", building / "parts.parquet")
         train = _described(material, scored_train(material, p))

@@ -86,7 +86,7 @@ def search_language(material: Material, parameters: SearchParameters, language: 
 
 def _by_mask(grid: tuple[int, int], function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
     """Return a function of a mask (layers, heads) that remembers its results."""
-    remembered = cache(lambda kept: function(np.frombuffer(kept, dtype=bool).reshape(grid)))
+    remembered = cache(lambda kept: function(np.frombuffer(kept, dtype=bool).reshape(grid).copy()))
     return lambda mask: remembered(mask.tobytes())
 
 

@@ -16,23 +16,19 @@ from modspec.models.finetuning import finetune
 from modspec.stages.material import Material, load_checkpoint, made_by, save_checkpoint
 from modspec.stages.resuming import resumable
 from modspec.workflow import artifacts
-from modspec.workflow.parameters import FinetuningParameters, SearchParameters
+from modspec.workflow.parameters import TrainingParameters
 from modspec.workflow.paths import start_dir
 
 WEIGHTS = "weights.safetensors"
 
 
-def training_options(
-    material: Material, parameters: SearchParameters | FinetuningParameters
-) -> dict[str, Any]:
+def training_options(material: Material, parameters: TrainingParameters) -> dict[str, Any]:
     """Return the arguments of :func:`finetune` that all training of stages 1 and 2 has in common."""
     names = ("batch_size", "learning_rate", "weight_decay", "seed")
     return {name: getattr(parameters, name) for name in names} | {"precision": material.precision}
 
 
-def started_classifier(
-    material: Material, parameters: SearchParameters | FinetuningParameters
-) -> PreTrainedModel:
+def started_classifier(material: Material, parameters: TrainingParameters) -> PreTrainedModel:
     """Return a new classifier, fine-tuned for ``start_epochs`` on ``start_languages``, if there are any.
 
     The start has the batch size, learning rate and weight decay of the stage that it starts. It is made once
@@ -44,7 +40,7 @@ def started_classifier(
     return model
 
 
-def make_start(material: Material, parameters: SearchParameters | FinetuningParameters) -> Path:
+def make_start(material: Material, parameters: TrainingParameters) -> Path:
     """Fine-tune on ``start_languages`` unless that has been done; return the artefact's directory."""
     origin = made_by("start", material, parameters.start_identity(), {})
     directory = start_dir(parameters, parameters.seed, artifacts.fingerprint(origin))

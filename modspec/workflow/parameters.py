@@ -150,7 +150,11 @@ class DataParameters(Parameters):
 
 
 class TrainingParameters(DataParameters):
-    """The warm start that stages 1 and 2 have in common."""
+    """The optimiser and the warm start, which stages 1 and 2 have in common."""
+
+    batch_size: BatchSize = 8
+    learning_rate: LearningRate = 0.0002
+    weight_decay: WeightDecay = 0.01
 
     start_languages: Annotated[tuple[str, ...], AfterValidator(_distinct)] = param(
         (), "languages to fine-tune on first, mixed and without masks; none: no warm start"
@@ -164,7 +168,7 @@ class TrainingParameters(DataParameters):
 
     def start_identity(self) -> dict[str, Any]:
         """Return the parameters that decide the warm start; stages that agree on them share one."""
-        decisive = {*TrainingParameters.model_fields, "batch_size", "learning_rate", "weight_decay"}
+        decisive = {*TrainingParameters.model_fields}
         return self.model_dump(mode="json", include=decisive, exclude=PATHS_AND_HARDWARE)
 
 
@@ -172,9 +176,7 @@ class SearchParameters(TrainingParameters):
     """Stage 1: a subnetwork for every language."""
 
     epochs: Positive = param(8, "epochs of fine-tuning on one language before its search")
-    batch_size: BatchSize = 8
     learning_rate: LearningRate = 0.0003
-    weight_decay: WeightDecay = 0.01
     threshold: Threshold = 0.95
     step: Step = 0.1
     importance_examples: Positive = param(44, "training examples that importance is averaged over")
@@ -190,9 +192,6 @@ class FinetuningParameters(TrainingParameters):
 
     condition: Condition = param("full", "full, or sparse (sft) under own, random or shared masks")
     epochs: Positive = param(7, "epochs of fine-tuning on all languages")
-    batch_size: BatchSize = 8
-    learning_rate: LearningRate = 0.0002
-    weight_decay: WeightDecay = 0.01
     keep_checkpoints: Literal["last", "all"] = param("all", "epochs whose weights are kept")
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 from modspec import terms
 
 COMPARISONS = {
-    claim.code: [
+    claim: [
         text
         for text, comparison in terms.COMPARISONS.items()
-        if comparison.claim == claim.code and "all masks'" not in text
+        if comparison.claim == claim and "all masks'" not in text
     ]
     for claim in terms.CLAIMS
 }

@@ -1,4 +1,4 @@
-"""Figures of the in-language share: by language and condition or mask, by layer, by number of proponents."""
+"""Figures of in-language share and specialization: by language, condition, mask, layer, and number k."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Figures of heatmaps with numbers in their cells: accuracy, influence of languages, overlap of masks."""
+"""Figures of one language against another: accuracy under masks, influence, overlap of masks."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,7 @@ from modspec.errors import InputError
 from modspec.figures import style
 from modspec.figures.frames import levels, only
 from modspec.figures.style import DOUBLE, GREY, LIGHT, MARKS, SINGLE, around, colour_bar, figure, grid
-from modspec.terms import LABELS, TRAINS_UNDER
-
-# What a condition trains under -> the masks that are each language's own in evaluation.
-OWN_MASKS = {None: "language", "searched": "language", "random": "random"}
+from modspec.terms import LABELS, MASK_IN_FORCE, TRAINS_UNDER
 
 
 @figure("seed condition mask_kind mask_language language split accuracy examples", optional="majority")
@@ -49,7 +46,7 @@ def accuracy(frame: pd.DataFrame) -> Figure:
             ax.axhline(len(rows), c="white", lw=3)
         _heatmap(ax, table, form, "YlGnBu", norm)
         ax.set_title(titles[condition])
-        own = OWN_MASKS.get(TRAINS_UNDER[condition], "shared")
+        own = MASK_IN_FORCE[TRAINS_UNDER[condition]]
         for place, (kind, mask) in enumerate(rows):
             for column, language in enumerate(languages):
                 if kind == own and mask in (language, ""):
