@@ -158,7 +158,7 @@ def score_pass(
             if by_part:
                 parts = scores.parts
                 weight = checkpoint.learning_rate if p.eta == "learning_rate" else 1.0
-                cosine_by_part = cosine_by_part + weight * scores.cosine_by_part
+                cosine_by_part = cosine_by_part + weight * scores.cosine_by_part.astype(np.float64)
         save_file(dict(kept), building / "scores.safetensors")
         columns = _described(material, evaluation).assign(
             mask_kind=scoring_pass.mask_kinds,
