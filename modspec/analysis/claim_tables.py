@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from modspec.analysis.claims import UNDECIDED, overall
+from modspec.analysis.claim_tests import UNDECIDED, overall
 from modspec.terms import ALL_LANGUAGES, COMPARISONS
 
 # What the value of a claim's rows is about; ``name`` is that of the control or condition.
@@ -27,7 +27,7 @@ ENDINGS = {
 
 
 def sentence(row: pd.Series) -> str:
-    """Return what a row of :func:`modspec.analysis.claims.claims` says, in words.
+    """Return what a row of :func:`modspec.analysis.claim_tests.claims` says, in words.
 
     Effects are in percentage points, but C4's, which are mean scores.
     """
@@ -53,7 +53,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per claim and comparison: effect over all languages, range over them, verdict.
 
     Args:
-        table: :func:`modspec.analysis.claims.claims`, or its columns claim to high and verdict.
+        table: :func:`modspec.analysis.claim_tests.claims`, or its columns claim to high and verdict.
 
     Returns:
         Text, indexed by claim and comparison; columns all languages, by language, decided languages, verdict.

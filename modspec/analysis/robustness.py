@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.claims import Level, claims, overall
+from modspec.analysis.claim_tests import Level, claims, overall
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns
 from modspec.terms import ALL_LANGUAGES, CONTROL_MASK_KINDS
@@ -46,7 +46,7 @@ def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFra
 
     Args:
         runs: of all conditions and seeds.
-        strata: int (train,), see :func:`modspec.analysis.claims.exchangeable`.
+        strata: int (train,), see :func:`modspec.analysis.claim_tests.exchangeable`.
         level: of intervals and tests.
 
     Returns:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from modspec.analysis.by_part import head_influence, head_share, layer_share
-from modspec.analysis.claims import Level, claims, exchangeable
+from modspec.analysis.claim_tests import Level, claims, exchangeable
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured

@@ -21,8 +21,8 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from modspec.data import hub_datasets, intents, local_files
-from modspec.data.hub_datasets import HubSource
+from modspec.data import hub_download, intents, local_files
+from modspec.data.hub_download import HubSource
 from modspec.data.local_files import ColumnNames
 from modspec.errors import InputError
 
@@ -173,7 +173,7 @@ def load_task(
         )
     else:
         try:
-            pools = hub_datasets.load(spec.hub, languages, spec.column_names, spec.labels)
+            pools = hub_download.load(spec.hub, languages, spec.column_names, spec.labels)
         except InputError as error:
             raise InputError(f"task: {name}: {error}; set data_dir to {_expected(name)}") from error
         aligned = spec.aligned
@@ -218,7 +218,7 @@ def draw(
     """Draw examples of each language in random order, with labels as equally frequent as possible.
 
     Args:
-        pools: {language: examples}, from ``local_files`` or ``hub_datasets``.
+        pools: {language: examples}, from ``local_files`` or ``hub_download``.
         split: name of the split, part of the random seed.
         size: examples per language.
         seed: of the sample.

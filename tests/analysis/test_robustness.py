@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modspec.analysis.claims import exchangeable
+from modspec.analysis.claim_tests import exchangeable
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, measure
 from modspec.analysis.robustness import sensitivity, setting_name, share_by_k
 from tests.analysis.test_claims import LEVEL, NOTHING

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from modspec.analysis import side_by_side
-from modspec.analysis.claims import overall
+from modspec.analysis.claim_tests import overall
 from modspec.errors import InputError
 from modspec.figures import save
 from modspec.figures.claims import VERDICTS

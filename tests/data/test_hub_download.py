@@ -13,7 +13,7 @@ import pytest
 from datasets.arrow_writer import ArrowWriter
 
 from modspec import downloads
-from modspec.data import hub_datasets
+from modspec.data import hub_download
 from modspec.data.tasks import TASKS
 from modspec.errors import InputError
 from tests.data.test_tasks import check, groups, load
@@ -21,7 +21,7 @@ from tests.data.test_tasks import check, groups, load
 N = {"train": 90, "validation": 45, "test": 45}
 
 
-def hub_rows(source: hub_datasets.HubSource, language: str, split: str) -> datasets.Dataset:
+def hub_rows(source: hub_download.HubSource, language: str, split: str) -> datasets.Dataset:
     """As the hub has them: integer labels, its own columns."""
     numbers = range(N[split])
     if source.path == "facebook/xnli":
@@ -68,7 +68,7 @@ def hub_rows(source: hub_datasets.HubSource, language: str, split: str) -> datas
 
 
 def test_xnli_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_datasets, "load_dataset", hub_rows)
+    monkeypatch.setattr(hub_download, "load_dataset", hub_rows)
     task = load("xnli", ["en", "de"], 30, 15)
     check(task, {"train": 30, "dev": 15, "test": 15})
     assert groups(task, "dev", "en") == groups(task, "dev", "de")
@@ -80,7 +80,7 @@ def test_xnli_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pawsx_from_the_hub_without_untranslated_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_datasets, "load_dataset", hub_rows)
+    monkeypatch.setattr(hub_download, "load_dataset", hub_rows)
     task = load("pawsx", ["en", "de"], 72, 35)
     check(task, {"train": 72, "dev": 35, "test": 35})
     assert "NS" not in task.data["train"]["text"]
@@ -89,7 +89,7 @@ def test_pawsx_from_the_hub_without_untranslated_rows(monkeypatch: pytest.Monkey
 
 
 def test_marc_from_the_hub_is_shuffled_and_balanced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_datasets, "load_dataset", hub_rows)
+    monkeypatch.setattr(hub_download, "load_dataset", hub_rows)
     task = load("marc", ["en", "de"], 50, 20)
     check(task, {"train": 50, "dev": 20, "test": 20})
     labels = task.data["train"]["label"][:]
@@ -100,11 +100,11 @@ def test_marc_from_the_hub_is_shuffled_and_balanced(monkeypatch: pytest.MonkeyPa
 
 def test_hub_shapes_that_are_not_as_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = hub_rows(TASKS["xnli"].hub, "en", "train")
-    monkeypatch.setattr(hub_datasets, "load_dataset", lambda *_: rows.remove_columns("hypothesis"))
+    monkeypatch.setattr(hub_download, "load_dataset", lambda *_: rows.remove_columns("hypothesis"))
     with pytest.raises(InputError, match="facebook/xnli en train: lacks hypothesis; has premise, l"):
         load("xnli", ["en"])
     odd = datasets.Dataset.from_list([{"premise": "a", "hypothesis": "b", "label": -1}])
-    monkeypatch.setattr(hub_datasets, "load_dataset", lambda *_: odd)
+    monkeypatch.setattr(hub_download, "load_dataset", lambda *_: odd)
     with pytest.raises(InputError, match=r"unknown labels \[-1\]; allowed: 0 to 2"):
         load("xnli", ["en"])
 

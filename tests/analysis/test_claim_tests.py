@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from modspec.analysis.claim_tables import readable, sentence, summary, write_latex
-from modspec.analysis.claims import COLUMNS, Level, claims, exchangeable, overall
+from modspec.analysis.claim_tests import COLUMNS, Level, claims, exchangeable, overall
 from modspec.analysis.intervals import estimate
 from modspec.analysis.measurements import StudyRuns, measure
 from modspec.analysis.scores import KeptScores
