@@ -8,7 +8,7 @@ import pytest
 from modspec.analysis.claim_tests import exchangeable
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, measure
 from modspec.analysis.robustness import sensitivity, setting_name, share_by_k
-from tests.analysis.test_claims import LEVEL, NOTHING
+from tests.analysis.test_claim_tests import LEVEL, NOTHING
 from tests.helpers.attribution import study
 
 

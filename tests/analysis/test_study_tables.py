@@ -85,6 +85,7 @@ def study(tmp_path: Path) -> FigureParameters:
     return p
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
     found = study_tables.tables(study)
     figures = {*SMALL, "head_relation", "typology", "translations"}

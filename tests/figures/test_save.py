@@ -42,7 +42,7 @@ def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_ag
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
     calibration = {"false_positive_rates", "dose_response"}  # in tests/figures/test_calibration.py
     truth = {"planted_heads", "template_truth", "datamodeling"}  # in tests/figures/test_ground_truth.py
-    benchmark = {"influence_scaling"}  # in tests/figures/test_benchmark.py
+    benchmark = {"influence_scaling"}  # in tests/figures/test_influence_scaling.py
     assert set(FIGURES) == {*SMALL, *beyond, *over_studies, *calibration, *truth, *benchmark}
 
 
@@ -69,6 +69,7 @@ def test_saved_files_are_complete_and_leave_no_temporary_ones(saved: Path) -> No
         assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"/CreationDate" not in pdf
 
 
+@pytest.mark.slow
 def test_redraw_without_torch_gives_the_same_bytes(saved: Path) -> None:
     before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
     figures = [path for path in before if path.suffix != ".csv"]

@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path
@@ -15,7 +16,8 @@ from modspec.figures.save import FIGURES
 from tests.helpers.claimframes import claim_frames
 
 CODES = "de en es fr ru ko zh ja pl it".split()
-STUDIES = [(2, 1), (5, 2), (10, 5)]  # languages, seeds
+# Languages and seeds of synthetic studies; the largest takes as long as all others together.
+STUDIES = [(2, 1), (5, 2), pytest.param((10, 5), marks=pytest.mark.slow)]
 CONDITIONS = ["full", "sft", "sft_random"]
 KINDS = ["none", "own", "other_language", "other_seed", "random"]
 

@@ -99,6 +99,7 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
     assert runs == {"search": 2, "finetuning": 4, "influence": 4}
 
 
+@pytest.mark.slow
 def test_redrawing_from_the_tables_gives_the_same_figures(project: Path, tmp_path: Path) -> None:
     figures = shutil.copytree(project / FIGURES, tmp_path / "figures")
     before = {p.name: p.read_bytes() for p in figures.iterdir()}
@@ -112,6 +113,7 @@ def test_a_second_run_does_nothing_and_says_so(project: Path) -> None:
     assert fingerprints(project / "runs" / "test") == before
 
 
+@pytest.mark.slow
 def test_only_what_a_change_affects_runs_again(project: Path) -> None:
     assert planned(project, "top_k=11") == ["all", "figures", *["influence"] * 4]
     assert planned(project, "resamples=200") == ["all", "figures"]
@@ -166,6 +168,7 @@ def test_a_wrong_parameter_is_found_by_the_checks_that_snakemake_makes(
     assert message in str(error.value)
 
 
+@pytest.mark.slow
 def test_papermill_alone_continues_from_stage_one(copy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     given = ["-p", "study_dir", "runs/test", "-p", "encoder", "tiny", "-y", '{"languages": ["en", "de"]}']
@@ -197,6 +200,7 @@ def test_papermill_alone_continues_from_stage_one(copy: Path, tmp_path: Path) ->
         assert message in done.stdout
 
 
+@pytest.mark.slow
 def test_a_truncated_input_is_named(copy: Path) -> None:
     masks = copy / "runs" / "test" / "search" / "seed0" / "masks.safetensors"
     masks.write_bytes(masks.read_bytes()[:-3])
@@ -210,6 +214,7 @@ def make(project: Path, target: str) -> None:
     subprocess.run(["make", "-C", str(project), "PRESET=test", target], check=True)
 
 
+@pytest.mark.slow
 def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
     """As in a new clone: tables and notebooks are there, weights, scores and Snakemake's records are not."""
     study, published = copy / "runs" / "test", copy / "figures" / "test"
