@@ -156,8 +156,14 @@ def load_task(
     Raises:
         InputError: the task or a language is unknown, the data cannot be read, or there are too few examples.
     """
+    if isinstance(languages, str) or not languages or len(set(languages)) < len(languages):
+        raise InputError(f"languages: {languages!r}, needed: a list of different languages")
     check_languages(name, languages, data_dir)
     sizes = {"train": train_per_language, "dev": dev_per_language, "test": test_per_language}
+    numbers = [(f"{split}_per_language", size, 1) for split, size in sizes.items()]
+    for number, value, least in [*numbers, ("seed", seed, 0)]:
+        if type(value) is not int or value < least:
+            raise InputError(f"{number}: {value!r}, needed: a whole number from {least}")
     if name == "intents":
         labels, rows = intents.sample(languages, sizes, seed)
         frames = {split: pd.DataFrame(rows[split]).assign(text_pair="") for split in sizes}

@@ -77,7 +77,10 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
     directory = scores_dir(p, p.condition, p.seed)
     check_origin(material, checkpoints_dir(p, p.condition, p.seed))
     decisive = {name: value for name, value in p.identity().items() if name not in TABLES_ONLY}
-    origin = made_by("scores", material, decisive, _inputs(p))
+    inputs = {"checkpoints": checkpoints_dir(p, p.condition, p.seed), "search": search_dir(p, p.seed)}
+    if "other_seed" in p.mask_kinds:
+        inputs["other_search"] = search_dir(p, p.other_seed)
+    origin = made_by("scores", material, decisive, inputs)
     passes = plan_passes(material, p)
     checkpoints = _checkpoints(p)
 
@@ -104,13 +107,6 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
     resumable(directory, origin, make)
     shutil.rmtree(pieces_dir(directory), ignore_errors=True)
     return directory
-
-
-def _inputs(p: InfluenceParameters) -> dict[str, Path]:
-    inputs = {"checkpoints": checkpoints_dir(p, p.condition, p.seed), "search": search_dir(p, p.seed)}
-    if "other_seed" in p.mask_kinds:
-        inputs["other_search"] = search_dir(p, p.other_seed)
-    return inputs
 
 
 def score_pass(

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,9 @@ def search_language(material: Material, parameters: SearchParameters, language: 
         sample = train.take(order[: parameters.importance_examples])
 
         grid = head_grid(model)
-        precision = material.precision
         # Both searches start from the same masks: what is known of a mask is not computed again.
-        gradients = _by_mask(grid, lambda mask: head_gradients(model, sample, mask, precision=precision))
-        score = _by_mask(grid, lambda mask: accuracy(model, dev, mask, precision=precision))
+        gradients = _by_mask(grid, partial(head_gradients, model, sample, precision=material.precision))
+        score = _by_mask(grid, partial(accuracy, model, dev, precision=material.precision))
         threshold, step = parameters.threshold, parameters.step
         searches = {
             name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
