@@ -20,13 +20,14 @@ from modspec.data.tasks import check_languages
 from modspec.errors import InputError
 from modspec.workflow.allocator import ALLOCATOR
 from modspec.workflow.fingerprints import code_fingerprint
+from modspec.workflow.paths import path
 from modspec.workflow.presets import resolve
 from modspec.workflow.recorded_costs import recorded_costs
 
 try:
     study = resolve(config)
     first = study.parameters("search", seed=study.seeds[0])
-    check_languages(first.task, first.languages, first.data_dir)
+    check_languages(first.task, first.languages, first.data_dir and path(first.data_dir))
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlparse
+from urllib.request import getproxies, proxy_bypass
 
 from filelock import FileLock
 
@@ -134,13 +135,18 @@ def hub_is_reachable(timeout: float = 6.0) -> bool:
 
     Name resolution ignores socket time-outs. Therefore a thread opens the connection, and the caller never
     waits longer than ``timeout``. ``HF_HUB_OFFLINE=1`` and ``HF_ENDPOINT`` are honoured. Behind a proxy
-    (``HTTPS_PROXY``) it is the proxy that has to answer.
+    (``HTTPS_PROXY``, ``ALL_PROXY``, but not for hosts of ``NO_PROXY``) it is the proxy that has to answer.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
         return False
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    url = urlparse(proxy or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT)
-    port = url.port or (80 if url.scheme == "http" else 443)
+    url = urlparse(os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT)
+    proxies = {} if proxy_bypass(url.hostname or "") else getproxies()
+    if proxy := proxies.get(url.scheme) or proxies.get("all"):
+        url = urlparse(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        port = url.port or (80 if url.scheme == "http" else 443)
+    except ValueError:  # no number
+        return False
     opened = threading.Event()
 
     def connect() -> None:

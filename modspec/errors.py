@@ -1,9 +1,37 @@
-"""The one exception that users are meant to read."""
+"""The one exception that users are meant to read, and how it shows them values."""
+
+import unicodedata
+
+LONGEST = 300  # characters of a message
+# Letters by their Unicode category, but without anything to see: Hangul fillers, the blank braille cell.
+BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 class InputError(ValueError):
     """Bad input, found before any compute is spent.
 
-    The message is one line that names the parameter (or the file and line), the value, and what is
-    allowed. Notebooks, Snakemake and the library all raise the same type.
+    The message is one line of at most :data:`LONGEST` characters that names the parameter (or the file and
+    line), the value, and what is allowed. Characters that cannot be seen are shown by their code. Notebooks,
+    Snakemake and the library all raise the same type.
     """
+
+    def __init__(self, message: str) -> None:
+        shown = _visible(" ".join(message.splitlines()))
+        super().__init__(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 2]} …")
+
+
+def quoted(value: object, longest: int = 60) -> str:
+    """Return a value as an error message shows it: in quotes, what cannot be seen by its code, and cut."""
+    text = _visible(repr(value))
+    return text if len(text) <= longest else f"{text[: longest - 2]} …"
+
+
+def has_visible_character(text: str) -> bool:
+    """Return whether a reader would see anything of a text."""
+    return any(unicodedata.category(c)[0] not in "ZC" and c not in BLANK_LETTERS for c in text)
+
+
+def _visible(text: str) -> str:
+    """Write characters that show nothing as their code, such as ``\\u200b``."""
+    shown = (c if c.isprintable() and c not in BLANK_LETTERS else ascii(c)[1:-1] for c in text)
+    return "".join(shown)

@@ -135,7 +135,7 @@ def cipher(material: Material, p: CalibrationParameters, share: float, seed: int
     Raises:
         InputError: the vocabulary has too few pieces that the language never uses.
     """
-    tokenizer = load_tokenizer(p.encoder)
+    tokenizer = load_tokenizer(material.encoder)
     special = sorted({*tokenizer.all_special_ids, *range(tokenizer.pad_token_id + 1)})
     special = to_trimmed(special, material.kept_pieces)
     splits = material.examples.values()

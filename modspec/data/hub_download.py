@@ -8,7 +8,7 @@ import huggingface_hub
 import pandas as pd
 
 from modspec import downloads
-from modspec.data.local_files import ColumnNames
+from modspec.data.columns import ColumnNames
 from modspec.errors import InputError
 
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}

@@ -1,123 +1,156 @@
-"""Labelled sentences from TSV, CSV, JSONL and parquet files, with errors that name file and line.
+"""Labelled sentences from a directory of files, and which of them train, and which evaluate.
 
-A data directory holds one file ``<split>.<language>.<extension>`` per split (train, dev, test) and language,
-or one file ``<language>.<extension>`` per language. TSV has no quoting, CSV the usual one; both are UTF-8,
-with or without a header. Line numbers count from 1; in parquet files they are row numbers.
-
+``modspec.data.file_names`` says which files are read, ``modspec.data.columns`` how columns may be called.
 Without train files, the larger of test and dev trains (:func:`plan_splits`). If only one file is left for
 evaluation, it is halved into dev and test; a single file per language is divided 60/20/20. A hash of the
 pair's id decides: the division is the same for every seed and keeps translations together.
 """
 
-import csv
 import hashlib
-import io
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from modspec.errors import InputError
+from modspec.data.columns import ColumnNames, name_of, recognise, text_of
+from modspec.data.file_formats import rows_of
+from modspec.data.file_names import EXTENSIONS, SPLITS, DataDirectory, find, split_and_language
+from modspec.data.label_checks import check_labels, lacking_labels
+from modspec.errors import InputError, quoted
 
-SPLITS = ("train", "dev", "test")
-EXTENSIONS = ("tsv", "csv", "jsonl", "parquet")
-FILE_NAME = rf"((?P<split>{'|'.join(SPLITS)})\.)?(?P<language>[^.]+)\.({'|'.join(EXTENSIONS)})"
 SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
 
 
 @dataclass(frozen=True)
-class ColumnNames:
-    """The names of a file's columns, by what the columns hold."""
+class Loaded:
+    """What each split may draw from, and what was made of every file."""
 
-    text: str
-    label: str
-    text_pair: str | None = None
-    id: str | None = None  # None: the number of the row (from 0) identifies the example
-    in_order: tuple[str, ...] = ()  # all columns of a file without header; () if it must have one
-    optional: tuple[str, ...] = ()  # those of ``text_pair`` and ``id`` that a file may lack
-    block: int = 1  # consecutive rows that share a sentence, never divided between splits
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """The columns that every file must have."""
-        named = (self.id, self.text, self.text_pair, self.label)
-        return tuple(c for c in named if c is not None and c not in self.optional)
+    pools: dict[tuple[str, str], pd.DataFrame]  # (language, split) -> rows as from :func:`read`
+    aligned: bool  # an id means the same pair in every language
+    source: str  # one sentence: which files became which split
+    files: pd.DataFrame  # one row per file: file, language, rows, used for, remarks
 
 
-def find(data_dir: str | Path) -> dict[tuple[str, str], Path]:
-    """Return the data files by (language, split); split is "" for a file that holds all of a language.
+@dataclass(frozen=True)
+class ReadFile:
+    """The examples of one file."""
 
-    Raises:
-        InputError: the directory is missing, or two files hold the same language and split.
-    """
-    directory = Path(data_dir)
-    if not directory.is_dir():
-        raise InputError(f"data_dir: {str(data_dir)!r} is not a directory")
-    files: dict[tuple[str, str], Path] = {}
-    for path in sorted(directory.iterdir()):
-        match = re.fullmatch(FILE_NAME, path.name)
-        if not match or not path.is_file():
-            continue
-        place = (match["language"], match["split"] or "")
-        if place in files:
-            raise InputError(f"data_dir: {files[place].name} and {path.name} hold the same split; keep one")
-        files[place] = path
-    return files
+    rows: pd.DataFrame  # id, text, text_pair, label, kind (of the label), where (file and line); all str
+    has_ids: bool  # the file gives them
+    unused: tuple[str, ...]  # columns that were not read
 
 
 def load(
     data_dir: str | Path,
     languages: Sequence[str],
-    column_names: ColumnNames,
+    names: ColumnNames,
     labels: Sequence[str] | None,
     aligned: bool,
-) -> tuple[dict[tuple[str, str], pd.DataFrame], bool, str]:
-    """Return what each split may draw from.
+    columns: Mapping[str, str | None],
+) -> Loaded:
+    """Read the files of some languages.
 
     Args:
         data_dir: directory of the files.
         languages: languages to read.
-        column_names: of all files.
+        names: of the columns of all files.
         labels: allowed labels; None allows any.
         aligned: an id means the same pair in every language, provided that the files give ids or that
-            ``column_names`` has none.
+            ``names`` has none.
+        columns: names of columns by role that the user chose, see :func:`modspec.data.columns.recognise`.
 
     Returns:
-        Frames by (language, split), whether ids are aligned, and a sentence on which file became which split.
-        The frames have the columns of :func:`read`, with ``where`` (file and line) instead of ``line``. The
-        file's split is part of an id ("dev-17"), as id 17 of another split is another example.
+        The pools. The file's split is part of an id ("dev-17"), as id 17 of another split is another example.
 
     Raises:
-        InputError: a language lacks a split that another one has, or as for :func:`read`.
+        InputError: a language lacks a split that another one has, a file of these languages is not read,
+            labels or splits do not fit together, or as for :func:`read`.
     """
-    files = find(data_dir)
-    stored = _stored_splits(files, languages)
-    frames: dict[tuple[str, str], pd.DataFrame] = {}
+    if names.block > 1 and columns.get("id"):
+        raise InputError(
+            f"columns: id: {quoted(columns['id'])}; allowed: none, since {names.block} rows that follow one "
+            "another share a sentence in this task, and row numbers tell which"
+        )
+    directory = find(data_dir)
+    _refuse_unread(directory, languages)
+    stored = _stored_splits(directory.files, languages)
+    read_files: dict[tuple[str, str], ReadFile] = {}
     for language in languages:
         for split in stored:
-            frame, has_ids = read(files[language, split], column_names, labels)
-            aligned = aligned and (has_ids or column_names.id is None)
-            name = files[language, split].name
-            frame["where"] = [f"{name}:{line}" for line in frame.pop("line")]
-            frames[language, split] = frame
-
-    rows = {split: sum(len(frames[language, split]) for language in languages) for split in stored}
+            one = read_files[language, split] = read(directory.files[language, split], names, labels, columns)
+            aligned = aligned and (one.has_ids or names.id is None)
+    rows = {split: sum(len(read_files[language, split].rows) for language in languages) for split in stored}
     plan = plan_splits(rows)
     pools: dict[tuple[str, str], pd.DataFrame] = {}
     for split, shares in plan.items():
-        together = {language: frames[language, split] for language in languages}
+        together = {language: read_files[language, split].rows for language in languages}
         for batch in [together] if aligned else [{k: v} for k, v in together.items()]:
-            for key, pool in divide(batch, shares, column_names.block).items():
+            for key, pool in divide(batch, shares, names.block).items():
                 prefix = f"{split}-" if split else ""
                 pools[key] = pool.assign(id=prefix + pool["id"])
-    used = {files[place].suffix for place in frames}
-    return pools, aligned, f"local files; {_describe(plan, '|'.join(sorted(used)))}"
+    check_labels(pools)
+    shared = _shared_examples(pools)
+    used = {directory.files[place].suffix for place in read_files}
+    source = f"local files; {_describe(plan, '|'.join(sorted(used)))}"
+    table = _files_table(Path(data_dir), directory, read_files, plan, pools, shared)
+    return Loaded(pools, aligned, source, table)
+
+
+def _refuse_unread(directory: DataDirectory, languages: Sequence[str]) -> None:
+    """Raise InputError for a file that seems to be of these languages, but cannot be read."""
+    for path, reason in directory.not_read.items():
+        stem = path.name.partition(".")[0] if split_and_language(path.stem) is None else path.stem
+        place = split_and_language(stem) or split_and_language(stem, path.parent.name)
+        if place and place[0] in languages and path.is_file():
+            raise InputError(
+                f"data_dir: {quoted(path.name)} seems to be of the language {place[0]}, but {reason}; "
+                "convert it or move it away"
+            )
+
+
+def _shared_examples(pools: Mapping[tuple[str, str], pd.DataFrame]) -> dict[tuple[str, str], int]:
+    """Return how many examples of dev and test also stand, with the same text, in an earlier split."""
+    counts = {}
+    for (language, split), pool in pools.items():
+        earlier = SPLITS[: SPLITS.index(split)]
+        known = {texts for other in earlier for texts in _texts(pools[language, other])}
+        counts[language, split] = sum(texts in known for texts in _texts(pool))
+    return counts
+
+
+def _texts(pool: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(pool["text"], pool["text_pair"], strict=True))
+
+
+def _files_table(
+    data_dir: Path,
+    directory: DataDirectory,
+    read_files: Mapping[tuple[str, str], ReadFile],
+    plan: Mapping[str, Mapping[str, float]],
+    pools: Mapping[tuple[str, str], pd.DataFrame],
+    shared: Mapping[tuple[str, str], int],
+) -> pd.DataFrame:
+    """One row per file of the directory, those that are not read after the others."""
+    labels = tuple(sorted(set().union(*(pool["label"] for pool in pools.values()))))
+    rows = []
+    for (language, stored), one in read_files.items():
+        remarks = [f"columns not used: {', '.join(one.unused)}"] if one.unused else []
+        for split in plan[stored]:
+            if lacking := lacking_labels(pools[language, split], labels):
+                remarks.append(f"{split} lacks the labels {', '.join(lacking)}")
+            if count := shared[language, split]:
+                remarks.append(f"{count} of {split} also stand in an earlier split")
+        uses = ", ".join(f"{split} {len(pools[language, split])}" for split in plan[stored])
+        name = directory.files[language, stored].relative_to(data_dir)
+        rows.append((str(name), language, len(one.rows), uses, "; ".join(remarks)))
+    others = {
+        path: "language not asked for" for place, path in directory.files.items() if place not in read_files
+    }
+    for path, reason in sorted({**others, **directory.not_read}.items()):
+        rows.append((str(path.relative_to(data_dir)), "", 0, "not read", reason))
+    return pd.DataFrame(rows, columns=["file", "language", "rows", "used for", "remarks"])
 
 
 def plan_splits(rows: Mapping[str, int]) -> dict[str, dict[str, float]]:
@@ -201,151 +234,87 @@ def divide(
     }
 
 
-def read(path: Path, column_names: ColumnNames, labels: Sequence[str] | None) -> tuple[pd.DataFrame, bool]:
-    """Return the examples of a file, and whether the file itself gives their ids.
+def read(
+    path: Path,
+    names: ColumnNames,
+    labels: Sequence[str] | None,
+    columns: Mapping[str, str | None] | None = None,
+) -> ReadFile:
+    """Return the examples of a file, in its order.
 
     Args:
         path: the file.
-        column_names: its columns.
+        names: its columns.
         labels: allowed labels. The file may also give a label by its index. None allows any label.
+        columns: names of columns by role that the user chose.
 
     Returns:
-        A frame with the columns id, text, text_pair, label (str) and line (int), in the file's order. Where
-        the file has none, text_pair is "" and ids are row numbers from 0.
+        The examples. Where the file has none, text_pair is "" and ids are row numbers from 0.
 
     Raises:
         InputError: a row cannot be used; the message names file and line.
     """
-    readers = {"tsv": _tsv, "csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
-    # What the file may call a label: its index, or the label itself.
+    columns = columns or {}
     by_name = {str(i): name for i, name in enumerate(labels or ())} | {name: name for name in labels or ()}
-    rows: list[tuple[str, str, str, str, int]] = []
+    has_types = path.suffix.lower() in (".jsonl", ".parquet")
+    rows: list[tuple[str, ...]] = []
     lines: dict[str, int] = {}
-    has_ids = False
-    for number, (line, record) in enumerate(readers[path.suffix[1:]](path, column_names)):
+    roles: dict[str, str] = {}
+    header: Sequence[str] = ()
+
+    def is_header(cells: Sequence[str]) -> bool:
+        found, lacking = recognise(cells, names, columns)
+        if lacking and not names.in_order:
+            _refuse_columns(f"{path.name}:1: the header", cells, lacking, names)
+        return not lacking
+
+    for number, (line, record) in enumerate(rows_of(path, is_header, _orders(names))):
         where = f"{path.name}:{line}"
-        if number and has_ids != (column_names.id in record):
-            raise InputError(
-                f"{where}: has {'no' if has_ids else 'an'} {column_names.id}, unlike the rows above"
-            )
-        has_ids = column_names.id in record
-        identity = _cell(record, column_names.id, where) if has_ids else str(number)
+        if list(record) != list(header):
+            before, header = "id" in roles, list(record)
+            roles, lacking = recognise(header, names, columns)
+            if lacking:
+                what = "table" if path.suffix.lower() == ".parquet" else "object"
+                _refuse_columns(f"{where}: the {what}", header, lacking, names)
+            if number and before != ("id" in roles):
+                raise InputError(f"{where}: has {'no' if before else 'an'} id, unlike the rows above")
+        has_ids = "id" in roles
+        identity = name_of(record[roles["id"]], roles["id"], where)[0] if has_ids else str(number)
         if identity in lines:
-            raise InputError(f"{where}: {column_names.id} {identity!r} is already in line {lines[identity]}")
+            again = f"{roles['id']} {quoted(identity)} is already in line {lines[identity]}"
+            raise InputError(f"{where}: {again}; without ids: columns {{id: null}}")
         lines[identity] = line
-        label = _cell(record, column_names.label, where)
+        label, kind = name_of(record[roles["label"]], roles["label"], where)
         if labels is not None and label not in by_name:
-            hint = f"; a header must name {', '.join(column_names.needed)}" if line == 1 else ""
+            hint = f"; a header must name {', '.join(names.needed)}" if line == 1 else ""
             raise InputError(
-                f"{where}: unknown {column_names.label} {label!r}; allowed: {', '.join(labels)}{hint}"
+                f"{where}: unknown {roles['label']} {quoted(label)}; allowed: {', '.join(labels)}{hint}"
             )
-        text = _text(record, column_names.text, where)
-        has_pair = column_names.text_pair in record
-        text_pair = _text(record, column_names.text_pair, where) if has_pair else ""
-        rows.append((identity, text, text_pair, by_name.get(label, label), line))
+        text, pair = (
+            text_of(record[roles[role]], roles[role], where) if role in roles else ""
+            for role in ("text", "text_pair")
+        )
+        # Label names of a task are one kind, by name or by index; text formats know no kinds.
+        kind = kind if has_types and labels is None else ""
+        rows.append((identity, text, pair, by_name.get(label, label), kind, where))
     if not rows:
         raise InputError(f"{path.name}: no examples")
-    return pd.DataFrame(rows, columns=["id", "text", "text_pair", "label", "line"]), has_ids
+    frame = pd.DataFrame(rows, columns=["id", "text", "text_pair", "label", "kind", "where"])
+    unused = tuple(column for column in header if column not in roles.values())
+    return ReadFile(frame, "id" in roles, unused)
 
 
-def _cell(record: Mapping[str, object], column: str, where: str) -> str:
-    value = record[column]
-    if value is None or not str(value).strip():
-        raise InputError(f"{where}: {column} is empty")
-    return str(value).strip()
+def _orders(names: ColumnNames) -> list[tuple[str, ...]]:
+    """Return the columns that a file without header may have: all, or those that are needed."""
+    if not names.in_order:
+        return []
+    return [names.in_order, tuple(column for column in names.in_order if column not in names.optional)]
 
 
-def _text(record: Mapping[str, object], column: str, where: str) -> str:
-    if not isinstance(record[column], str | None):
-        raise InputError(f"{where}: {column} is {record[column]!r}, not text")
-    return _cell(record, column, where)
-
-
-# --- formats: each yields (line, record) ----------------------------------------------------------
-
-Records = Iterator[tuple[int, Mapping[str, object]]]
-
-
-def _decode(path: Path) -> str:
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        byte = raw[error.start]
-        raise InputError(f"{path.name}:{line}: not UTF-8 (byte 0x{byte:02x})") from None
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines, split at line feeds only: texts may contain other separators, such as U+2028."""
-    lines = _decode(path).split("\n")
-    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
-
-
-def _tsv(path: Path, column_names: ColumnNames) -> Records:
-    rows = ((line, text.split("\t")) for line, text in enumerate(_lines(path), start=1))
-    yield from _delimited(path, column_names, rows)
-
-
-def _csv(path: Path, column_names: ColumnNames) -> Records:
-    def rows() -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
-        line = 1
-        try:
-            for cells in reader:
-                yield line, cells
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise InputError(f"{path.name}:{line}: broken CSV ({error})") from None
-
-    yield from _delimited(path, column_names, rows())
-
-
-def _delimited(path: Path, column_names: ColumnNames, rows: Iterator[tuple[int, list[str]]]) -> Records:
-    columns = list(column_names.in_order)
-    for line, cells in rows:
-        if line == 1:
-            header = [cell.strip().lower() for cell in cells]
-            if set(column_names.needed) <= set(header):
-                columns = header
-                continue
-            if not columns:
-                _require(column_names, header, f"{path.name}:1", "the header")
-        if len(cells) != len(columns):
-            raise InputError(
-                f"{path.name}:{line}: {len(cells)} columns, expected {len(columns)} ({', '.join(columns)})"
-            )
-        yield line, dict(zip(columns, cells, strict=True))
-
-
-def _jsonl(path: Path, column_names: ColumnNames) -> Records:
-    for line, text in enumerate(_lines(path), start=1):
-        where = f"{path.name}:{line}"
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where}: broken JSON ({error.msg})") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{where}: {type(record).__name__}, expected a JSON object")
-        _require(column_names, list(record), where, "the object")
-        yield line, record
-
-
-def _parquet(path: Path, column_names: ColumnNames) -> Records:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path.name}: not a readable parquet file ({reason})") from None
-    _require(column_names, table.column_names, path.name, "the table")
-    yield from enumerate(table.to_pylist(), start=1)
-
-
-def _require(column_names: ColumnNames, columns: Sequence[str], where: str, what: str) -> None:
-    missing = [column for column in column_names.needed if column not in columns]
-    if missing:
-        optional = f" (optional: {', '.join(column_names.optional)})" if column_names.optional else ""
-        raise InputError(
-            f"{where}: {what} lacks {', '.join(missing)}; it has {', '.join(columns) or 'nothing'}"
-            f"; needed: {', '.join(column_names.needed)}{optional}"
-        )
+def _refuse_columns(where: str, columns: Sequence[str], lacking: Sequence[str], names: ColumnNames) -> None:
+    optional = f" (optional: {', '.join(names.optional)})" if names.optional else ""
+    shown = ", ".join(quoted(column)[1:-1] for column in columns) or "nothing"
+    raise InputError(
+        f"{where} lacks {', '.join(lacking)}; it has {shown}; needed: {', '.join(names.needed)}{optional}, "
+        "or the parameter columns"
+    )

@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 
 from modspec.data import hub_download, intents, local_files
+from modspec.data.columns import ROLES, ColumnNames
+from modspec.data.file_names import EXTENSIONS, find
 from modspec.data.hub_download import HubSource
-from modspec.data.local_files import ColumnNames
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Task:
     data: datasets.DatasetDict  # "train", "dev", "test"
     source: str  # one sentence for humans: where the data are from, what trains, what evaluates
     fingerprint: str  # sha256 over all rows of all splits in order, wherever they were read from
+    files: pd.DataFrame  # what was made of every file: file, language, rows, used for, remarks
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ TASKS: dict[str, TaskSpec] = {
     ),
     "marc": TaskSpec(
         labels=("1 star", "2 stars", "3 stars", "4 stars", "5 stars"),
-        column_names=ColumnNames(text="text", label="label", id="id", in_order=("id", "text", "label")),
+        column_names=ColumnNames(
+            text="text", label="label", id="id", in_order=("id", "text", "label"), optional=("id",)
+        ),
         hub=HubSource("mteb/amazon_reviews_multi", tuple("de en es fr ja zh".split()), jsonl=True),
     ),
     "multiemo": TaskSpec(
@@ -123,7 +127,7 @@ def available_languages(name: str, data_dir: str | Path | None = None) -> tuple[
             )
         return intents.available_languages()
     if data_dir is not None:
-        return tuple(sorted({language for language, _ in local_files.find(data_dir)}))
+        return find(data_dir).languages
     if TASKS[name].hub is None:
         raise InputError(f"data_dir: None, but task {name!r} needs {_expected(name)}")
     return TASKS[name].hub.languages
@@ -139,6 +143,7 @@ def load_task(
     seed: int = 0,
     data_dir: str | Path | None = None,
     parallel: bool = True,
+    columns: Mapping[str, str | None] | None = None,
 ) -> Task:
     """Draw a sample of a task, with the same number of examples in each language.
 
@@ -152,6 +157,8 @@ def load_task(
         parallel: take the same pairs in every language where translations are known (xnli, pawsx, multiemo,
             local files with ids); otherwise each language draws its own. Pairs never cross splits in either
             case.
+        columns: names of local files' columns by role, see :func:`modspec.data.columns.recognise`; None
+            where they have the task's names or usual ones.
 
     Raises:
         InputError: the task or a language is unknown, the data cannot be read, or there are too few examples.
@@ -159,6 +166,7 @@ def load_task(
     if isinstance(languages, str) or not languages or len(set(languages)) < len(languages):
         raise InputError(f"languages: {languages!r}, needed: a list of different languages")
     check_languages(name, languages, data_dir)
+    check_columns(columns or {}, data_dir)
     sizes = {"train": train_per_language, "dev": dev_per_language, "test": test_per_language}
     numbers = [(f"{split}_per_language", size, 1) for split, size in sizes.items()]
     for number, value, least in [*numbers, ("seed", seed, 0)]:
@@ -171,12 +179,14 @@ def load_task(
             "home-assistant-intents, expanded sentence templates; "
             "train, dev and test have different templates"
         )
-        return _task(languages, labels, frames, source)
+        pools = {(t, s): f[f["language"] == t] for s, f in frames.items() for t in languages}
+        return _task(languages, labels, frames, source, _pools_table("home-assistant-intents", pools))
     spec = TASKS[name]
     if data_dir is not None:
-        pools, aligned, source = local_files.load(
-            data_dir, languages, spec.column_names, spec.labels, spec.aligned
+        loaded = local_files.load(
+            data_dir, languages, spec.column_names, spec.labels, spec.aligned, columns or {}
         )
+        pools, aligned, source, files = loaded.pools, loaded.aligned, loaded.source, loaded.files
     else:
         try:
             pools = hub_download.load(spec.hub, languages, spec.column_names, spec.labels)
@@ -184,14 +194,34 @@ def load_task(
             raise InputError(f"task: {name}: {error}; set data_dir to {_expected(name)}") from error
         aligned = spec.aligned
         source = f"{spec.hub.path} from the hub; its train, validation and test splits"
+        files = _pools_table(spec.hub.path, pools)
     labels = spec.labels or tuple(sorted(set().union(*(p["label"] for p in pools.values()))))
-    if len(labels) < 2:
-        raise InputError(f"data_dir: all examples are labelled {labels[0]!r}, needed: two labels")
     frames = {}
     for split, size in sizes.items():
         of_split = {language: pools[language, split] for language in languages}
         frames[split] = draw(of_split, split, size, seed, aligned, aligned and parallel)
-    return _task(languages, labels, frames, f"{name}, {source}")
+    return _task(languages, labels, frames, f"{name}, {source}", files)
+
+
+def check_columns(columns: Mapping[str, str | None], data_dir: str | Path | None) -> None:
+    """Raise InputError for a role that is none, one that a file must have, or columns without files."""
+    for role, column in columns.items():
+        if role not in ROLES:
+            raise InputError(
+                f"columns: {quoted(role)} is not what a column holds; allowed: {', '.join(ROLES)}"
+            )
+        if column is None and role in ("text", "label"):
+            raise InputError(f"columns: {role}: null; allowed: the name of the column")
+    if columns and data_dir is None:
+        raise InputError("columns: set, but data_dir is not; allowed: with files of a data_dir")
+
+
+def _pools_table(source: str, pools: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+    """The table of :class:`Task`'s files for a task without files."""
+    rows = [
+        (source, language, len(pool), f"{split} {len(pool)}", "") for (language, split), pool in pools.items()
+    ]
+    return pd.DataFrame(rows, columns=["file", "language", "rows", "used for", "remarks"])
 
 
 def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | None = None) -> None:
@@ -208,7 +238,7 @@ def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | 
 
 def _expected(name: str) -> str:
     columns = TASKS[name].column_names.in_order or TASKS[name].column_names.needed
-    extensions = "|".join(local_files.EXTENSIONS)
+    extensions = "|".join(EXTENSIONS)
     return (
         f"a directory of files <train|dev|test>.<language>.<{extensions}> or "
         f"<language>.<{extensions}> with columns {', '.join(columns)}"
@@ -286,7 +316,11 @@ def _check_labels(pools: Mapping[str, pd.DataFrame]) -> None:
 
 
 def _task(
-    languages: Sequence[str], labels: Sequence[str], frames: Mapping[str, pd.DataFrame], source: str
+    languages: Sequence[str],
+    labels: Sequence[str],
+    frames: Mapping[str, pd.DataFrame],
+    source: str,
+    files: pd.DataFrame,
 ) -> Task:
     strings = ("id", "language", "text", "text_pair")
     features = datasets.Features(
@@ -300,4 +334,4 @@ def _task(
         for row in frame.itertuples(index=False):
             digest.update(json.dumps([split, *row]).encode())
         data[split] = datasets.Dataset.from_pandas(frame, features=features, preserve_index=False)
-    return Task(tuple(languages), tuple(labels), data, source, digest.hexdigest())
+    return Task(tuple(languages), tuple(labels), data, source, digest.hexdigest(), files)

@@ -25,7 +25,8 @@ def used_pieces(input_ids: Iterable[Sequence[int]], tokenizer: PreTrainedTokeniz
     Returns:
         int64 (kept,), sorted, unique.
     """
-    used = np.zeros(len(tokenizer), dtype=bool)
+    # A vocabulary may leave ids out, so that its last id is larger than its size.
+    used = np.zeros(max(tokenizer.get_vocab().values()) + 1, dtype=bool)
     used[tokenizer.all_special_ids] = True
     used[: tokenizer.pad_token_id + 1] = True
     # Text by text: the ids of a whole corpus as Python integers would fill the memory.

@@ -1,6 +1,7 @@
 """TracIn scores of all training examples for all evaluation examples, in blocks and shards, resumable."""
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from modspec.data.examples import Examples, sorted_batches
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 from modspec.influence.contraction import Contraction
 from modspec.influence.encoder_parts import EncoderPart, Places, placements
 from modspec.influence.gradient_factors import GradientFactors, collect_factors
@@ -129,7 +130,9 @@ def influence(
             some in a module of unknown type.
         FloatingPointError: names the first example whose gradient is not finite.
     """
-    _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size, memory, shard)
+    terms = [Checkpoint(lambda model: None, 1.0)] if checkpoints is None else list(checkpoints)
+    train_mask, evaluation_mask = _mask("train_mask", train_mask), _mask("evaluation_mask", evaluation_mask)
+    _check(model, train, evaluation, train_mask, evaluation_mask, terms, precision, batch_size, memory, shard)
     parts, places = placements(model, by_part=by_part)
     trainable = {parameter for parameter in model.parameters() if parameter.requires_grad}
     device = next(model.parameters()).device
@@ -152,7 +155,7 @@ def influence(
     bar = tqdm(desc=progress, disable=progress is None, mininterval=1.0)
     with bar, tracing(model, precision) as trace:
         scorer = _Scorer(trace, places, trainable, len(parts), tiling, contraction)
-        for number, checkpoint in enumerate(checkpoints or [Checkpoint(lambda model: None, 1.0)]):
+        for number, checkpoint in enumerate(terms):
             checkpoint.load(model)
             bar.total = (number + 1) * len(evaluation_blocks) * len(batch_blocks)
             for evaluation_block in evaluation_blocks:
@@ -276,7 +279,7 @@ def _examples_that_fit(model: nn.Module, precision: torch.dtype, memory: float |
         on_gpu = first.device.type == "cuda"
         free = torch.cuda.mem_get_info(first.device)[0] if on_gpu else psutil.virtual_memory().available
         memory = free / 2
-    return max(1, int(memory // max(held, 1)))
+    return int(max(1, min(memory // max(held, 1), sys.maxsize)))  # memory may be infinite
 
 
 def _evaluation_blocks(lengths: Int[np.ndarray, " n"], fit: int, tiling: Tiling) -> list[list[Positions]]:
@@ -296,8 +299,45 @@ def _digest(positions: Positions) -> str:
     return f"{len(positions)}-{hashlib.sha256(positions.tobytes()).hexdigest()[:12]}"
 
 
-def _check(train, evaluation, train_mask, evaluation_mask, precision, batch_size, memory, shard) -> None:
+def _mask(name: str, mask: HeadMask | None) -> HeadMask | None:
+    """Return a head mask as a Boolean array, also where it was given as lists."""
+    if mask is None:
+        return None
+    try:
+        array = np.asarray(mask)
+    except ValueError:  # rows of different lengths
+        array = np.array(np.nan)
+    if array.ndim not in (2, 3) or not np.isin(array, (0, 1)).all():
+        raise InputError(
+            f"{name}: {quoted(mask)}; allowed: True and False, (layers, heads) or (examples, layers, heads)"
+        )
+    return array.astype(bool)
+
+
+def _check(
+    model: nn.Module,
+    train: Examples,
+    evaluation: Examples,
+    train_mask: HeadMask | None,
+    evaluation_mask: HeadMask | None,
+    checkpoints: list[Checkpoint],
+    precision: torch.dtype,
+    batch_size: int,
+    memory: float | None,
+    shard: tuple[int, int],
+) -> None:
     """Raise InputError for arguments of :func:`influence` that do not fit."""
+    if torch.is_inference_mode_enabled():
+        raise InputError("influence: called within torch.inference_mode(), where there are no gradients")
+    if not checkpoints:
+        raise InputError("checkpoints: none; allowed: at least one, or None for the model as it is")
+    for name, examples in (("train", train), ("evaluation", evaluation)):
+        classes = model.config.num_labels
+        if (wrong := np.flatnonzero((examples.labels < 0) | (examples.labels >= classes))).size:
+            label, example = examples.labels[wrong[0]], examples.ids[wrong[0]]
+            raise InputError(
+                f"{name}: example {quoted(str(example))} has label {label}; allowed: 0 to {classes - 1}"
+            )
     masks = (("train_mask", train_mask, train), ("evaluation_mask", evaluation_mask, evaluation))
     for name, mask, examples in masks:
         if np.ndim(mask) == 3 and len(mask) != len(examples):

@@ -5,19 +5,21 @@ from typing import Any
 
 import torch
 
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return a device by name; ``auto`` is a CUDA device where there is one, else the CPU.
 
     Raises:
-        InputError: a CUDA device was asked for, but there is none.
+        InputError: there is no such device.
     """
+    name = name.lower()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device: {name!r} asked for, but torch sees no CUDA device; allowed: auto, cpu")
+    available = ["auto", "cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in available and not (name == "cuda" and len(available) > 2):
+        raise InputError(f"device: {quoted(name)} is not there; allowed here: {', '.join(available)}")
     return torch.device(name)
 
 

@@ -34,6 +34,14 @@ from modspec import downloads
 from modspec.errors import InputError
 from modspec.files import sha256
 from modspec.models import e5_small
+from modspec.models.encoder_checks import (
+    check_config,
+    check_files,
+    check_length,
+    check_tokenizer,
+    check_weights,
+    positions,
+)
 from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
 from modspec.models.trimming import trim, trim_config
@@ -57,11 +65,47 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
             model_max_length=512,
             **e5_small.SPECIALS,
         )
-    _hub_config(name)
+    config = _hub_config(name)
+    if _is_directory(name):
+        check_files(Path(name))
     tokenizer = _from_hub(AutoTokenizer.from_pretrained, name)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise InputError(f"encoder: {name!r} has no fast tokenizer (tokenizer.json)")
+    check_tokenizer(name, tokenizer, config)
     return tokenizer
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """Return an encoder's config.
+
+    Raises:
+        InputError: as for :func:`load_tokenizer`.
+    """
+    if name in TINY:
+        return tiny_config(name)
+    if name == "e5-small":
+        return BertConfig.from_json_file(e5_small.encoder_directory() / "config.json")
+    return _hub_config(name)
+
+
+def described(name: str, max_length: int) -> dict[str, Any]:
+    """Return what a reader is told of an encoder, after all that can be checked of it was.
+
+    Raises:
+        InputError: the encoder cannot be used, or has fewer positions than ``max_length``.
+    """
+    config, tokenizer = load_config(name), load_tokenizer(name)
+    grid = f"{config.num_hidden_layers} x {config.num_attention_heads}"
+    check_length(name, config, max_length)
+    model = load_classifier(name, num_labels=2, seed=0)
+    return {
+        "encoder": f"{name} ({config.model_type})",
+        "layers x heads, width": f"{grid}, {config.hidden_size}",
+        "parameters, with a classifier": f"{sum(p.numel() for p in model.parameters()):,}",
+        "tokenizer": f"{type(tokenizer).__name__}, {len(tokenizer):,} tokens",
+        "positions": positions(config),
+        "fingerprint": encoder_fingerprint(name),
+    }
 
 
 def load_classifier(
@@ -176,6 +220,7 @@ def _hub_model(name: str, num_labels: int, attention: str) -> tuple[PreTrainedMo
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )
+    check_weights(name, report["unexpected_keys"], model.base_model_prefix)
     return model, set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
 
 
@@ -186,6 +231,7 @@ def _hub_config(name: str, **changes: Any) -> PreTrainedConfig:
             f"encoder: {name!r} has model_type {config.model_type!r}; "
             f"allowed are {', '.join(GATED_MODEL_TYPES)}"
         )
+    check_config(name, config)
     return config
 
 
@@ -198,8 +244,8 @@ def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
     is_local = _is_directory(name) or not downloads.hub_is_reachable()
     try:
         return load(name, local_files_only=is_local, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # tokenizers and safetensors raise types of their own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if _is_directory(name):
             raise InputError(f"encoder: directory {name!r} cannot be loaded: {reason}") from error
         if is_local:

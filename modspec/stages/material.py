@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 from modspec.data.examples import Examples, encode, trimmed
 from modspec.data.tasks import Task, load_task
 from modspec.data.vocabulary import used_pieces
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 from modspec.models.device_and_precision import choose_attention, choose_device, choose_precision
-from modspec.models.encoders import encoder_fingerprint, load_classifier, load_tokenizer
+from modspec.models.encoder_checks import check_length
+from modspec.models.encoders import encoder_fingerprint, load_classifier, load_config, load_tokenizer
 from modspec.subnetworks.condition_masks import condition_masks
 from modspec.subnetworks.masks import Masks, load_masks
 from modspec.workflow import artifacts
@@ -60,13 +61,37 @@ def load_material(parameters: DataParameters) -> Material:
     precision = choose_precision(p.precision, device)
     sizes = p.model_dump(include={"train_per_language", "dev_per_language", "test_per_language"})
     data_dir = None if p.data_dir is None else path(p.data_dir)
-    task = load_task(p.task, p.languages, **sizes, seed=p.data_seed, data_dir=data_dir, parallel=p.parallel)
-    tokenizer = load_tokenizer(p.encoder)
+    task = load_task(
+        p.task,
+        p.languages,
+        **sizes,
+        seed=p.data_seed,
+        data_dir=data_dir,
+        parallel=p.parallel,
+        columns=p.columns,
+    )
+    encoder = encoder_name(p.encoder)
+    check_length(p.encoder, load_config(encoder), p.max_length)
+    tokenizer = load_tokenizer(encoder)
     full = {name: encode(rows, tokenizer, p.max_length) for name, rows in task.data.items()}
     kept = used_pieces((ids for split in full.values() for ids in split.input_ids), tokenizer)
     examples = {name: trimmed(split, kept) for name, split in full.items()}
-    fingerprints = {"data": task.fingerprint, "encoder": encoder_fingerprint(p.encoder)}
-    return Material(task, examples, p.encoder, kept, device, precision, fingerprints)
+    fingerprints = {"data": task.fingerprint, "encoder": encoder_fingerprint(encoder)}
+    return Material(task, examples, encoder, kept, device, precision, fingerprints)
+
+
+def encoder_name(value: str) -> str:
+    """Return the parameter ``encoder`` as models know it: a directory by its path, from wherever it is named.
+
+    Raises:
+        InputError: it looks like a directory and is none.
+    """
+    directory = path(value)
+    if directory.is_dir():
+        return str(directory)
+    if value.startswith(("~", ".", "/")):
+        raise InputError(f"encoder: {quoted(value)} is not a directory")
+    return value
 
 
 def describe(material: Material) -> pd.DataFrame:

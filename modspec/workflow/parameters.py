@@ -37,8 +37,8 @@ WeightDecay = Annotated[float, Field(ge=0, lt=1, description="weight decay of Ad
 Threshold = Annotated[float, Field(gt=0, le=1, description="share of unpruned dev accuracy that must remain")]
 Step = Annotated[float, Field(gt=0, lt=1, description="share of all heads that a pruning step drops")]
 
-# Parameters that do not decide a result.
-PATHS_AND_HARDWARE = {"study_dir", "data_dir", "figures_dir", "device", "memory_gib"}
+# Parameters that do not decide a result; what ``columns`` name is in the fingerprint of the data.
+PATHS_AND_HARDWARE = {"study_dir", "data_dir", "columns", "figures_dir", "device", "memory_gib"}
 
 # Old name -> new name and {old value: new value}. Artefacts of earlier versions record the old ones.
 RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -134,6 +134,9 @@ class DataParameters(Parameters):
 
     task: str = param("intents", "intents (embedded), xnli, pawsx, marc, multiemo, or local")
     data_dir: str | None = param(None, "directory of the task's files; None: the hub, or embedded (intents)")
+    columns: dict[Literal["id", "text", "text_pair", "label"], str | None] = param(
+        {}, "names of the files' columns, where they are not the usual ones: {label: topic, id: null}"
+    )
     languages: Distinct[str] = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
     encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
     train_per_language: Positive = param(44, "training examples per language")
@@ -143,7 +146,9 @@ class DataParameters(Parameters):
     data_seed: Seed = param(0, "seed that draws the examples, the same for all runs of a study")
     max_length: Annotated[int, Field(ge=8, le=512)] = param(128, "tokens per text or text pair, at most")
     seed: Seed = param(0, "seed of the classifier's initialisation, batch order and dropout")
-    device: str = param("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, …")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = param(
+        "auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, …"
+    )
     precision: Precision = param(
         "auto", "number format of training, search and evaluation; auto: bfloat16 if the hardware has it"
     )

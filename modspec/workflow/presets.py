@@ -6,7 +6,9 @@ A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``da
 ``modspec.workflow.parameters``.
 """
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 from modspec.terms import CONDITIONS
 from modspec.workflow.parameters import RENAMED, STAGES, DataParameters, Parameters, renamed_message
 from modspec.workflow.paths import project_root
@@ -94,9 +96,7 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
         names = sorted(path.stem for path in (project_root() / PRESETS).glob("*.yaml"))
         raise InputError(f"preset: {source!r} does not exist; allowed: {', '.join(names)}, or a YAML file")
     name = str(config.pop("study", file.stem))
-    preset = _retyped(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
-    if unknown := set(preset) - set(KEYS):
-        raise InputError(f"{file.name}: {sorted(unknown)[0]!r} is not a key; allowed: {', '.join(KEYS)}")
+    preset = read_preset(file)
     values = {section: dict(preset.get(section) or {}) for section in SECTIONS}
     top = TOP | {key: preset[key] for key in TOP if key in preset}
     for key, given in config.items():
@@ -118,6 +118,45 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values)
     plan.check()
     return plan
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML whose plain scalars mean what :func:`typed` says: "no" and "nan" are language codes."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        value = super().construct_scalar(node)
+        return typed(value) if node.style is None else value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            line = next(key for key, _ in node.value[::-1] if key.value == twice[0]).start_mark.line + 1
+            raise InputError(f"line {line}: {quoted(twice[0])} stands twice; allowed: each key once")
+        return super().construct_mapping(node, deep=True)
+
+
+def read_preset(file: Path) -> dict[str, Any]:
+    """Return the content of a preset: keys of :data:`KEYS`, sections being mappings.
+
+    Raises:
+        InputError: the file is no YAML, or its keys or sections are others.
+    """
+    try:
+        preset = yaml.load(file.read_bytes(), _Loader) or {}
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from None
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file.name}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(preset, dict):
+        raise InputError(f"{file.name}: {quoted(preset)}; allowed: a mapping of {', '.join(KEYS)}")
+    for key, value in preset.items():
+        if key not in KEYS:
+            close = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"{close[0]} (did you mean it?), " if close else ""
+            raise InputError(f"{file.name}: {quoted(key)} is not a key; allowed: {hint}{', '.join(KEYS)}")
+        if key in SECTIONS and not isinstance(value, dict | None):
+            raise InputError(f"{file.name}: {key}: {quoted(value)}; allowed: parameters, each as name: value")
+    return preset
 
 
 def _section_of(name: str, value: Any) -> str:
@@ -148,21 +187,26 @@ def _list_of(name: str, values: Any, kind: type) -> list:
     return values
 
 
-def _retyped(value: Any) -> Any:
-    """Return ``value`` with strings that mean a number, Boolean or null replaced by it, at any depth.
+# What a plain word means: a number, a Boolean, nothing; every other word is text. YAML's own rules would read
+# "no" as false, "nan" as a number and 5e-5 as text.
+_MEANINGS: tuple[tuple[str, Callable[[str], Any]], ...] = (
+    (r"[-+]?(0|[1-9]\d*)", int),
+    (r"[-+]?(\d+\.\d*|\.?\d+)([eE][-+]?\d+)?", float),
+    (r"true|True|TRUE", lambda _: True),
+    (r"false|False|FALSE", lambda _: False),
+    (r"null|Null|NULL|None|~|", lambda _: None),
+)
 
-    Snakemake leaves such strings inside lists and mappings, and YAML reads a number like 5e-5 as text.
-    """
+
+def typed(word: str) -> Any:
+    """Return what a word means that somebody typed without quotes."""
+    return next((meaning(word) for form, meaning in _MEANINGS if re.fullmatch(form, word)), word)
+
+
+def _retyped(value: Any) -> Any:
+    """Return an override with its words :func:`typed`, at any depth: Snakemake leaves them text in lists."""
     if isinstance(value, dict):
         return {key: _retyped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_retyped(item) for item in value]
-    if isinstance(value, str):
-        for kind in (int, float):
-            try:
-                return kind(value)
-            except ValueError:
-                pass
-        # YAML's own rule would turn the language code "no" into false.
-        return {"true": True, "false": False, "null": None}.get(value.lower(), value)
-    return value
+    return typed(value) if isinstance(value, str) else value

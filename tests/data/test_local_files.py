@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.data.local_files import ColumnNames, divide, find, load, plan_splits, read
+from modspec.data.columns import ColumnNames
+from modspec.data.file_names import find
+from modspec.data.local_files import divide, load, plan_splits, read
 from modspec.errors import InputError
 
 PAIRS = ColumnNames(
@@ -42,10 +44,10 @@ def fails(path: Path, column_names: ColumnNames, labels: tuple[str, ...] | None,
 def test_tsv_without_header_has_no_quoting_and_counts_only_line_feeds(tmp_path: Path) -> None:
     rows = ['He said "no', "It was\u2028so", "neutral"], ['" x', "y\x85z", "entailment"]
     path = write(tmp_path / "a.tsv", "\r\n".join("\t".join(row) for row in rows) + "\r\n")
-    frame, has_ids = read(path, PAIRS, NAMES)
-    assert frame[["text", "text_pair", "label"]].to_numpy().tolist() == [*rows]
-    assert frame["id"].tolist() == ["0", "1"] and frame["line"].tolist() == [1, 2]
-    assert not has_ids
+    one = read(path, PAIRS, NAMES)
+    assert one.rows[["text", "text_pair", "label"]].to_numpy().tolist() == [*rows]
+    assert one.rows["id"].tolist() == ["0", "1"] and one.rows["where"].tolist() == ["a.tsv:1", "a.tsv:2"]
+    assert not one.has_ids
 
 
 def test_header_in_any_order_gives_the_same_examples_as_no_header(tmp_path: Path) -> None:
@@ -54,9 +56,10 @@ def test_header_in_any_order_gives_the_same_examples_as_no_header(tmp_path: Path
         tmp_path / "headed.tsv",
         "\ufeffLabel\tnote\tHypothesis\tpremise\nneutral\t\tb\ta\nentailment\t\td\tc\n",
     )
-    one, two = read(bare, PAIRS, NAMES)[0], read(headed, PAIRS, NAMES)[0]
-    pd.testing.assert_frame_equal(one.drop(columns="line"), two.drop(columns="line"))
-    assert two["line"].tolist() == [2, 3]
+    one, two = read(bare, PAIRS, NAMES), read(headed, PAIRS, NAMES)
+    pd.testing.assert_frame_equal(one.rows.drop(columns="where"), two.rows.drop(columns="where"))
+    assert two.rows["where"].tolist() == ["headed.tsv:2", "headed.tsv:3"]
+    assert one.unused == () and two.unused == ("note",)
 
 
 def test_all_formats_hold_the_same_examples(tmp_path: Path) -> None:
@@ -68,17 +71,19 @@ def test_all_formats_hold_the_same_examples(tmp_path: Path) -> None:
     pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
     write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     for name, lines in {"a.parquet": [1, 2], "a.csv": [2, 4], "a.jsonl": [1, 2]}.items():
-        frame, has_ids = read(tmp_path / name, OWN, None)
-        assert has_ids
+        one = read(tmp_path / name, OWN, None)
+        frame = one.rows
+        assert one.has_ids
         assert frame["text"].tolist() == [row["text"] for row in rows]
         assert frame["label"].tolist() == ["good", "bad"]
-        assert frame["id"].tolist() == ["7", "3"] and frame["line"].tolist() == lines
+        assert frame["id"].tolist() == ["7", "3"]
+        assert frame["where"].tolist() == [f"{name}:{line}" for line in lines]
         assert frame["text_pair"].tolist() == ["", ""]
 
 
 def test_labels_may_be_given_by_index(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "a\tb\t2\nc\td\tneutral\n")
-    assert read(path, PAIRS, NAMES)[0]["label"].tolist() == ["contradiction", "neutral"]
+    assert read(path, PAIRS, NAMES).rows["label"].tolist() == ["contradiction", "neutral"]
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -123,8 +128,8 @@ def test_duplicate_and_empty_ids(tmp_path: Path) -> None:
 
 
 def test_own_data_need_a_header(tmp_path: Path) -> None:
-    message = "a.csv:1: the header lacks text; it has sentence, label; needed: text, label"
-    fails(write(tmp_path / "a.csv", "sentence,label\nx,y\n"), OWN, None, message)
+    message = "a.csv:1: the header lacks text; it has words, label; needed: text, label"
+    fails(write(tmp_path / "a.csv", "words,label\nx,y\n"), OWN, None, message)
 
 
 CSV_DEFECTS = {
@@ -163,7 +168,7 @@ def test_parquet_defects(tmp_path: Path) -> None:
     broken = write(tmp_path / "a.parquet", b"PAR1 no")
     fails(broken, OWN, None, "a.parquet: not a readable parquet file (")
     pd.DataFrame({"text": ["a"], "gold": ["x"]}).to_parquet(tmp_path / "b.parquet")
-    fails(tmp_path / "b.parquet", OWN, None, "b.parquet: the table lacks label; it has text, gold")
+    fails(tmp_path / "b.parquet", OWN, None, "b.parquet:1: the table lacks label; it has text, gold")
     pd.DataFrame({"text": ["a", ""], "label": ["x", "y"]}).to_parquet(tmp_path / "c.parquet")
     fails(tmp_path / "c.parquet", OWN, None, "c.parquet:2: text is empty")
 
@@ -174,7 +179,9 @@ def test_parquet_defects(tmp_path: Path) -> None:
 def test_find_by_name(tmp_path: Path) -> None:
     for name in ("train.en.tsv", "pt-BR.jsonl", "README.md", ".tsv", "extra.dev.en.csv"):
         write(tmp_path / name, "")
-    assert set(find(tmp_path)) == {("en", "train"), ("pt-BR", "")}
+    directory = find(tmp_path)
+    assert set(directory.files) == {("en", "train"), ("pt-BR", "")}
+    assert {path.name for path in directory.not_read} == {"README.md", ".tsv", "extra.dev.en.csv"}
     write(tmp_path / "train.en.csv", "")
     with pytest.raises(InputError, match=r"train\.en\.csv and train\.en\.tsv hold the same split"):
         find(tmp_path)
@@ -187,10 +194,10 @@ def test_a_split_that_one_language_lacks_is_named(tmp_path: Path) -> None:
         write(tmp_path / name, "a\tb\tneutral\n")
     message = r"data_dir: lacks test\.de\.<tsv\|csv\|jsonl\|parquet>, while test\.en\.tsv is there"
     with pytest.raises(InputError, match=message):
-        load(tmp_path, ["de", "en"], PAIRS, NAMES, aligned=True)
+        load(tmp_path, ["de", "en"], PAIRS, NAMES, True, {})
     write(tmp_path / "en.tsv", "a\tb\tneutral\n")
     with pytest.raises(InputError, match=r"whole files and splits \(en.tsv, dev.en.tsv, test.en"):
-        load(tmp_path, ["en"], PAIRS, NAMES, aligned=True)
+        load(tmp_path, ["en"], PAIRS, NAMES, True, {})
 
 
 @pytest.mark.parametrize(
@@ -214,9 +221,12 @@ def test_load_qualifies_ids_and_describes_the_division(tmp_path: Path) -> None:
             rows = "".join(f"{language} {split} {i // 3}\th{i}\tneutral\n" for i in range(n))
             write(tmp_path / f"{split}.{language}.tsv", rows)
     column_names = ColumnNames(**{**vars(PAIRS), "block": 3})
-    pools, aligned, source = load(tmp_path, ["en", "de"], column_names, NAMES, aligned=True)
-    assert aligned
-    assert source == ("local files; train is test.*.tsv; dev, test are disjoint parts (50/50 %) of dev.*.tsv")
+    loaded = load(tmp_path, ["en", "de"], column_names, NAMES, True, {})
+    pools = loaded.pools
+    assert loaded.aligned
+    assert loaded.source == (
+        "local files; train is test.*.tsv; dev, test are disjoint parts (50/50 %) of dev.*.tsv"
+    )
     assert {k: len(v) for k, v in pools.items() if k[0] == "de"} == {
         ("de", "train"): 90,
         ("de", "dev"): 30,
@@ -247,3 +257,128 @@ def test_divide_partitions_and_keeps_ids_together(ids: list[set[int]], block: in
     for split, share in shares.items():
         n = sum(1 for s in split_of.values() if s == split)
         assert abs(n - share * len(split_of)) <= 1
+
+
+# --- what people call their files and columns -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("train.en.tsv", ("en", "train")),
+        ("en.train.tsv", ("en", "train")),
+        ("validation-zh-Hant.jsonl", ("zh-Hant", "dev")),
+        ("eng_Latn_test.TSV", ("eng_Latn", "test")),
+        ("eng_Latn/val.csv", ("eng_Latn", "dev")),
+        ("test/de.parquet", ("de", "test")),
+        ("nan.tsv", ("nan", "")),
+        ("train.tsv", None),
+        ("train-00000-of-00002.en.parquet", None),
+        ("en.xlsx", None),
+        ("deep/er/en.tsv", None),
+    ],
+)
+def test_usual_names_of_files_are_known_and_no_file_is_ignored(
+    tmp_path: Path, name: str, place: tuple[str, str] | None
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    write(tmp_path / name, "")
+    directory = find(tmp_path)
+    assert list(directory.files) == ([] if place is None else [place])
+    assert bool(directory.not_read) == (place is None)
+
+
+def test_a_file_of_an_asked_for_language_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "en.tsv", "text\tlabel\n" + "a\tx\nb\ty\n" * 9)
+    write(tmp_path / "test.en.json", "[]")
+    with pytest.raises(InputError, match=r"'test.en.json' seems to be of the language en, but its name does"):
+        load(tmp_path, ["en"], OWN, None, True, {})
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "roles"),
+    [
+        ("premise\thypothesis\tgold_label", {}, ("premise", "hypothesis", "gold_label")),
+        ("index_id\tcategory\ttext", {}, ("text", "", "category")),
+        ("text\tid\ttopic\tlabel", {"label": "topic", "id": None}, ("text", "", "topic")),
+    ],
+)
+def test_usual_and_chosen_columns(tmp_path: Path, header: str, columns: dict, roles: tuple) -> None:
+    names = header.split("\t")
+    rows = "".join("\t".join(f"{name} {i}" for name in names) + "\n" for i in range(2))
+    one = read(write(tmp_path / "a.tsv", f"{header}\n{rows}"), OWN, None, columns)
+    expected = [tuple(f"{role} {i}" if role else "" for role in roles) for i in range(2)]
+    assert [*one.rows[["text", "text_pair", "label"]].itertuples(index=False, name=None)] == expected
+    assert one.has_ids == any(name in ("id", "index_id") and columns.get("id", "") == "" for name in names)
+
+
+def test_two_columns_for_one_role_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,category,intent\na,b,c\n")
+    fails(path, OWN, None, "columns: 'category', 'intent' could each be the label; allowed: {label: one")
+
+
+KINDS = {
+    "NaN": ('{"text": "a", "label": NaN}', "a.jsonl:1: label is NaN, a missing value"),
+    "a fraction": ('{"text": "a", "label": 0.5}', "a.jsonl:1: label is 0.5, a number with a decimal point"),
+    "a list": ('{"text": "a", "label": ["x"]}', "a.jsonl:1: label is ['x'] (list); allowed: text, whole"),
+    "nothing visible": ('{"text": "\\u200b", "label": "x"}', "a.jsonl:1: text is '\\u200b': nothing of it"),
+    "a long id": (
+        '{"text": "a", "label": "x", "id": "' + "i" * 300_000 + '"}',
+        "a.jsonl:1: id has 300000 characters (",
+    ),
+    "a key twice": (
+        '{"text": "a", "label": "x", "text": "b"}',
+        "a.jsonl:1: broken JSON ('text' stands twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cells_of_other_kinds_are_refused(tmp_path: Path, kind: str) -> None:
+    line, message = KINDS[kind]
+    fails(write(tmp_path / "a.jsonl", line + "\n"), OWN, None, message)
+
+
+def own_files(directory: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        write(directory / f"{name.replace('_', '.')}.tsv", "text\tlabel\n" + text)
+    return directory
+
+
+LABELS = {
+    "alike": ({"en": "a {i}\tcaf\u00e9\n", "de": "a {i}\tcafe\u0301\n"}, "label 'cafe\\u0301' looks like"),
+    "by language": ({"en": "a {i}\tyes\n", "de": "a {i}\tja\n"}, "label 'yes' stands in no training example"),
+    "as many as rows": ({"en": "a {i}\tl{i}\n"}, "label: 40 different ones among 40 examples"),
+    "scores": ({"en": "a {i}\t0.{i}1\n"}, "en.tsv:2: label is '0.01', a number with a decimal point"),
+    "one": ({"en": "a {i}\tyes\n"}, "label: all 40 examples have 'yes'; needed: two labels"),
+}
+
+
+@pytest.mark.parametrize("fault", LABELS)
+def test_labels_that_are_not_of_one_task_are_refused(tmp_path: Path, fault: str) -> None:
+    rows, message = LABELS[fault]
+    own_files(tmp_path, **{t: "".join(row.format(i=i) for i in range(40)) for t, row in rows.items()})
+    with pytest.raises(InputError, match=re.escape(message)):
+        load(tmp_path, [*rows], OWN, None, True, {})
+
+
+def test_a_label_that_train_lacks_is_refused_and_one_that_dev_lacks_is_shown(tmp_path: Path) -> None:
+    rows = "".join(f"t{i}\t{'xy'[i % 2]}\n" for i in range(20))
+    own_files(tmp_path, train_en=rows, dev_en=rows.replace("y", "x"), test_en=rows)
+    table = load(tmp_path, ["en"], OWN, None, True, {}).files.set_index("file")
+    assert (
+        table.loc["dev.en.tsv", "remarks"]
+        == "dev lacks the labels y; 20 of dev also stand in an earlier split"
+    )
+    own_files(tmp_path, test_en=rows + "new\tz\n")
+    with pytest.raises(InputError, match=r"test\.en\.tsv:22: label 'z' stands in no training example of en"):
+        load(tmp_path, ["en"], OWN, None, True, {})
+
+
+@given(st.binary(max_size=300), st.sampled_from(["tsv", "csv", "jsonl", "parquet"]))
+def test_any_bytes_give_examples_or_one_line(tmp_path_factory, content: bytes, extension: str) -> None:
+    path = write(tmp_path_factory.mktemp("any") / f"en.{extension}", content)
+    try:
+        read(path, OWN, None)
+    except InputError as error:
+        assert len(str(error)) <= 300 and "\n" not in str(error)
