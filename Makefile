@@ -13,6 +13,8 @@ SHELL := /bin/sh
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
+# For what computes: with the environment variables that notebooks run with.
+COMPUTE := $(RUN) modspec.workflow.process_environment
 # Workflow rules and notebook kernels start programs by name. Those must be the programs of this environment.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -23,7 +25,7 @@ help:  ## list what can be made
 
 study: $(INSTALLED)  ## run the whole study of preset PRESET
 	@$(RUN) modspec.models.encoders fetch e5-small
-	$(RUN) snakemake --cores $(CORES) --config preset=$(PRESET)
+	$(COMPUTE) snakemake --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Study $(PRESET) is complete."
 	echo "Executed notebooks: runs/$(PRESET)/notebooks/"
@@ -32,13 +34,13 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 
 calibration: $(INSTALLED)  ## test the method where the answer is known (half an hour)
 	@$(RUN) modspec.models.encoders fetch e5-small
-	$(RUN) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
+	$(COMPUTE) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
 	echo "Figures:           runs/$(PRESET)/figures/calibration/"
 
 # One thread per process, as many processes as cores. Tests of one file share fixtures, so one process runs them.
-PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(COMPUTE) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test: $(INSTALLED)  ## run the tests that do not take minutes each
 	@$(RUN) modspec.models.encoders fetch e5-small
@@ -58,20 +60,20 @@ benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUME
 	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	# kronfluence asks for torchvision and never imports it, but transformers does: it must fit torch's build.
 	$(RUN) pip uninstall --yes torchvision
-	$(RUN) modspec.benchmark $(ARGUMENTS)
+	$(COMPUTE) modspec.benchmark $(ARGUMENTS)
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
-	@$(RUN) jupyterlab --notebook-dir=notebooks
+	@$(COMPUTE) jupyterlab --notebook-dir=notebooks
 
 figures: $(INSTALLED)  ## draw every published figure again from its CSV
 	@$(RUN) modspec.figures.save figures
 
 # Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
 results: $(INSTALLED)  ## publish a comparison of published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
-	@mkdir -p runs/results notebooks/executed/results
-	$(RUN) papermill --kernel python3 --no-progress-bar --log-level WARNING $(ARGUMENTS) \
-		notebooks/05_results.ipynb runs/results/05_results.ipynb
-	$(RUN) modspec.workflow.executed_notebooks runs/results/05_results.ipynb notebooks/executed/results/05_results.ipynb
+	@mkdir -p runs/results/notebooks notebooks/executed/results
+	$(RUN) modspec.workflow.run_notebook notebooks/05_results.ipynb \
+		runs/results/notebooks/05_results.ipynb runs/results/05_results.log $(ARGUMENTS)
+	cp runs/results/notebooks/05_results.ipynb notebooks/executed/results/
 
 # Of an unfinished study, publishes what is finished: figures, artefacts and notebooks that are complete.
 publish:  ## copy figures, executed notebooks and tables of preset PRESET from runs/ into the repository
@@ -122,7 +124,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	fi
 	test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	rm -f $@
-	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	log=$(VENV)/install.log
+	echo "Installing packages into $(VENV) (some minutes; log: $$log)"
+	if ! $(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[test]' >"$$log" 2>&1; then
+		tail -n 20 "$$log" >&2
+		echo "The installation failed; all that pip said is in $$log" >&2
+		exit 1
+	fi
 	touch $@
 
 # Resolves everything but torch. Its pin is changed by hand, because another version costs gigabytes. The file

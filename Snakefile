@@ -10,6 +10,7 @@
 # modspec.workflow.artifacts knows which artefacts are current, and a killed stage resumes from its finished parts.
 
 import math
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,11 +19,15 @@ from snakemake.exceptions import WorkflowError
 
 from modspec.data.tasks import check_languages
 from modspec.errors import InputError
-from modspec.workflow.allocator import ALLOCATOR
 from modspec.workflow.fingerprints import code_fingerprint
+from modspec.workflow.live_log import show_live
 from modspec.workflow.paths import path
 from modspec.workflow.presets import resolve
 from modspec.workflow.recorded_costs import recorded_costs
+from modspec.workflow.run_lock import lock_study
+
+if workflow.is_main_process:
+    show_live(workflow.logger_manager)
 
 try:
     study = resolve(config)
@@ -59,14 +64,10 @@ def papermill(stage):
     return of_job
 
 
-# A notebook that fails stays under unfinished/ and shows the error.
+# Replaces the shell, so that the job is a child of the run, and ends when the run is killed.
 RUN_NOTEBOOK = (
-    "mkdir -p {RUN}/notebooks/unfinished && part={RUN}/notebooks/unfinished/$(basename {output.notebook}) && "
-    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} "
-    "OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false "
-    f"{sys.executable} -m papermill --kernel python3 --no-progress-bar --log-level WARNING "
-    "{input.notebook} $part --parameters_yaml {params.job:q} && "
-    f"{sys.executable} -m modspec.workflow.executed_notebooks $part {{output.notebook}}"
+    f"exec {shlex.quote(sys.executable)} -m modspec.workflow.run_notebook "
+    "{input.notebook:q} {output.notebook:q} {log:q} --threads {threads} --parameters {params.job:q} 2>> {log:q}"
 )
 
 # Where an artefact was deleted, delete its notebook too, so that both are made again. Checkpoints are large;
@@ -84,6 +85,14 @@ for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
     }
     if not done[number[:2]]:
         notebook.unlink()
+
+
+# Jobs are about to run: one run of a study at a time. Dry runs never come here.
+onstart:
+    try:
+        lock_study(Path(RUN))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 rule all:
@@ -104,6 +113,10 @@ rule search:
         notebook="notebooks/01_subnetwork_search.ipynb",
     output:
         notebook=f"{RUN}/notebooks/01_subnetwork_search-seed{{seed}}.ipynb",
+    log:
+        f"{RUN}/logs/01_subnetwork_search-seed{{seed}}.log",
+    message:
+        "search, seed {wildcards.seed}"
     params:
         job=papermill("search"),
         code=code_fingerprint("search"),
@@ -118,6 +131,10 @@ rule finetuning:
         search=rules.search.output.notebook,
     output:
         notebook=f"{RUN}/notebooks/02_finetuning-{{condition}}-seed{{seed}}.ipynb",
+    log:
+        f"{RUN}/logs/02_finetuning-{{condition}}-seed{{seed}}.log",
+    message:
+        "finetuning, {wildcards.condition}, seed {wildcards.seed}"
     params:
         job=papermill("finetuning"),
         code=code_fingerprint("finetuning"),
@@ -140,6 +157,10 @@ rule influence:
         classifier=rules.finetuning.output.notebook,
     output:
         notebook=f"{RUN}/notebooks/03_influence_scoring-{{condition}}-seed{{seed}}.ipynb",
+    log:
+        f"{RUN}/logs/03_influence_scoring-{{condition}}-seed{{seed}}.log",
+    message:
+        "influence, {wildcards.condition}, seed {wildcards.seed}"
     params:
         job=papermill("influence"),
         code=code_fingerprint("scores") + code_fingerprint("influence"),
@@ -159,6 +180,10 @@ rule figures:
     output:
         provenance=f"{FIGURES}/provenance.json",
         notebook=f"{RUN}/notebooks/04_figures.ipynb",
+    log:
+        f"{RUN}/logs/04_figures.log",
+    message:
+        "figures"
     params:
         job=papermill("figures"),
         code=code_fingerprint("figures"),
@@ -172,6 +197,10 @@ rule calibration:
         notebook="notebooks/00_calibration.ipynb",
     output:
         notebook=f"{RUN}/notebooks/00_calibration.ipynb",
+    log:
+        f"{RUN}/logs/00_calibration.log",
+    message:
+        "calibration"
     params:
         job=papermill("calibration"),
         code=code_fingerprint("calibration"),

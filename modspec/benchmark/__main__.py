@@ -30,7 +30,7 @@ from modspec.benchmark.workloads import WORKLOADS, prepare
 from modspec.errors import InputError
 from modspec.figures import save
 from modspec.workflow import artifacts
-from modspec.workflow.allocator import ALLOCATOR
+from modspec.workflow.process_environment import ALLOCATOR
 from modspec.workflow.provenance import git_state
 
 OURS = [name for name, system in SYSTEMS.items() if system.package is None]

@@ -28,7 +28,7 @@ from safetensors.numpy import save_file
 from modspec.benchmark import machine_rates, workloads
 from modspec.benchmark.systems import SYSTEMS
 from modspec.workflow import artifacts
-from modspec.workflow.allocator import ALLOCATOR
+from modspec.workflow.process_environment import process_environment
 from modspec.workflow.provenance import peak_memory
 
 WARM_UP = 4  # training examples
@@ -70,11 +70,11 @@ def timed(run: Run, workload: Path, results: Path, limit: float | None) -> dict[
         results.mkdir(parents=True, exist_ok=True)
         module, fields = "modspec.benchmark.timed_run", json.dumps(asdict(run))
         command = [sys.executable, "-m", module, workload, file, fields]
-        threads = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], str(run.threads))
+        environment = process_environment(run.threads) | {"MKL_NUM_THREADS": str(run.threads)}
         with file.with_suffix(".log").open("w") as log:
             try:
                 done = subprocess.run(
-                    command, env=os.environ | ALLOCATOR | threads, stdout=log, stderr=log, timeout=limit
+                    command, env=os.environ | environment, stdout=log, stderr=log, timeout=limit
                 )
                 error = f"ended with status {done.returncode}; see {file.with_suffix('.log').name}"
             except subprocess.TimeoutExpired:

@@ -83,7 +83,7 @@ def keep_checkpoints(material: Material, parameters: FinetuningParameters, in_fo
             masks=in_force if TRAINS_UNDER[p.condition] else None,
             **training_options(material, p),
             after_epoch=keep,
-            progress=p.condition,
+            progress="fine-tuning",
         )
         pd.DataFrame(history).to_parquet(building / "history.parquet", index=False)
 

@@ -87,8 +87,16 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
     def make(building: Path) -> None:
         model = material.new_classifier(p.seed)
         pieces = {
-            one.name: score_pass(material, p, one, model, checkpoints, origin | {"piece": one.name})
-            for one in passes
+            one.name: score_pass(
+                material,
+                p,
+                one,
+                model,
+                checkpoints,
+                origin | {"piece": one.name},
+                progress=f"{one.name} ({number} of {len(passes)})",
+            )
+            for number, one in enumerate(passes, start=1)
         }
         scores = {
             f"{name}/{score}": values
@@ -116,8 +124,9 @@ def score_pass(
     model: PreTrainedModel,
     checkpoints: pd.DataFrame,
     origin: dict[str, Any],
+    progress: str = "",
 ) -> Path:
-    """Score one pass; return the piece's directory.
+    """Score one pass, with a progress bar of this name; return the piece's directory.
 
     Files as in :func:`keep_scores`: ``scores.safetensors``, ``columns.parquet``; without masks
     ``parts.parquet``. Says which form the contraction took. A pass that was killed resumes after its last
@@ -147,7 +156,7 @@ def score_pass(
                 batch_size=p.batch_size,
                 memory=None if p.memory_gib is None else p.memory_gib * 2**30,
                 remember=remembering(blocks, origin, f"epoch{checkpoint.epoch:02d}"),
-                progress=f"{name}, epoch {checkpoint.epoch}",
+                progress=f"{progress}, epoch {checkpoint.epoch}",
             )
             print(f"{name}, epoch {checkpoint.epoch}: {scores.report}")
             kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in ("cosine", "dot")}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from modspec.models.finetuning import finetune
 from modspec.models.head_masking import head_grid
@@ -55,25 +56,27 @@ def search_language(material: Material, parameters: SearchParameters, language: 
     Files as in :func:`search_all`, for one language; ``masks.safetensors`` holds {importance: mask}.
     """
     piece = pieces_dir(search_dir(parameters, parameters.seed)) / language
+    place = f"{language} ({parameters.languages.index(language) + 1} of {len(parameters.languages)})"
 
     def make(building: Path) -> None:
         model = started_classifier(material, parameters)
         train, dev = (material.examples[split].of(language) for split in ("train", "dev"))
         options = training_options(material, parameters)
-        finetune(model, train, epochs=parameters.epochs, **options, progress=f"{language}: fine-tuning")
+        finetune(model, train, epochs=parameters.epochs, **options, progress=f"{place}: fine-tuning")
         order = np.random.default_rng(parameters.seed).permutation(len(train))
         sample = train.take(order[: parameters.importance_examples])
 
         grid = head_grid(model)
         # Both searches start from the same masks: what is known of a mask is not computed again.
         gradients = _by_mask(grid, partial(head_gradients, model, sample, precision=material.precision))
-        score = _by_mask(grid, partial(accuracy, model, dev, precision=material.precision))
         threshold, step = parameters.threshold, parameters.step
-        searches = {
-            name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
-            for name, measure in IMPORTANCES.items()
-            if name == "exact" or parameters.inherited_importance
-        }
+        with tqdm(desc=f"{place}: search", unit=" masks") as bar:
+            score = _by_mask(grid, partial(accuracy, model, dev, precision=material.precision), bar.update)
+            searches = {
+                name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
+                for name, measure in IMPORTANCES.items()
+                if name == "exact" or parameters.inherited_importance
+            }
         save_masks(building / "masks.safetensors", {name: found.mask for name, found in searches.items()})
         for name, table in (("trajectory", _trajectory), ("importance", _importances)):
             rows = [table(found, name, language, parameters.seed) for name, found in searches.items()]
@@ -83,9 +86,17 @@ def search_language(material: Material, parameters: SearchParameters, language: 
     return resumable(piece, origin, make)
 
 
-def _by_mask(grid: tuple[int, int], function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
-    """Return a function of a mask (layers, heads) that remembers its results."""
-    remembered = cache(lambda kept: function(np.frombuffer(kept, dtype=bool).reshape(grid).copy()))
+def _by_mask(
+    grid: tuple[int, int], function: Callable[[np.ndarray], Any], after: Callable[[], Any] = lambda: None
+) -> Callable[[np.ndarray], Any]:
+    """Return a function of a mask (layers, heads) that remembers its results; ``after``: called per mask."""
+
+    @cache
+    def remembered(kept: bytes) -> Any:
+        result = function(np.frombuffer(kept, dtype=bool).reshape(grid).copy())
+        after()
+        return result
+
     return lambda mask: remembered(mask.tobytes())
 
 

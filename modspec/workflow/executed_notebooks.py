@@ -1,12 +1,10 @@
 """Tidy an executed notebook: progress bars at their last state, no paths of a machine.
 
-papermill stores every refresh of a progress bar, and warnings name files by their full path. The workflow
-calls ``python -m modspec.workflow.executed_notebooks RAW TIDY``, which writes ``TIDY`` whole or not at all.
+papermill stores every refresh of a progress bar, and warnings name files by their full path.
 """
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -15,9 +13,8 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from modspec.files import write_whole
 from modspec.workflow.paths import project_root
 
-# tqdm's advice to install widgets, which a stored notebook could not show, with the line of code it quotes;
-# and a carriage return at the end of a line, which moves a terminal's cursor and shows nothing.
-NOT_SHOWN = re.compile(r"^.*TqdmWarning: IProgress not found.*\n(?:  .*\n)?|\r+$", re.MULTILINE)
+# A carriage return at the end of a line moves a terminal's cursor and shows nothing.
+NOT_SHOWN = re.compile(r"\r+$", re.MULTILINE)
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -35,7 +32,7 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-if __name__ == "__main__":
-    raw, target = map(Path, sys.argv[1:])
+def keep_tidied(raw: Path, target: Path) -> None:
+    """Write the tidied notebook to ``target``, whole or not at all, and remove ``raw``."""
     write_whole(target, nbformat.writes(tidy(nbformat.read(raw, as_version=4))) + "\n")
     raw.unlink()
