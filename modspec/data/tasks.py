@@ -85,6 +85,7 @@ TASKS: dict[str, TaskSpec] = {
             text_pair="sentence2",
             label="label",
             in_order=("id", "sentence1", "sentence2", "label"),
+            untranslated="NS",
         ),
         aligned=True,
         hub=HubSource("google-research-datasets/paws-x", tuple("de en es fr ja ko zh".split())),
@@ -210,8 +211,12 @@ def check_columns(columns: Mapping[str, str | None], data_dir: str | Path | None
             raise InputError(
                 f"columns: {quoted(role)} is not what a column holds; allowed: {', '.join(ROLES)}"
             )
-        if column is None and role in ("text", "label"):
-            raise InputError(f"columns: {role}: null; allowed: the name of the column")
+        optional = " or null" if role in ("id", "text_pair") else ""
+        if not (isinstance(column, str) or (column is None and optional)):
+            raise InputError(f"columns: {role}: {quoted(column)}; allowed: the name of the column{optional}")
+    named = [column for column in columns.values() if column is not None]
+    if twice := [column for column in named if named.count(column) > 1]:
+        raise InputError(f"columns: {quoted(twice[0])} has two roles; allowed: a column for each")
     if columns and data_dir is None:
         raise InputError("columns: set, but data_dir is not; allowed: with files of a data_dir")
 
@@ -238,10 +243,9 @@ def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | 
 
 def _expected(name: str) -> str:
     columns = TASKS[name].column_names.in_order or TASKS[name].column_names.needed
-    extensions = "|".join(EXTENSIONS)
     return (
-        f"a directory of files <train|dev|test>.<language>.<{extensions}> or "
-        f"<language>.<{extensions}> with columns {', '.join(columns)}"
+        f"a directory of files <train|dev|test>.<language>.<{'|'.join(EXTENSIONS)}> or "
+        f"<language>.<extension> with columns {', '.join(columns)}"
     )
 
 
@@ -264,13 +268,9 @@ def draw(
     Raises:
         InputError: a pool has too few examples.
     """
-    pools = {language: pool.set_index("id", drop=False) for language, pool in pools.items()}
     if parallel:
-        shared = next(iter(pools.values())).index
-        for pool in pools.values():
-            shared = shared[shared.isin(pool.index)]
-        pools = {language: pool.loc[shared] for language, pool in pools.items()}
-        _check_labels(pools)
+        pools = shared_by_all(pools)
+        shared = next(iter(pools.values()))
         if len(shared) < size:
             raise InputError(
                 f"{split}_per_language: {size}, but {', '.join(pools)} share {len(shared)} "
@@ -289,6 +289,21 @@ def draw(
         ids = language + "-" + rows["id"]
         drawn.append(rows.assign(language=language, group=rows["id"] if aligned else ids, id=ids))
     return pd.concat(drawn, ignore_index=True)
+
+
+def shared_by_all(pools: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the examples whose ids every language has, in the same order.
+
+    Raises:
+        InputError: translations differ in label.
+    """
+    indexed = {language: pool.set_index("id", drop=False) for language, pool in pools.items()}
+    shared = next(iter(indexed.values())).index
+    for pool in indexed.values():
+        shared = shared[shared.isin(pool.index)]
+    indexed = {language: pool.loc[shared] for language, pool in indexed.items()}
+    _check_labels(indexed)
+    return indexed
 
 
 def stratified(labels: pd.Series, size: int, rng: np.random.Generator) -> np.ndarray:
