@@ -20,6 +20,10 @@ class InputError(ValueError):
         super().__init__(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 2]} …")
 
 
+class Contradiction(InputError):
+    """Parameters that are right one by one, but not together."""
+
+
 def quoted(value: object, longest: int = 60) -> str:
     """Return a value as an error message shows it: in quotes, what cannot be seen by its code, and cut."""
     text = visible(repr(value))

@@ -131,9 +131,11 @@ def name_of(value: Any, column: str, where: str) -> tuple[str, str]:
 
 
 def _check_characters(text: str, column: str, where: str) -> None:
+    if text.isascii() and text.isprintable():  # most texts: five times faster than what follows
+        return
     if not has_visible_character(text):
         raise InputError(f"{where}: {column} is {quoted(text)}: nothing of it can be seen")
-    if not text.isascii() and (half := re.search("[\ud800-\udfff]", text)):  # JSON can write it
+    if half := re.search("[\ud800-\udfff]", text):  # JSON can write it
         raise InputError(
             f"{where}: {column} has {quoted(half[0])}, half a character: the text was cut within it"
         )

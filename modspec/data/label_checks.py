@@ -39,7 +39,7 @@ def check_labels(pools: Mapping[tuple[str, str], pd.DataFrame]) -> None:
             "needed: at least two examples per label on average (is it the right column?)"
         )
     _check_alike(first)
-    learned = set(rows.loc[rows["split"] == "train", "label"])
+    learned = set(rows.loc[rows["split"] == "train", "label"].unique())
     for row in first.itertuples():
         if row.label not in learned:
             raise InputError(
@@ -51,7 +51,8 @@ def check_labels(pools: Mapping[tuple[str, str], pd.DataFrame]) -> None:
 
 def lacking_labels(pool: pd.DataFrame, labels: tuple[str, ...]) -> list[str]:
     """Return the labels that no example of a pool has."""
-    return [label for label in labels if label not in set(pool["label"])]
+    there = set(pool["label"].unique())
+    return [label for label in labels if label not in there]
 
 
 def _check_kinds(rows: pd.DataFrame) -> None:

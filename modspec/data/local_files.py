@@ -29,6 +29,7 @@ from modspec.data.file_names import EXTENSIONS, SPLIT_NAMES, SPLITS, DataDirecto
 from modspec.data.label_checks import check_labels, lacking_labels
 from modspec.errors import InputError, quoted, visible
 
+MOST_NAMED = 30  # files that are not read for one reason, such as 200 languages; more are counted
 SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
 
 
@@ -148,11 +149,15 @@ def _files_table(
                 remarks.append(f"{shared[split]} of {split} also stand in an earlier split")
         uses = ", ".join(f"{split} {len(pools[language, split])}" for split in plan[stored])
         rows.append((one.name, language, len(one.rows), uses, "; ".join(remarks)))
-    others = {
-        file: "language not asked for" for place, file in directory.files.items() if place not in read_files
-    }
-    for file, reason in sorted({**others, **directory.not_read}.items()):
-        rows.append((directory.name_of(file), "", 0, "not read", reason))
+    others = {f: "language not asked for" for place, f in directory.files.items() if place not in read_files}
+    names: dict[str, list[str]] = {}
+    for file, reason in {**directory.not_read, **others}.items():
+        names.setdefault(reason, []).append(directory.name_of(file))
+    for reason, of_reason in names.items():
+        shown = sorted(of_reason)
+        if len(shown) > MOST_NAMED:
+            shown = [f"{len(shown)} files, such as {shown[0]}"]
+        rows += [(name, "", 0, "not read", reason) for name in shown]
     return pd.DataFrame(rows, columns=["file", "language", "rows", "used for", "remarks"])
 
 
@@ -234,7 +239,8 @@ def divide(
     def order(name: str) -> str:
         return hashlib.sha256(name.encode()).hexdigest()
 
-    units = sorted({unit(i) for frame in frames.values() for i in frame["id"]}, key=order)
+    ids = {language: frame["id"].tolist() for language, frame in frames.items()}
+    units = sorted({unit(i) for of_language in ids.values() for i in of_language}, key=order)
     bounds = [0, *(round(len(units) * share) for share in accumulate(shares.values()))]
     split_of = {
         name: split
@@ -242,7 +248,7 @@ def divide(
         for name in units[start:stop]
     }
     return {
-        (language, split): frame.loc[[split_of[unit(i)] == split for i in frame["id"]]]
+        (language, split): frame.loc[[split_of[unit(i)] == split for i in ids[language]]]
         for language, frame in frames.items()
         for split in shares
     }

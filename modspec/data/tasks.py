@@ -130,7 +130,7 @@ def available_languages(name: str, data_dir: str | Path | None = None) -> tuple[
     if data_dir is not None:
         return find(data_dir).languages
     if TASKS[name].hub is None:
-        raise InputError(f"data_dir: None, but task {name!r} needs {_expected(name)}")
+        raise InputError(f"data_dir: None, but task {name!r} needs {expected(name)}")
     return TASKS[name].hub.languages
 
 
@@ -164,8 +164,6 @@ def load_task(
     Raises:
         InputError: the task or a language is unknown, the data cannot be read, or there are too few examples.
     """
-    if isinstance(languages, str) or not languages or len(set(languages)) < len(languages):
-        raise InputError(f"languages: {languages!r}, needed: a list of different languages")
     check_languages(name, languages, data_dir)
     check_columns(columns or {}, data_dir)
     sizes = {"train": train_per_language, "dev": dev_per_language, "test": test_per_language}
@@ -192,7 +190,7 @@ def load_task(
         try:
             pools = hub_download.load(spec.hub, languages, spec.column_names, spec.labels)
         except InputError as error:
-            raise InputError(f"task: {name}: {error}; set data_dir to {_expected(name)}") from error
+            raise InputError(f"task: {name}: {error}; set data_dir to {expected(name)}") from error
         aligned = spec.aligned
         source = f"{spec.hub.path} from the hub; its train, validation and test splits"
         files = _pools_table(spec.hub.path, pools)
@@ -230,18 +228,21 @@ def _pools_table(source: str, pools: Mapping[tuple[str, str], pd.DataFrame]) -> 
 
 
 def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | None = None) -> None:
-    """Raise InputError if the task lacks some of the languages, naming these; reads no data."""
+    """Raise InputError if the task lacks some of the languages, or one stands twice; reads no data."""
+    if isinstance(languages, str) or not languages or len(set(languages)) < len(languages):
+        raise InputError(f"languages: {languages!r}, needed: a list of different languages")
     available = available_languages(name, data_dir)
     missing = [language for language in languages if language not in available]
     if missing:
         where = "" if data_dir is None else f" in data_dir {str(data_dir)!r}"
         raise InputError(
-            f"languages: {name} lacks {', '.join(missing)}{where}; "
-            f"there: {', '.join(available) or f'none; expected {_expected(name)}'}"
+            f"languages: {name} lacks {quoted(', '.join(missing))[1:-1]}{where}; "
+            f"there: {', '.join(available) or f'none; expected {expected(name)}'}"
         )
 
 
-def _expected(name: str) -> str:
+def expected(name: str) -> str:
+    """Return what a data directory of a task should hold."""
     columns = TASKS[name].column_names.in_order or TASKS[name].column_names.needed
     return (
         f"a directory of files <train|dev|test>.<language>.<{'|'.join(EXTENSIONS)}> or "
