@@ -36,7 +36,7 @@ def check_data(given: argparse.Namespace) -> None:
     """Print what became of every file, and the examples of each label by language and split."""
     import pandas as pd
 
-    from modspec.data.file_names import SPLITS
+    from modspec.data.file_names import SPLITS, find
     from modspec.data.local_files import load
     from modspec.data.tasks import (
         TASKS,
@@ -50,7 +50,8 @@ def check_data(given: argparse.Namespace) -> None:
     columns = dict(_role_and_column(text) for text in given.columns)
     languages = given.languages or available_languages(given.task, given.data_dir)
     if not languages:
-        raise InputError(f"data_dir: no file to read; needed: {expected(given.task)}")
+        example = [f" ({file.name}: {why})" for file, why in find(given.data_dir).not_read.items()][:1]
+        raise InputError(f"data_dir: no file to read{''.join(example)}; needed: {expected(given.task)}")
     check_languages(given.task, languages, given.data_dir)
     check_columns(columns, given.data_dir)
     spec = TASKS[given.task]
@@ -58,6 +59,7 @@ def check_data(given: argparse.Namespace) -> None:
     print(f"{loaded.files.to_string(index=False)}\n")
     rows = pd.concat([p[["label"]].assign(language=t, split=s) for (t, s), p in loaded.pools.items()])
     counts = rows.value_counts(["language", "split", "label"], sort=False).unstack("label", fill_value=0)
+    counts = counts[sorted(counts)]
     print(f"{counts.to_string()}\n\n{counts.shape[1]} labels; {loaded.source}")
     if loaded.aligned and len(languages) > 1:
         shared = {

@@ -351,7 +351,9 @@ def _check_one_split(name: str, telling: Mapping[str, set[str]]) -> None:
             what = "splits" if column.lower() in SPLIT_COLUMNS else "languages"
             shown = quoted(", ".join(several))[1:-1]
             allowed = f"a file for each, such as train.en{Path(name).suffix}"
-            raise InputError(f"{name}: {column} names several {what} ({shown}); allowed: {allowed}")
+            raise InputError(
+                f"{name}: the column {quoted(column)} names several {what} ({shown}); allowed: {allowed}"
+            )
 
 
 def _orders(names: ColumnNames) -> list[tuple[str, ...]]:

@@ -220,10 +220,12 @@ def check_columns(columns: Mapping[str, str | None], data_dir: str | Path | None
 
 
 def _pools_table(source: str, pools: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
-    """The table of :class:`Task`'s files for a task without files."""
-    rows = [
-        (source, language, len(pool), f"{split} {len(pool)}", "") for (language, split), pool in pools.items()
-    ]
+    """The table of :class:`Task`'s files for a task without files: one row per language."""
+    rows = []
+    for language in dict.fromkeys(language for language, _ in pools):
+        sizes = {split: len(pool) for (of, split), pool in pools.items() if of == language}
+        used = ", ".join(f"{split} {size}" for split, size in sizes.items())
+        rows.append((source, language, sum(sizes.values()), used, ""))
     return pd.DataFrame(rows, columns=["file", "language", "rows", "used for", "remarks"])
 
 
@@ -234,6 +236,8 @@ def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | 
     available = available_languages(name, data_dir)
     missing = [language for language in languages if language not in available]
     if missing:
+        if data_dir is not None:
+            find(data_dir).check_nothing_is_missed(missing)
         where = "" if data_dir is None else f" in data_dir {str(data_dir)!r}"
         raise InputError(
             f"languages: {name} lacks {quoted(', '.join(missing))[1:-1]}{where}; "
