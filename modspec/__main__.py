@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder.add_argument("--max-length", type=int, default=128, help="tokens per text (%(default)s)")
     encoder.set_defaults(check=check_encoder)
     given = parser.parse_args(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
     try:
         given.check(given)
     except InputError as error:
@@ -35,20 +36,45 @@ def check_data(given: argparse.Namespace) -> None:
     """Print what became of every file, and the examples of each label by language and split."""
     import pandas as pd
 
-    from modspec.data.file_names import find
+    from modspec.data.file_names import SPLITS, find
     from modspec.data.local_files import load
-    from modspec.data.tasks import TASKS, check_columns, check_languages
+    from modspec.data.tasks import (
+        TASKS,
+        available_languages,
+        check_columns,
+        check_languages,
+        expected,
+        shared_by_all,
+    )
 
-    columns = {role: name or None for role, _, name in (text.partition("=") for text in given.columns)}
-    languages = given.languages or find(given.data_dir).languages
+    columns = dict(_role_and_column(text) for text in given.columns)
+    languages = given.languages or available_languages(given.task, given.data_dir)
+    if not languages:
+        example = [f" ({file.name}: {why})" for file, why in find(given.data_dir).not_read.items()][:1]
+        raise InputError(f"data_dir: no file to read{''.join(example)}; needed: {expected(given.task)}")
     check_languages(given.task, languages, given.data_dir)
     check_columns(columns, given.data_dir)
     spec = TASKS[given.task]
     loaded = load(given.data_dir, languages, spec.column_names, spec.labels, spec.aligned, columns)
     print(f"{loaded.files.to_string(index=False)}\n")
-    rows = [(t, split, label) for (t, split), pool in loaded.pools.items() for label in pool["label"]]
-    counts = pd.DataFrame(rows, columns=["language", "split", "label"]).value_counts(sort=False)
-    print(f"{counts.unstack('label', fill_value=0).to_string()}\n\n{loaded.source}")
+    rows = pd.concat([p[["label"]].assign(language=t, split=s) for (t, s), p in loaded.pools.items()])
+    counts = rows.value_counts(["language", "split", "label"], sort=False).unstack("label", fill_value=0)
+    counts = counts[sorted(counts)]
+    print(f"{counts.to_string()}\n\n{counts.shape[1]} labels; {loaded.source}")
+    if loaded.aligned and len(languages) > 1:
+        shared = {
+            split: shared_by_all({language: loaded.pools[language, split] for language in languages})
+            for split in SPLITS
+        }
+        numbers = ", ".join(f"{len(pools[languages[0]])} for {split}" for split, pools in shared.items())
+        print(f"translations that all languages have (same id): {numbers}")
+
+
+def _role_and_column(text: str) -> tuple[str, str | None]:
+    role, equals, column = text.partition("=")
+    if not equals:
+        raise InputError(f"columns: {quoted(text)}; allowed: ROLE=NAME, or ROLE= to do without the column")
+    return role, column or None
 
 
 def check_encoder(given: argparse.Namespace) -> None:

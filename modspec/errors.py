@@ -16,13 +16,17 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        shown = _visible(" ".join(message.splitlines()))
+        shown = visible(" ".join(message.splitlines()))
         super().__init__(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 2]} …")
+
+
+class Contradiction(InputError):
+    """Parameters that are right one by one, but not together."""
 
 
 def quoted(value: object, longest: int = 60) -> str:
     """Return a value as an error message shows it: in quotes, what cannot be seen by its code, and cut."""
-    text = _visible(repr(value))
+    text = visible(repr(value))
     return text if len(text) <= longest else f"{text[: longest - 2]} …"
 
 
@@ -31,7 +35,7 @@ def has_visible_character(text: str) -> bool:
     return any(unicodedata.category(c)[0] not in "ZC" and c not in BLANK_LETTERS for c in text)
 
 
-def _visible(text: str) -> str:
-    """Write characters that show nothing as their code, such as ``\\u200b``."""
+def visible(text: str) -> str:
+    """Return a text with the characters that show nothing as their code, such as ``\\u200b``."""
     shown = (c if c.isprintable() and c not in BLANK_LETTERS else ascii(c)[1:-1] for c in text)
     return "".join(shown)

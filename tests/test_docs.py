@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from snakemake.cli import parse_config
 
+from modspec.__main__ import main
 from modspec.terms import CLAIMS, CONDITIONS, MASK_KINDS
 from modspec.workflow.parameters import STAGES, DataParameters
 from modspec.workflow.presets import resolve
@@ -27,6 +28,8 @@ ALL = "\n".join(PAGES.values())
 STUDIES = ("xnli", "pawsx", "reviews")
 EXAMPLES = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
 SNAKEMAKE = sorted(set(re.findall(r"\.venv/bin/snakemake --cores 2 --config ([^`\n]*)", ALL)))
+DATA_CHECKS = sorted(set(re.findall(r"\.venv/bin/python -m modspec (data check [^`\n]*)", ALL)))
+SIB = "sib-200/data/annotated"  # where the pages have SIB-200
 
 
 def csv(name: str) -> pd.DataFrame:
@@ -78,18 +81,38 @@ def test_every_make_target_and_file_that_is_named_exists(name: str) -> None:
 
 @pytest.fixture
 def own_data(tmp_path: Path) -> Path:
-    """A data directory as the pages describe it."""
+    """Data directories as the pages describe them: of one's own, and SIB-200 as it is downloaded."""
     for language in ("en", "sw"):
         rows = [f"{i}\ttext {i}\t{'ab'[i % 2]}" for i in range(300)]
         (tmp_path / f"{language}.tsv").write_text("\n".join(["id\ttext\tlabel", *rows]), encoding="utf-8")
+    for language in ("eng_Latn", "swh_Latn"):
+        folder = tmp_path / SIB / language
+        folder.mkdir(parents=True)
+        (folder / "labels.txt").write_text("geography\nscience/technology\n", encoding="utf-8")
+        for split, number in {"train": 70, "dev": 20, "test": 30}.items():
+            topics = [("geography", "science/technology")[i % 2] for i in range(number)]
+            rows = [f"{i}\t{topic}\t{split} {i}" for i, topic in enumerate(topics)]
+            (folder / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]))
     return tmp_path
+
+
+def in_own_data(command: str, own_data: Path) -> list[str]:
+    """The words of a command, with the directories of this machine."""
+    command = command.replace("DIR", str(own_data)).replace(SIB, str(own_data / SIB))
+    return shlex.split(command.removesuffix(" --dry-run"))
+
+
+@pytest.mark.parametrize("command", DATA_CHECKS)
+def test_data_checks_show_every_file(command: str, own_data: Path, capsys) -> None:
+    main(in_own_data(command, own_data))
+    table = capsys.readouterr().out
+    assert ("labels.txt" in table) == (SIB in command) and "2 labels; local files; train" in table
 
 
 def test_settings_are_accepted(own_data: Path) -> None:
     assert SNAKEMAKE
     for settings in SNAKEMAKE:
-        words = shlex.split(settings.replace("DIR", str(own_data)).removesuffix(" --dry-run"))
-        resolve(parse_config(words))
+        resolve(parse_config(in_own_data(settings, own_data)))
     for preset in set(re.findall(r"make study PRESET=(\w+)", ALL)):
         resolve({"preset": preset})
     for parameters in re.findall(
@@ -102,7 +125,7 @@ def test_settings_are_accepted(own_data: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", SNAKEMAKE)
 def test_commands_run(settings: str, own_data: Path) -> None:
-    words = shlex.split(settings.replace("DIR", str(own_data)).removesuffix(" --dry-run"))
+    words = in_own_data(settings, own_data)
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", "--config", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

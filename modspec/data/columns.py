@@ -1,20 +1,25 @@
 """Which column of a file holds what, and what a cell may hold."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from modspec.errors import InputError, has_visible_character, quoted
 
-ROLES = ("id", "text", "text_pair", "label")
+TEXTS = ("text", "text_pair")
+ROLES = ("id", *TEXTS, "label")
 # What data sets call these columns.
-USUAL_NAMES = {
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "idx", "index_id", "guid", "pair_id", "pairid", "example_id", "review_id"),
     "text": ("text", "sentence", "sentence1", "premise", "utterance", "utt", "review_body", "content"),
     "text_pair": ("text_pair", "sentence2", "hypothesis"),
     "label": ("label", "gold_label", "category", "class", "intent", "polarity", "sentiment", "stars"),
 }
+# Columns that say of which split or language a row is. A file holds one split of one language.
+SPLIT_COLUMNS = ("split", "partition", "set")
+LANGUAGE_COLUMNS = ("language", "lang", "locale")
 LONGEST_NAME = 200  # characters of an id or a label
 
 
@@ -29,6 +34,7 @@ class ColumnNames:
     in_order: tuple[str, ...] = ()  # all columns of a file without header; () if it must have one
     optional: tuple[str, ...] = ()  # those of ``text_pair`` and ``id`` that a file may lack
     block: int = 1  # consecutive rows that share a sentence, never divided between splits
+    untranslated: str = ""  # stands in place of a text that was not translated; such rows are left out
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -38,7 +44,7 @@ class ColumnNames:
 
 
 def recognise(
-    columns: Sequence[str], names: ColumnNames, chosen: Mapping[str, str | None]
+    columns: Sequence[str], names: ColumnNames, chosen: Mapping[str, str | None], where: str
 ) -> tuple[dict[str, str], list[str]]:
     """Return {role: column} of a file, and the names of the columns that it lacks.
 
@@ -48,30 +54,37 @@ def recognise(
         columns: the file's.
         names: those that the task's files are known to have.
         chosen: {role: column, or None to do without it}, the parameter ``columns``.
+        where: the file, for messages.
 
     Raises:
         InputError: several columns could hold one role.
     """
     found: dict[str, str] = {}
     lacking = []
-    by_key = {column.strip().lower(): column for column in columns}
     for role in ROLES:
         name = chosen.get(role, getattr(names, role))
         if name is None:
             continue
-        if name.lower() in by_key:
-            found[role] = by_key[name.lower()]
-            continue
-        usual = [by_key[key] for key in USUAL_NAMES[role] if key in by_key and role not in chosen]
-        usual = [column for column in usual if column not in found.values()]
-        if len(usual) > 1:
-            listed = ", ".join(quoted(column) for column in usual)
-            raise InputError(f"columns: {listed} could each be the {role}; allowed: {{{role}: one of them}}")
-        if usual:
-            found[role] = usual[0]
+        usual = USUAL_NAMES[role] if role not in chosen else ()
+        candidates = [column for column in columns if column == name]
+        candidates = candidates or [column for column in columns if _key(column) == _key(name)]
+        candidates = candidates or [
+            column for column in columns if _key(column) in usual and column not in found.values()
+        ]
+        if len(candidates) > 1:
+            listed = ", ".join(quoted(column) for column in candidates)
+            raise InputError(
+                f"{where}: {listed} could each be the {role}; set columns: {{{role}: one of them}}"
+            )
+        if candidates:
+            found[role] = candidates[0]
         elif name not in names.optional or role in chosen:
             lacking.append(name)
     return found, lacking
+
+
+def _key(column: str) -> str:
+    return column.strip().lower()
 
 
 def text_of(value: Any, column: str, where: str) -> str:
@@ -84,8 +97,7 @@ def text_of(value: Any, column: str, where: str) -> str:
         raise InputError(f"{where}: {column} is {quoted(value)}, not text")
     if value is None or not value.strip():
         raise InputError(f"{where}: {column} is empty")
-    if not has_visible_character(value):
-        raise InputError(f"{where}: {column} is {quoted(value)}: nothing of it can be seen")
+    _check_characters(value, column, where)
     return value.strip()
 
 
@@ -99,7 +111,8 @@ def name_of(value: Any, column: str, where: str) -> tuple[str, str]:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas writes whole numbers so where one of a column is missing
     if isinstance(value, float):
-        what = "NaN, a missing value" if math.isnan(value) else f"{value}, a number with a decimal point"
+        missing = f"{value}, not a number" if math.isinf(value) else "NaN, a missing value"
+        what = missing if not math.isfinite(value) else f"{value}, a number with a decimal point"
         raise InputError(f"{where}: {column} is {what}; allowed: text, whole numbers or Booleans")
     if value is None or (isinstance(value, str) and not value.strip()):
         raise InputError(f"{where}: {column} is empty")
@@ -113,6 +126,16 @@ def name_of(value: Any, column: str, where: str) -> tuple[str, str]:
         raise InputError(
             f"{where}: {column} has {len(text)} characters ({quoted(text, 30)}); allowed: {LONGEST_NAME}"
         )
-    if not has_visible_character(text):
-        raise InputError(f"{where}: {column} is {quoted(value)}: nothing of it can be seen")
+    _check_characters(text, column, where)
     return text.strip(), kinds[type(value)]
+
+
+def _check_characters(text: str, column: str, where: str) -> None:
+    if text.isascii() and text.isprintable():  # most texts: five times faster than what follows
+        return
+    if not has_visible_character(text):
+        raise InputError(f"{where}: {column} is {quoted(text)}: nothing of it can be seen")
+    if half := re.search("[\ud800-\udfff]", text):  # JSON can write it
+        raise InputError(
+            f"{where}: {column} has {quoted(half[0])}, half a character: the text was cut within it"
+        )

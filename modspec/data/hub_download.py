@@ -12,8 +12,6 @@ from modspec.data.columns import ColumnNames
 from modspec.errors import InputError
 
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-# PAWS-X's text where a sentence was not translated.
-UNTRANSLATED = "NS"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def load(
             except Exception as error:  # every error has the same way out
                 reason = " ".join(str(error).split())[:200]
                 if not downloads.hub_is_reachable():
-                    reason = "it cannot be reached, nor is the data set in its local cache"
+                    reason = "it cannot be reached, nor is it in the cache"
                 raise InputError(f"could not load {where} from the hub: {reason}") from error
             pools[language, split] = _pool(rows, column_names, labels, where)
     return pools
@@ -73,11 +71,13 @@ def _pool(
     missing = [column for column in column_names.needed if column not in rows.column_names]
     if missing:
         raise InputError(f"{where}: lacks {', '.join(missing)}; has {', '.join(rows.column_names)}")
-    raw = rows.select_columns(list(column_names.needed)).to_pandas()
+    has_ids = column_names.id in rows.column_names
+    wanted = {*column_names.needed, column_names.id} & {*rows.column_names}
+    raw = rows.select_columns([*wanted]).to_pandas()
     unknown = sorted(set(raw[column_names.label].tolist()) - set(range(len(labels))))
     if unknown:
         raise InputError(f"{where}: unknown labels {unknown}; allowed: 0 to {len(labels) - 1}")
-    ids = raw[column_names.id] if column_names.id else pd.Series(raw.index)
+    ids = raw[column_names.id] if has_ids else pd.Series(raw.index)
     pool = pd.DataFrame(
         {
             "id": where.split()[-1] + "-" + ids.astype(str),
@@ -88,5 +88,5 @@ def _pool(
         }
     )
     used = ["text", "text_pair"] if column_names.text_pair else ["text"]
-    usable = ~pool[used].isin(["", UNTRANSLATED]).any(axis=1)
+    usable = ~pool[used].isin(["", column_names.untranslated]).any(axis=1)
     return pool[usable].drop_duplicates("id")

@@ -2,48 +2,57 @@
 
 import unicodedata
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from itertools import combinations
 
 import pandas as pd
 
+from modspec.data.columns import LONGEST_NAME
 from modspec.errors import InputError, quoted
 
 
 def check_labels(pools: Mapping[tuple[str, str], pd.DataFrame]) -> None:
     """Check the labels of all languages and splits against one another.
 
+    A label that some language or split lacks is harmless where nothing else speaks of a mistake.
+
     Args:
         pools: (language, split) -> examples with the columns ``label``, ``kind`` and ``where``.
 
     Raises:
-        InputError: labels are of different kinds, look like scores, look alike, are as many as the examples,
-            or are not there to be learned in every language.
+        InputError: labels are of different kinds, look like scores, look alike, are nearly as many as the
+            examples, cannot be learned, or differ from language to language.
     """
-    rows = pd.concat([pool.assign(language=k, split=s) for (k, s), pool in pools.items()], ignore_index=True)
+    rows = pd.concat(
+        [pool[["label", "kind", "where"]].assign(language=k, split=s) for (k, s), pool in pools.items()],
+        ignore_index=True,
+    )
     first = rows.drop_duplicates("label")
     _check_kinds(rows)
     _check_scores(first)
-    _check_alike(first)
-    labels, train = list(first["label"]), rows[rows["split"] == "train"]
+    labels = list(first["label"])
     if len(labels) < 2:
         raise InputError(f"label: all {len(rows)} examples have {quoted(labels[0])}; needed: two labels")
     if len(labels) > len(rows) / 2:
         raise InputError(
             f"label: {len(labels)} different ones among {len(rows)} examples, such as {quoted(labels[0])}; "
-            "needed: at least two examples a label on average (is it the right column?)"
+            "needed: at least two examples per label on average (is it the right column?)"
         )
-    learned = {language: set(of["label"]) for language, of in train.groupby("language", sort=False)}
+    _check_alike(first)
+    learned = set(rows.loc[rows["split"] == "train", "label"].unique())
     for row in first.itertuples():
-        lacking = [language for language, known in learned.items() if row.label not in known]
-        if lacking:
+        if row.label not in learned:
             raise InputError(
-                f"{row.where}: label {quoted(row.label)} stands in no training example of "
-                f"{', '.join(lacking)}; needed: the same labels in every language, and in train"
+                f"{row.where}: label {quoted(row.label)} is in no training example; needed: some of every "
+                "label (add them, or merge the label with another one)"
             )
+    _check_languages(rows.drop_duplicates(["language", "label"]))
 
 
 def lacking_labels(pool: pd.DataFrame, labels: tuple[str, ...]) -> list[str]:
     """Return the labels that no example of a pool has."""
-    return [label for label in labels if label not in set(pool["label"])]
+    there = set(pool["label"].unique())
+    return [label for label in labels if label not in there]
 
 
 def _check_kinds(rows: pd.DataFrame) -> None:
@@ -57,30 +66,58 @@ def _check_kinds(rows: pd.DataFrame) -> None:
         )
 
 
+def _check_languages(first: pd.DataFrame) -> None:
+    """Refuse labels that were translated too: each of two languages has labels that the other one lacks."""
+    places = {t: dict(zip(of["label"], of["where"], strict=True)) for t, of in first.groupby("language")}
+    for (one, labels), (other, other_labels) in combinations(places.items(), 2):
+        own = next((label for label in labels if label not in other_labels), None)
+        others = next((label for label in other_labels if label not in labels), None)
+        if own is not None and others is not None:
+            raise InputError(
+                f"{labels[own]}: label {quoted(own, 30)} is in {one} and not in {other}, which has "
+                f"{quoted(others, 30)} ({other_labels[others]}); allowed: the same labels in every language"
+            )
+
+
 def _check_scores(first: pd.DataFrame) -> None:
-    numbers = pd.to_numeric(first["label"], errors="coerce")
-    if numbers.notna().all() and (numbers % 1 != 0).any():
-        row = first[numbers % 1 != 0].iloc[0]
+    """Refuse numbers with a decimal point, even among words for missing values."""
+    numbers = {row.where: number for row in first.itertuples() if (number := _number(row.label)) is not None}
+    fractions = [where for where, number in numbers.items() if number != int(number)]
+    if fractions and len(numbers) > len(first) / 2:
+        label = first.set_index("where")["label"][fractions[0]]
         raise InputError(
-            f"{row['where']}: label is {quoted(row['label'])}, a number with a decimal point, like a score; "
+            f"{fractions[0]}: label is {quoted(label)}, a number with a decimal point, like a score; "
             "allowed: classes (divide scores into classes first)"
         )
 
 
+def _number(label: str) -> Decimal | None:
+    """Return the number that a label is, or None."""
+    try:
+        number = Decimal(label)
+    except InvalidOperation:
+        return None
+    # An exponent of many digits would fill the memory.
+    return number if number.is_finite() and abs(number.adjusted()) < LONGEST_NAME else None
+
+
 def _check_alike(first: pd.DataFrame) -> None:
-    """Refuse labels that differ only in Unicode form, case, width, or in what cannot be seen."""
-    seen: dict[str, tuple[str, str]] = {}
+    """Refuse labels that differ in nothing that a reader would see or mean."""
+    seen: dict[str | Decimal, tuple[str, str]] = {}
     for row in first.itertuples():
         key = _appearance(row.label)
         if key in seen:
             other, where = seen[key]
             raise InputError(
-                f"{row.where}: label {ascii(row.label)} looks like {ascii(other)} ({where}); "
+                f"{row.where}: label {ascii(row.label)[:60]} looks like {ascii(other)[:60]} ({where}); "
                 "allowed: one way to write a label"
             )
         seen[key] = (row.label, row.where)
 
 
-def _appearance(label: str) -> str:
+def _appearance(label: str) -> str | Decimal:
+    """Return a label without its Unicode form, case, width and unseen characters; 01 and 1.0 are 1."""
+    if (number := _number(label)) is not None:
+        return number
     plain = unicodedata.normalize("NFKC", label).casefold()
     return " ".join("".join(c for c in plain if unicodedata.category(c) != "Cf").split())

@@ -9,17 +9,27 @@ pair's id decides: the division is the same for every seed and keeps translation
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 
 import pandas as pd
 
-from modspec.data.columns import ColumnNames, name_of, recognise, text_of
+from modspec.data.columns import (
+    LANGUAGE_COLUMNS,
+    ROLES,
+    SPLIT_COLUMNS,
+    TEXTS,
+    ColumnNames,
+    name_of,
+    recognise,
+    text_of,
+)
 from modspec.data.file_formats import rows_of
-from modspec.data.file_names import EXTENSIONS, SPLITS, DataDirectory, find, split_and_language
+from modspec.data.file_names import EXTENSIONS, SPLIT_NAMES, SPLITS, DataDirectory, find
 from modspec.data.label_checks import check_labels, lacking_labels
-from modspec.errors import InputError, quoted
+from modspec.errors import InputError, quoted, visible
 
+MOST_NAMED = 30  # files that are not read for one reason, such as 200 languages; more are counted
 SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
 
 
@@ -37,9 +47,11 @@ class Loaded:
 class ReadFile:
     """The examples of one file."""
 
+    name: str
     rows: pd.DataFrame  # id, text, text_pair, label, kind (of the label), where (file and line); all str
-    has_ids: bool  # the file gives them
+    columns: Mapping[str, str]  # role -> column
     unused: tuple[str, ...]  # columns that were not read
+    untranslated: int  # rows that were left out
 
 
 def load(
@@ -66,7 +78,7 @@ def load(
 
     Raises:
         InputError: a language lacks a split that another one has, a file of these languages is not read,
-            labels or splits do not fit together, or as for :func:`read`.
+            files, labels or splits do not fit together, or as for :func:`read`.
     """
     if names.block > 1 and columns.get("id"):
         raise InputError(
@@ -74,13 +86,14 @@ def load(
             "another share a sentence in this task, and row numbers tell which"
         )
     directory = find(data_dir)
-    _refuse_unread(directory, languages)
-    stored = _stored_splits(directory.files, languages)
+    directory.check_nothing_is_missed(languages)
+    stored = _stored_splits(directory, languages)
     read_files: dict[tuple[str, str], ReadFile] = {}
-    for language in languages:
-        for split in stored:
-            one = read_files[language, split] = read(directory.files[language, split], names, labels, columns)
-            aligned = aligned and (one.has_ids or names.id is None)
+    for place in product(languages, stored):
+        file = directory.files[place]
+        read_files[place] = read(file, names, labels, columns, directory.name_of(file))
+        _check_same_columns(read_files)
+    aligned = aligned and (names.id is None or all("id" in one.columns for one in read_files.values()))
     rows = {split: sum(len(read_files[language, split].rows) for language in languages) for split in stored}
     plan = plan_splits(rows)
     pools: dict[tuple[str, str], pd.DataFrame] = {}
@@ -91,66 +104,71 @@ def load(
                 prefix = f"{split}-" if split else ""
                 pools[key] = pool.assign(id=prefix + pool["id"])
     check_labels(pools)
-    shared = _shared_examples(pools)
     used = {directory.files[place].suffix for place in read_files}
     source = f"local files; {_describe(plan, '|'.join(sorted(used)))}"
-    table = _files_table(Path(data_dir), directory, read_files, plan, pools, shared)
-    return Loaded(pools, aligned, source, table)
+    return Loaded(pools, aligned, source, _files_table(directory, read_files, plan, pools))
 
 
-def _refuse_unread(directory: DataDirectory, languages: Sequence[str]) -> None:
-    """Raise InputError for a file that seems to be of these languages, but cannot be read."""
-    for path, reason in directory.not_read.items():
-        stem = path.name.partition(".")[0] if split_and_language(path.stem) is None else path.stem
-        place = split_and_language(stem) or split_and_language(stem, path.parent.name)
-        if place and place[0] in languages and path.is_file():
+def _check_same_columns(read_files: Mapping[tuple[str, str], ReadFile]) -> None:
+    """Raise InputError if some files have an id or a text pair and others do not."""
+    first, last = next(iter(read_files.values())), list(read_files.values())[-1]
+    for role in ("id", "text_pair"):
+        if (role in first.columns) != (role in last.columns):
+            one, other = (first, last) if role in first.columns else (last, first)
             raise InputError(
-                f"data_dir: {quoted(path.name)} seems to be of the language {place[0]}, but {reason}; "
-                "convert it or move it away"
+                f"{other.name}: has no {role}, but {one.name} has; allowed: in all files or in none (to do "
+                f"without: columns {{{role}: null}})"
             )
 
 
-def _shared_examples(pools: Mapping[tuple[str, str], pd.DataFrame]) -> dict[tuple[str, str], int]:
-    """Return how many examples of dev and test also stand, with the same text, in an earlier split."""
-    counts = {}
-    for (language, split), pool in pools.items():
-        earlier = SPLITS[: SPLITS.index(split)]
-        known = {texts for other in earlier for texts in _texts(pools[language, other])}
-        counts[language, split] = sum(texts in known for texts in _texts(pool))
-    return counts
-
-
-def _texts(pool: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(pool["text"], pool["text_pair"], strict=True))
-
-
 def _files_table(
-    data_dir: Path,
     directory: DataDirectory,
     read_files: Mapping[tuple[str, str], ReadFile],
     plan: Mapping[str, Mapping[str, float]],
     pools: Mapping[tuple[str, str], pd.DataFrame],
-    shared: Mapping[tuple[str, str], int],
 ) -> pd.DataFrame:
     """One row per file of the directory, those that are not read after the others."""
     labels = tuple(sorted(set().union(*(pool["label"] for pool in pools.values()))))
     rows = []
     for (language, stored), one in read_files.items():
-        remarks = [f"columns not used: {', '.join(one.unused)}"] if one.unused else []
+        remarks = []
+        if one.unused:
+            shown = ", ".join(column.strip() or "one without a name" for column in one.unused)
+            remarks.append(f"columns not used: {visible(shown)}")
+        if one.untranslated:
+            remarks.append(f"{one.untranslated} untranslated rows left out")
+        shared = {split: _shared_with_earlier(pools, language, split) for split in plan[stored]}
         for split in plan[stored]:
-            if lacking := lacking_labels(pools[language, split], labels):
-                remarks.append(f"{split} lacks the labels {', '.join(lacking)}")
-            if count := shared[language, split]:
-                remarks.append(f"{count} of {split} also stand in an earlier split")
+            pool = pools[language, split]
+            if lacking := lacking_labels(pool, labels):
+                more = f" and {len(lacking) - 5} others" if len(lacking) > 5 else ""
+                remarks.append(f"{split} lacks the labels {', '.join(lacking[:5])}{more}")
+            if repeats := int(pool.duplicated(["text", "text_pair"]).sum()):
+                remarks.append(f"{repeats} of {split} repeat another one")
+            if shared[split]:
+                remarks.append(f"{shared[split]} of {split} also stand in an earlier split")
         uses = ", ".join(f"{split} {len(pools[language, split])}" for split in plan[stored])
-        name = directory.files[language, stored].relative_to(data_dir)
-        rows.append((str(name), language, len(one.rows), uses, "; ".join(remarks)))
-    others = {
-        path: "language not asked for" for place, path in directory.files.items() if place not in read_files
-    }
-    for path, reason in sorted({**others, **directory.not_read}.items()):
-        rows.append((str(path.relative_to(data_dir)), "", 0, "not read", reason))
+        rows.append((one.name, language, len(one.rows), uses, "; ".join(remarks)))
+    others = {f: "language not asked for" for place, f in directory.files.items() if place not in read_files}
+    names: dict[str, list[str]] = {}
+    for file, reason in {**directory.not_read, **others}.items():
+        names.setdefault(reason, []).append(directory.name_of(file))
+    for reason, of_reason in names.items():
+        shown = sorted(of_reason)
+        if len(shown) > MOST_NAMED:
+            shown = [f"{len(shown)} files, such as {shown[0]}"]
+        rows += [(name, "", 0, "not read", reason) for name in shown]
     return pd.DataFrame(rows, columns=["file", "language", "rows", "used for", "remarks"])
+
+
+def _shared_with_earlier(pools: Mapping[tuple[str, str], pd.DataFrame], language: str, split: str) -> int:
+    """Return how many examples of a split also stand, with the same text, in an earlier one."""
+    texts = ["text", "text_pair"]
+    earlier = [pools[language, other][texts] for other in SPLITS[: SPLITS.index(split)]]
+    if not earlier:
+        return 0
+    known = pd.concat(earlier).drop_duplicates()
+    return len(pools[language, split][texts].merge(known))
 
 
 def plan_splits(rows: Mapping[str, int]) -> dict[str, dict[str, float]]:
@@ -183,17 +201,18 @@ def _describe(plan: Mapping[str, Mapping[str, float]], extension: str) -> str:
     return "; ".join(parts)
 
 
-def _stored_splits(files: Mapping[tuple[str, str], Path], languages: Sequence[str]) -> tuple[str, ...]:
+def _stored_splits(directory: DataDirectory, languages: Sequence[str]) -> tuple[str, ...]:
     """Return the splits that every language has files for."""
+    files = directory.files
     stored = [s for s in ("", *SPLITS) if any((language, s) in files for language in languages)]
-    for language in languages:
-        for split in stored:
-            if (language, split) not in files:
-                wanted = f"{split}.{language}" if split else language
-                other = next(p.name for (o, s), p in files.items() if s == split and o in languages)
-                raise InputError(f"data_dir: lacks {wanted}.<{'|'.join(EXTENSIONS)}>, while {other} is there")
+    for language, split in product(languages, stored):
+        if (language, split) not in files:
+            wanted = f"{split}.{language}" if split else language
+            other = next(file for (o, s), file in files.items() if s == split and o in languages)
+            wanted = f"{wanted}.<{'|'.join(EXTENSIONS)}>"
+            raise InputError(f"data_dir: lacks {wanted}, while {directory.name_of(other)} is there")
     if "" in stored and len(stored) > 1:
-        both = ", ".join(files[languages[0], split].name for split in stored)
+        both = ", ".join(directory.name_of(files[languages[0], split]) for split in stored)
         raise InputError(f"data_dir: has whole files and splits ({both}); keep one kind")
     return tuple(stored)
 
@@ -220,7 +239,8 @@ def divide(
     def order(name: str) -> str:
         return hashlib.sha256(name.encode()).hexdigest()
 
-    units = sorted({unit(i) for frame in frames.values() for i in frame["id"]}, key=order)
+    ids = {language: frame["id"].tolist() for language, frame in frames.items()}
+    units = sorted({unit(i) for of_language in ids.values() for i in of_language}, key=order)
     bounds = [0, *(round(len(units) * share) for share in accumulate(shares.values()))]
     split_of = {
         name: split
@@ -228,7 +248,7 @@ def divide(
         for name in units[start:stop]
     }
     return {
-        (language, split): frame.loc[[split_of[unit(i)] == split for i in frame["id"]]]
+        (language, split): frame.loc[[split_of[unit(i)] == split for i in ids[language]]]
         for language, frame in frames.items()
         for split in shares
     }
@@ -239,6 +259,7 @@ def read(
     names: ColumnNames,
     labels: Sequence[str] | None,
     columns: Mapping[str, str | None] | None = None,
+    name: str = "",
 ) -> ReadFile:
     """Return the examples of a file, in its order.
 
@@ -247,39 +268,59 @@ def read(
         names: its columns.
         labels: allowed labels. The file may also give a label by its index. None allows any label.
         columns: names of columns by role that the user chose.
+        name: what messages call the file; its own name by default.
 
     Returns:
         The examples. Where the file has none, text_pair is "" and ids are row numbers from 0.
 
     Raises:
-        InputError: a row cannot be used; the message names file and line.
+        InputError: a row cannot be used; the message names file and line. Or the file holds several splits
+            or languages.
     """
-    columns = columns or {}
-    by_name = {str(i): name for i, name in enumerate(labels or ())} | {name: name for name in labels or ()}
-    has_types = path.suffix.lower() in (".jsonl", ".parquet")
+    columns, name = columns or {}, name or path.name
+    by_name = {str(i): label for i, label in enumerate(labels or ())} | {
+        label: label for label in labels or ()
+    }
+    # Text formats know no kinds; labels of a task are one kind, by name or by index.
+    has_kinds = labels is None and path.suffix.lower() in (".jsonl", ".parquet")
     rows: list[tuple[str, ...]] = []
     lines: dict[str, int] = {}
     roles: dict[str, str] = {}
-    header: Sequence[str] = ()
+    header: list[str] = []
+    unused: dict[str, None] = {}  # a set in order
+    telling: dict[str, set[str]] = {}  # values of unused columns that tell a row's split or language
+    untranslated = 0
 
     def is_header(cells: Sequence[str]) -> bool:
-        found, lacking = recognise(cells, names, columns)
+        _, lacking = recognise(cells, names, columns, f"{name}:1")
         if lacking and not names.in_order:
-            _refuse_columns(f"{path.name}:1: the header", cells, lacking, names)
+            _refuse_columns(f"{name}:1: the header", cells, lacking, names)
         return not lacking
 
-    for number, (line, record) in enumerate(rows_of(path, is_header, _orders(names))):
-        where = f"{path.name}:{line}"
-        if list(record) != list(header):
-            before, header = "id" in roles, list(record)
-            roles, lacking = recognise(header, names, columns)
+    for number, (line, record) in enumerate(rows_of(path, name, is_header, _orders(names))):
+        where = f"{name}:{line}"
+        if list(record) != header:
+            before, header = roles, list(record)
+            roles, lacking = recognise(header, names, columns, where)
             if lacking:
                 what = "table" if path.suffix.lower() == ".parquet" else "object"
                 _refuse_columns(f"{where}: the {what}", header, lacking, names)
-            if number and before != ("id" in roles):
-                raise InputError(f"{where}: has {'no' if before else 'an'} id, unlike the rows above")
-        has_ids = "id" in roles
-        identity = name_of(record[roles["id"]], roles["id"], where)[0] if has_ids else str(number)
+            if number and roles != before:
+                role = next(role for role in ROLES if roles.get(role) != before.get(role))
+                has = f"{role} is {quoted(roles[role])}" if role in roles else f"has no {role}"
+                raise InputError(f"{where}: {has}, unlike the rows above")
+            unused |= {column: None for column in header if column not in roles.values()}
+            telling |= {
+                c: set()
+                for c in unused
+                if c.lower() in (*SPLIT_COLUMNS, *LANGUAGE_COLUMNS) and c not in telling
+            }
+        for column, values in telling.items():
+            values.add(str(record.get(column)))
+        if names.untranslated and names.untranslated in (record.get(roles[r]) for r in TEXTS if r in roles):
+            untranslated += 1
+            continue
+        identity = name_of(record[roles["id"]], roles["id"], where)[0] if "id" in roles else str(number)
         if identity in lines:
             again = f"{roles['id']} {quoted(identity)} is already in line {lines[identity]}"
             raise InputError(f"{where}: {again}; without ids: columns {{id: null}}")
@@ -291,17 +332,28 @@ def read(
                 f"{where}: unknown {roles['label']} {quoted(label)}; allowed: {', '.join(labels)}{hint}"
             )
         text, pair = (
-            text_of(record[roles[role]], roles[role], where) if role in roles else ""
-            for role in ("text", "text_pair")
+            text_of(record[roles[role]], roles[role], where) if role in roles else "" for role in TEXTS
         )
-        # Label names of a task are one kind, by name or by index; text formats know no kinds.
-        kind = kind if has_types and labels is None else ""
-        rows.append((identity, text, pair, by_name.get(label, label), kind, where))
+        rows.append((identity, text, pair, by_name.get(label, label), kind if has_kinds else "", where))
     if not rows:
-        raise InputError(f"{path.name}: no examples")
+        raise InputError(f"{name}: no examples")
+    _check_one_split(name, telling)
     frame = pd.DataFrame(rows, columns=["id", "text", "text_pair", "label", "kind", "where"])
-    unused = tuple(column for column in header if column not in roles.values())
-    return ReadFile(frame, "id" in roles, unused)
+    return ReadFile(name, frame, roles, tuple(unused), untranslated)
+
+
+def _check_one_split(name: str, telling: Mapping[str, set[str]]) -> None:
+    """Raise InputError if a column of a file tells that the rows are of several splits or languages."""
+    for column, values in telling.items():
+        splits = [value for value in sorted(values) if value.lower() in SPLIT_NAMES]
+        several = splits if column.lower() in SPLIT_COLUMNS else sorted(values)
+        if len(several) > 1:
+            what = "splits" if column.lower() in SPLIT_COLUMNS else "languages"
+            shown = quoted(", ".join(several))[1:-1]
+            allowed = f"a file for each, such as train.en{Path(name).suffix}"
+            raise InputError(
+                f"{name}: the column {quoted(column)} names several {what} ({shown}); allowed: {allowed}"
+            )
 
 
 def _orders(names: ColumnNames) -> list[tuple[str, ...]]:
@@ -313,7 +365,7 @@ def _orders(names: ColumnNames) -> list[tuple[str, ...]]:
 
 def _refuse_columns(where: str, columns: Sequence[str], lacking: Sequence[str], names: ColumnNames) -> None:
     optional = f" (optional: {', '.join(names.optional)})" if names.optional else ""
-    shown = ", ".join(quoted(column)[1:-1] for column in columns) or "nothing"
+    shown = quoted(", ".join(columns), 100)[1:-1] or "nothing"
     raise InputError(
         f"{where} lacks {', '.join(lacking)}; it has {shown}; needed: {', '.join(names.needed)}{optional}, "
         "or the parameter columns"

@@ -85,6 +85,7 @@ TASKS: dict[str, TaskSpec] = {
             text_pair="sentence2",
             label="label",
             in_order=("id", "sentence1", "sentence2", "label"),
+            untranslated="NS",
         ),
         aligned=True,
         hub=HubSource("google-research-datasets/paws-x", tuple("de en es fr ja ko zh".split())),
@@ -129,7 +130,7 @@ def available_languages(name: str, data_dir: str | Path | None = None) -> tuple[
     if data_dir is not None:
         return find(data_dir).languages
     if TASKS[name].hub is None:
-        raise InputError(f"data_dir: None, but task {name!r} needs {_expected(name)}")
+        raise InputError(f"data_dir: None, but task {name!r} needs {expected(name)}")
     return TASKS[name].hub.languages
 
 
@@ -163,8 +164,6 @@ def load_task(
     Raises:
         InputError: the task or a language is unknown, the data cannot be read, or there are too few examples.
     """
-    if isinstance(languages, str) or not languages or len(set(languages)) < len(languages):
-        raise InputError(f"languages: {languages!r}, needed: a list of different languages")
     check_languages(name, languages, data_dir)
     check_columns(columns or {}, data_dir)
     sizes = {"train": train_per_language, "dev": dev_per_language, "test": test_per_language}
@@ -191,7 +190,7 @@ def load_task(
         try:
             pools = hub_download.load(spec.hub, languages, spec.column_names, spec.labels)
         except InputError as error:
-            raise InputError(f"task: {name}: {error}; set data_dir to {_expected(name)}") from error
+            raise InputError(f"task: {name}: {error}; set data_dir to {expected(name)}") from error
         aligned = spec.aligned
         source = f"{spec.hub.path} from the hub; its train, validation and test splits"
         files = _pools_table(spec.hub.path, pools)
@@ -210,38 +209,48 @@ def check_columns(columns: Mapping[str, str | None], data_dir: str | Path | None
             raise InputError(
                 f"columns: {quoted(role)} is not what a column holds; allowed: {', '.join(ROLES)}"
             )
-        if column is None and role in ("text", "label"):
-            raise InputError(f"columns: {role}: null; allowed: the name of the column")
+        optional = " or null" if role in ("id", "text_pair") else ""
+        if not (isinstance(column, str) or (column is None and optional)):
+            raise InputError(f"columns: {role}: {quoted(column)}; allowed: the name of the column{optional}")
+    named = [column for column in columns.values() if column is not None]
+    if twice := [column for column in named if named.count(column) > 1]:
+        raise InputError(f"columns: {quoted(twice[0])} has two roles; allowed: a column for each")
     if columns and data_dir is None:
         raise InputError("columns: set, but data_dir is not; allowed: with files of a data_dir")
 
 
 def _pools_table(source: str, pools: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
-    """The table of :class:`Task`'s files for a task without files."""
-    rows = [
-        (source, language, len(pool), f"{split} {len(pool)}", "") for (language, split), pool in pools.items()
-    ]
+    """The table of :class:`Task`'s files for a task without files: one row per language."""
+    rows = []
+    for language in dict.fromkeys(language for language, _ in pools):
+        sizes = {split: len(pool) for (of, split), pool in pools.items() if of == language}
+        used = ", ".join(f"{split} {size}" for split, size in sizes.items())
+        rows.append((source, language, sum(sizes.values()), used, ""))
     return pd.DataFrame(rows, columns=["file", "language", "rows", "used for", "remarks"])
 
 
 def check_languages(name: str, languages: Sequence[str], data_dir: str | Path | None = None) -> None:
-    """Raise InputError if the task lacks some of the languages, naming these; reads no data."""
+    """Raise InputError if the task lacks some of the languages, or one stands twice; reads no data."""
+    if isinstance(languages, str) or not languages or len(set(languages)) < len(languages):
+        raise InputError(f"languages: {languages!r}, needed: a list of different languages")
     available = available_languages(name, data_dir)
     missing = [language for language in languages if language not in available]
     if missing:
+        if data_dir is not None:
+            find(data_dir).check_nothing_is_missed(missing)
         where = "" if data_dir is None else f" in data_dir {str(data_dir)!r}"
         raise InputError(
-            f"languages: {name} lacks {', '.join(missing)}{where}; "
-            f"there: {', '.join(available) or f'none; expected {_expected(name)}'}"
+            f"languages: {name} lacks {quoted(', '.join(missing))[1:-1]}{where}; "
+            f"there: {', '.join(available) or f'none; expected {expected(name)}'}"
         )
 
 
-def _expected(name: str) -> str:
+def expected(name: str) -> str:
+    """Return what a data directory of a task should hold."""
     columns = TASKS[name].column_names.in_order or TASKS[name].column_names.needed
-    extensions = "|".join(EXTENSIONS)
     return (
-        f"a directory of files <train|dev|test>.<language>.<{extensions}> or "
-        f"<language>.<{extensions}> with columns {', '.join(columns)}"
+        f"a directory of files <train|dev|test>.<language>.<{'|'.join(EXTENSIONS)}> or "
+        f"<language>.<extension> with columns {', '.join(columns)}"
     )
 
 
@@ -264,13 +273,9 @@ def draw(
     Raises:
         InputError: a pool has too few examples.
     """
-    pools = {language: pool.set_index("id", drop=False) for language, pool in pools.items()}
     if parallel:
-        shared = next(iter(pools.values())).index
-        for pool in pools.values():
-            shared = shared[shared.isin(pool.index)]
-        pools = {language: pool.loc[shared] for language, pool in pools.items()}
-        _check_labels(pools)
+        pools = shared_by_all(pools)
+        shared = next(iter(pools.values()))
         if len(shared) < size:
             raise InputError(
                 f"{split}_per_language: {size}, but {', '.join(pools)} share {len(shared)} "
@@ -289,6 +294,21 @@ def draw(
         ids = language + "-" + rows["id"]
         drawn.append(rows.assign(language=language, group=rows["id"] if aligned else ids, id=ids))
     return pd.concat(drawn, ignore_index=True)
+
+
+def shared_by_all(pools: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the examples whose ids every language has, in the same order.
+
+    Raises:
+        InputError: translations differ in label.
+    """
+    indexed = {language: pool.set_index("id", drop=False) for language, pool in pools.items()}
+    shared = next(iter(indexed.values())).index
+    for pool in indexed.values():
+        shared = shared[shared.isin(pool.index)]
+    indexed = {language: pool.loc[shared] for language, pool in indexed.items()}
+    _check_labels(indexed)
+    return indexed
 
 
 def stratified(labels: pd.Series, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -5,12 +5,13 @@ Checking them needs neither torch nor data, so the workflow can check a whole st
 
 import ast
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from modspec.errors import InputError
+from modspec.errors import Contradiction, InputError, has_visible_character, quoted
 from modspec.terms import Condition, MaskKind, Precision, TrainGradientMask
 
 
@@ -21,11 +22,19 @@ def _distinct(values: tuple) -> tuple:
     return values
 
 
+def _visible(text: str) -> str:
+    """Return ``text``; raise ValueError where a reader would see nothing of it."""
+    if not has_visible_character(text):
+        raise ValueError(f"{quoted(text)}; allowed: text that can be seen")
+    return text
+
+
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], Field(min_length=1)]
 Distinct = Annotated[Some[T], AfterValidator(_distinct)]
 Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what every random generator takes
+Language = Annotated[str, AfterValidator(_visible)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Resamples = Annotated[int, Field(ge=100)]
 
@@ -63,9 +72,12 @@ def renamed_message(name: str, value: Any) -> str:
 
 
 class Strict(BaseModel):
-    """A notebook's parameters. An unknown, mistyped or out-of-range parameter raises InputError."""
+    """A notebook's parameters. An unknown, mistyped or out-of-range parameter raises InputError.
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    The error is a Contradiction if the parameter is wrong only beside another one.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         # YAML, JSON and papermill know lists, not tuples.
@@ -73,7 +85,8 @@ class Strict(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InputError(_one_line(error, type(self))) from None
+            together = not error.errors()[0]["loc"]
+            raise (Contradiction if together else InputError)(_one_line(error, type(self))) from None
 
     @classmethod
     def from_notebook(cls) -> Self:
@@ -137,7 +150,7 @@ class DataParameters(Parameters):
     columns: dict[Literal["id", "text", "text_pair", "label"], str | None] = param(
         {}, "names of the files' columns, where they are not the usual ones: {label: topic, id: null}"
     )
-    languages: Distinct[str] = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
+    languages: Distinct[Language] = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
     encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
     train_per_language: Positive = param(44, "training examples per language")
     dev_per_language: Positive = param(50, "dev examples per language")
@@ -332,15 +345,21 @@ def _one_line(error: ValidationError, model: type[Strict]) -> str:
     problem = error.errors()[0]
     # The parameter, and the position in a list; without the member of a union that was tried.
     name = ".".join(str(part) for i, part in enumerate(problem["loc"]) if i == 0 or isinstance(part, int))
-    value = problem["input"]
+    value = list(problem["input"]) if isinstance(problem["input"], tuple) else problem["input"]
     if problem["type"] == "extra_forbidden":
         if name in RENAMED and RENAMED[name][0] in model.model_fields:
             return renamed_message(name, value)
         close = difflib.get_close_matches(name, model.model_fields, n=1)
         hint = f"{close[0]} (did you mean it?), " if close else ""
         others = ", ".join(field for field in model.model_fields if field not in close)
-        return f"{name}: {value!r} is not a parameter of this stage; allowed: {hint}{others}"
+        return (
+            f"{quoted(name)[1:-1]}: {quoted(value)} is not a parameter of this stage; allowed: {hint}{others}"
+        )
     if problem["type"] == "value_error":  # raised here: by a check of one parameter, or of several
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
-    allowed = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{name}: {value!r} ({type(value).__name__}); allowed: {allowed}"
+    # YAML, JSON and papermill know lists, not tuples.
+    allowed = re.sub(
+        r"^Input should be (a valid )?|^Tuple should have | after validation.*", "", problem["msg"]
+    )
+    allowed = allowed.replace("tuple", "list")
+    return f"{name}: {quoted(value)} ({type(value).__name__}); allowed: {allowed}"

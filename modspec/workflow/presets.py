@@ -7,8 +7,10 @@ A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``da
 """
 
 import difflib
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from modspec.errors import InputError, quoted
+from modspec.errors import Contradiction, InputError, quoted
 from modspec.terms import CONDITIONS
 from modspec.workflow.parameters import RENAMED, STAGES, DataParameters, Parameters, renamed_message
 from modspec.workflow.paths import project_root
@@ -27,6 +29,10 @@ TOP = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}  # keys ou
 KEYS = (*TOP, *SECTIONS)
 # Parameters that the study sets for each of its jobs.
 RESERVED = {"study_dir", "figures_dir", "seed", "seeds", "condition", "conditions", "other_seed"}
+
+
+# A study's name is that of its folders, and stands in commands of the shell.
+STUDY_NAME, LONGEST_NAME = r"\w[\w.-]*", 100  # bytes
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,19 @@ class StudyPlan:
         return STAGES[stage](**values)
 
     def check(self) -> None:
-        """Check every job; raise InputError for the first parameter that is wrong."""
+        """Check every job; raise InputError for the first parameter that is wrong.
+
+        Nobody is refused for what was not asked for. Of the calibration, and of conditions that the study
+        leaves out, every parameter is checked, but not whether it suits the others.
+        """
         for seed, condition in product(self.seeds, self.conditions):
             self.parameters("search", seed=seed)
             self.parameters("finetuning", seed=seed, condition=condition)
             self.parameters("influence", seed=seed, condition=condition)
         self.parameters("figures")
-        if self.values["calibration"]:
-            self.parameters("calibration")
+        for stage, condition in [("calibration", ""), *product(["influence"], CONDITIONS)]:
+            with suppress(Contradiction):
+                self.parameters(stage, seed=self.seeds[0], condition=condition)
 
 
 def resolve(config: Mapping[str, Any]) -> StudyPlan:
@@ -89,35 +100,54 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     Raises:
         InputError: the preset is missing, a key is unknown, or a parameter is wrong.
     """
-    config = dict(config)
-    source = str(config.pop("preset", "embedded"))
-    file = Path(source) if source.endswith((".yaml", ".yml")) else project_root() / PRESETS / f"{source}.yaml"
-    if not file.exists():
-        names = sorted(path.stem for path in (project_root() / PRESETS).glob("*.yaml"))
-        raise InputError(f"preset: {source!r} does not exist; allowed: {', '.join(names)}, or a YAML file")
-    name = str(config.pop("study", file.stem))
+    config = {key: _retyped(value) for key, value in config.items()}
+    file = _preset_file(config.pop("preset", "embedded"))
+    name = _study_name(config.pop("study", file.stem))
     preset = read_preset(file)
-    values = {section: dict(preset.get(section) or {}) for section in SECTIONS}
+    values = {section: preset.get(section) or {} for section in SECTIONS}
     top = TOP | {key: preset[key] for key in TOP if key in preset}
-    for key, given in config.items():
-        value = _retyped(given)
+    for key, value in config.items():
         if key in TOP:
             top[key] = value
         elif key in SECTIONS:
-            if not isinstance(value, dict):
-                raise InputError(f"{key}: {value!r}; allowed: a mapping such as '{{name: value}}'")
-            values[key] |= value
+            _check_section(key, value)
+            values[key] = _merged(values[key], value or {})
         else:
-            values[_section_of(key, value)][key] = value
-    for section, given in values.items():
-        if taken := RESERVED & set(given) - ({"seeds"} if section == "calibration" else set()):
-            message = f"{section}: {sorted(taken)[0]!r} is set for each job"
-            raise InputError(f"{message}; allowed: seeds, conditions")
+            section = _section_of(key, value)
+            _check_section(section, {key: value})
+            values[section] = values[section] | {key: value}
     seeds, conditions = _list_of("seeds", top["seeds"], int), _list_of("conditions", top["conditions"], str)
     (threads,) = _list_of("threads", [top["threads"]], int)
+    if threads < 1:
+        raise InputError(f"threads: {threads}; allowed: at least 1")
     plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values)
     plan.check()
     return plan
+
+
+def _preset_file(preset: Any) -> Path:
+    """Return the file of a preset that is named by its path, or by its name in :data:`PRESETS`."""
+    file, known = Path(str(preset)).expanduser(), project_root() / PRESETS
+    if file.suffix not in (".yaml", ".yml"):
+        file = known / f"{preset}.yaml"
+    try:
+        found = file.is_file()
+    except OSError:  # a name that no file can have
+        found = False
+    if not found:
+        names = ", ".join(sorted(path.stem for path in known.glob("*.yaml")))
+        raise InputError(f"preset: {quoted(preset)} does not exist; allowed: {names}, or a YAML file")
+    return file
+
+
+def _study_name(name: Any) -> str:
+    """Return the name of a study, which is the name of its folders too."""
+    if isinstance(name, str) and re.fullmatch(STUDY_NAME, name) and len(name.encode()) <= LONGEST_NAME:
+        return name
+    raise InputError(
+        f"study: {quoted(name)}; allowed: letters, digits, _, - and ., no number alone, "
+        f"first a letter or digit, at most {LONGEST_NAME} bytes (name it with study=NAME)"
+    )
 
 
 class _Loader(yaml.BaseLoader):
@@ -142,21 +172,64 @@ def read_preset(file: Path) -> dict[str, Any]:
         InputError: the file is no YAML, or its keys or sections are others.
     """
     try:
-        preset = yaml.load(file.read_bytes(), _Loader) or {}
+        text = file.read_bytes()
+        for token in yaml.scan(text, _Loader):
+            if isinstance(token, yaml.TagToken):  # which this loader would ignore
+                raise InputError(f"line {token.start_mark.line + 1}: a tag (!); allowed: values without tags")
+        preset = yaml.load(text, _Loader)
+    except OSError as error:
+        raise InputError(f"{file.name}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file.name}:{mark.line + 1}" if mark else file.name
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{where}: cannot be read as YAML ({problem})") from None
     except InputError as error:
         raise InputError(f"{file.name}: {error}") from None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file.name}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(preset, dict):
         raise InputError(f"{file.name}: {quoted(preset)}; allowed: a mapping of {', '.join(KEYS)}")
     for key, value in preset.items():
         if key not in KEYS:
-            close = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"{close[0]} (did you mean it?), " if close else ""
-            raise InputError(f"{file.name}: {quoted(key)} is not a key; allowed: {hint}{', '.join(KEYS)}")
-        if key in SECTIONS and not isinstance(value, dict | None):
-            raise InputError(f"{file.name}: {key}: {quoted(value)}; allowed: parameters, each as name: value")
+            raise InputError(f"{file.name}: {quoted(key)} is not a key; allowed: {_closest_first(key, KEYS)}")
+        if key in SECTIONS:
+            try:
+                _check_section(key, value)
+            except InputError as error:
+                raise InputError(f"{file.name}: {error}") from None
     return preset
+
+
+def _closest_first(key: Any, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(key), allowed, n=1)
+    return ", ".join(
+        [*(f"{name} (did you mean it?)" for name in close), *(n for n in allowed if n not in close)]
+    )
+
+
+def _check_section(section: str, value: Any) -> None:
+    """Raise InputError unless a section is a mapping of parameters that are not set for each job anyway."""
+    if not isinstance(value, dict | None):
+        raise InputError(f"{section}: {quoted(value)}; allowed: a mapping such as '{{name: value}}'")
+    for name, of_name in (value or {}).items():
+        if section == "influence_by_condition":
+            if name not in CONDITIONS:
+                allowed = _closest_first(name, list(CONDITIONS))
+                raise InputError(f"{section}: {quoted(name)} is not a condition; allowed: {allowed}")
+            if not isinstance(of_name, dict):
+                raise InputError(
+                    f"{section}: {name}: {quoted(of_name)}; allowed: a mapping '{{name: value}}'"
+                )
+            _check_section(f"{section}: {name}", of_name)
+        elif not isinstance(name, str):
+            raise InputError(f"{section}: {quoted(name)} is not a parameter; allowed: names of parameters")
+        elif name in RESERVED and (section, name) != ("calibration", "seeds"):
+            raise InputError(f"{section}: {quoted(name)} is set for each job; allowed: seeds, conditions")
+
+
+def _merged(section: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section with changes, also within the mappings of ``influence_by_condition``."""
+    both = {k: {**section[k], **v} for k, v in changes.items() if isinstance(v, dict) and k in section}
+    return {**section, **changes, **both}
 
 
 def _section_of(name: str, value: Any) -> str:
@@ -175,7 +248,7 @@ def _section_of(name: str, value: Any) -> str:
         raise InputError(f"{name}: stages {', '.join(stages)} have one each; allowed: {examples}")
     known = sorted({field for model in STAGES.values() for field in model.model_fields} - RESERVED)
     raise InputError(
-        f"{name}: {value!r} is not a parameter; allowed: preset, study, {', '.join((*KEYS, *known))}"
+        f"{name}: {quoted(value)} is not a parameter; allowed: preset, study, {', '.join((*KEYS, *known))}"
     )
 
 
@@ -183,7 +256,8 @@ def _list_of(name: str, values: Any, kind: type) -> list:
     """Return ``values`` as a list; raise InputError unless they are distinct and of the type ``kind``."""
     values = values if isinstance(values, list) else [values]
     if not values or any(type(value) is not kind for value in values) or len(set(values)) < len(values):
-        raise InputError(f"{name}: {values!r}; allowed: one or more different values of type {kind.__name__}")
+        word = {int: "whole numbers", str: "words"}[kind]
+        raise InputError(f"{name}: {quoted(values)}; allowed: one or more different {word}")
     return values
 
 
@@ -191,7 +265,7 @@ def _list_of(name: str, values: Any, kind: type) -> list:
 # "no" as false, "nan" as a number and 5e-5 as text.
 _MEANINGS: tuple[tuple[str, Callable[[str], Any]], ...] = (
     (r"[-+]?(0|[1-9]\d*)", int),
-    (r"[-+]?(\d+\.\d*|\.?\d+)([eE][-+]?\d+)?", float),
+    (r"[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+)", float),
     (r"true|True|TRUE", lambda _: True),
     (r"false|False|FALSE", lambda _: False),
     (r"null|Null|NULL|None|~|", lambda _: None),
@@ -204,9 +278,14 @@ def typed(word: str) -> Any:
 
 
 def _retyped(value: Any) -> Any:
-    """Return an override with its words :func:`typed`, at any depth: Snakemake leaves them text in lists."""
+    """Return an override with its words :func:`typed`, at any depth: Snakemake leaves them text in lists.
+
+    Outside lists Snakemake takes ``nan`` for a number, which no parameter can be.
+    """
     if isinstance(value, dict):
         return {key: _retyped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_retyped(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return typed(value) if isinstance(value, str) else value

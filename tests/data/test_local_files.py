@@ -47,7 +47,7 @@ def test_tsv_without_header_has_no_quoting_and_counts_only_line_feeds(tmp_path: 
     one = read(path, PAIRS, NAMES)
     assert one.rows[["text", "text_pair", "label"]].to_numpy().tolist() == [*rows]
     assert one.rows["id"].tolist() == ["0", "1"] and one.rows["where"].tolist() == ["a.tsv:1", "a.tsv:2"]
-    assert not one.has_ids
+    assert "id" not in one.columns
 
 
 def test_header_in_any_order_gives_the_same_examples_as_no_header(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_all_formats_hold_the_same_examples(tmp_path: Path) -> None:
     for name, lines in {"a.parquet": [1, 2], "a.csv": [2, 4], "a.jsonl": [1, 2]}.items():
         one = read(tmp_path / name, OWN, None)
         frame = one.rows
-        assert one.has_ids
+        assert one.columns["id"] == "id"
         assert frame["text"].tolist() == [row["text"] for row in rows]
         assert frame["label"].tolist() == ["good", "bad"]
         assert frame["id"].tolist() == ["7", "3"]
@@ -153,7 +153,10 @@ JSONL_DEFECTS = {
     "number as text": ('{"text": 3, "label": "x"}', "a.jsonl:2: text is 3, not text"),
     "null label": ('{"text": "b", "label": null}', "a.jsonl:2: label is empty"),
     "blank line": ("", "a.jsonl:2: broken JSON"),
-    "id all at once": ('{"text": "b", "label": "x", "id": 4}', "a.jsonl:2: has an id, unlike the"),
+    "id all at once": (
+        '{"text": "b", "label": "x", "id": 4}',
+        "a.jsonl:2: id is 'id', unlike the rows above",
+    ),
 }
 
 
@@ -183,7 +186,7 @@ def test_find_by_name(tmp_path: Path) -> None:
     assert set(directory.files) == {("en", "train"), ("pt-BR", "")}
     assert {path.name for path in directory.not_read} == {"README.md", ".tsv", "extra.dev.en.csv"}
     write(tmp_path / "train.en.csv", "")
-    with pytest.raises(InputError, match=r"train\.en\.csv and train\.en\.tsv hold the same split"):
+    with pytest.raises(InputError, match=r"'train\.en\.csv' and 'train\.en\.tsv' hold the same split"):
         find(tmp_path)
     with pytest.raises(InputError, match=r"data_dir: '.*nowhere' is not a directory"):
         find(tmp_path / "nowhere")
@@ -218,7 +221,7 @@ def test_which_file_becomes_which_split(rows: dict[str, int], plan: dict[str, li
 def test_load_qualifies_ids_and_describes_the_division(tmp_path: Path) -> None:
     for language in ("en", "de"):
         for split, n in {"dev": 60, "test": 90}.items():
-            rows = "".join(f"{language} {split} {i // 3}\th{i}\tneutral\n" for i in range(n))
+            rows = "".join(f"{language} {split} {i // 3}\th{i}\t{NAMES[i % 3]}\n" for i in range(n))
             write(tmp_path / f"{split}.{language}.tsv", rows)
     column_names = ColumnNames(**{**vars(PAIRS), "block": 3})
     loaded = load(tmp_path, ["en", "de"], column_names, NAMES, True, {})
@@ -309,12 +312,12 @@ def test_usual_and_chosen_columns(tmp_path: Path, header: str, columns: dict, ro
     one = read(write(tmp_path / "a.tsv", f"{header}\n{rows}"), OWN, None, columns)
     expected = [tuple(f"{role} {i}" if role else "" for role in roles) for i in range(2)]
     assert [*one.rows[["text", "text_pair", "label"]].itertuples(index=False, name=None)] == expected
-    assert one.has_ids == any(name in ("id", "index_id") and columns.get("id", "") == "" for name in names)
+    assert ("id" in one.columns) == (header == "index_id\tcategory\ttext")
 
 
 def test_two_columns_for_one_role_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,category,intent\na,b,c\n")
-    fails(path, OWN, None, "columns: 'category', 'intent' could each be the label; allowed: {label: one")
+    fails(path, OWN, None, "a.csv:1: 'category', 'intent' could each be the label; set columns: {label: one")
 
 
 KINDS = {
@@ -347,7 +350,10 @@ def own_files(directory: Path, **texts: str) -> Path:
 
 LABELS = {
     "alike": ({"en": "a {i}\tcaf\u00e9\n", "de": "a {i}\tcafe\u0301\n"}, "label 'cafe\\u0301' looks like"),
-    "by language": ({"en": "a {i}\tyes\n", "de": "a {i}\tja\n"}, "label 'yes' stands in no training example"),
+    "by language": (
+        {"en": "a {i}\tyes\n", "de": "a {i}\tja\n"},
+        "de.tsv:2: label 'ja' is in de and not in en, which has 'yes' (en.tsv:2)",
+    ),
     "as many as rows": ({"en": "a {i}\tl{i}\n"}, "label: 40 different ones among 40 examples"),
     "scores": ({"en": "a {i}\t0.{i}1\n"}, "en.tsv:2: label is '0.01', a number with a decimal point"),
     "one": ({"en": "a {i}\tyes\n"}, "label: all 40 examples have 'yes'; needed: two labels"),
@@ -371,7 +377,7 @@ def test_a_label_that_train_lacks_is_refused_and_one_that_dev_lacks_is_shown(tmp
         == "dev lacks the labels y; 20 of dev also stand in an earlier split"
     )
     own_files(tmp_path, test_en=rows + "new\tz\n")
-    with pytest.raises(InputError, match=r"test\.en\.tsv:22: label 'z' stands in no training example of en"):
+    with pytest.raises(InputError, match=r"test\.en\.tsv:22: label 'z' is in no training example"):
         load(tmp_path, ["en"], OWN, None, True, {})
 
 

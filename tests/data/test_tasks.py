@@ -203,7 +203,7 @@ def test_translations_with_different_labels_are_refused(tmp_path: Path) -> None:
 
 def test_one_label_is_no_task(tmp_path: Path) -> None:
     (tmp_path / "en.csv").write_text("text,label\na,x\nb,x\nc,x\n", encoding="utf-8")
-    with pytest.raises(InputError, match="all examples are labelled 'x', needed: two labels"):
+    with pytest.raises(InputError, match="label: all 3 examples have 'x'; needed: two labels"):
         load("local", ["en"], data_dir=tmp_path)
 
 
