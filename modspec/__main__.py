@@ -1,6 +1,6 @@
-"""Look at data and encoders before a study: ``python -m modspec data check DIR``, ``encoder check NAME``.
+"""Look before a study: ``python -m modspec data check DIR``, ``encoder check NAME``, ``study check``.
 
-Both say in seconds what a study would make of them, or the first thing that it would refuse.
+Each says in seconds what a study would make of it, or the first thing that it would refuse.
 """
 
 import argparse
@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder.add_argument("name", help="as the parameter encoder")
     encoder.add_argument("--max-length", type=int, default=128, help="tokens per text (%(default)s)")
     encoder.set_defaults(check=check_encoder)
+    study = subjects.add_parser("study").add_subparsers(required=True).add_parser("check")
+    study.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="as after snakemake --config")
+    study.add_argument("--cores", type=int, help="as of snakemake (default: all that there are)")
+    study.set_defaults(check=check_study)
     given = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
     try:
@@ -80,9 +84,27 @@ def _role_and_column(text: str) -> tuple[str, str | None]:
 def check_encoder(given: argparse.Namespace) -> None:
     """Print what an encoder is."""
     from modspec.models.encoders import described
+    from modspec.stages.material import encoder_name
 
-    for name, value in described(given.name, given.max_length).items():
+    for name, value in described(encoder_name(given.name), given.max_length).items():
         print(f"{name}: {value}")
+
+
+def check_study(given: argparse.Namespace) -> None:
+    """Print what a study is and takes."""
+    from snakemake.cli import parse_config
+    from snakemake.utils import available_cpu_count
+
+    from modspec.workflow.presets import resolve
+
+    try:
+        config = parse_config(given.settings)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    plan = resolve(config)  # before torch is loaded
+    from modspec.stages import preflight
+
+    print("\n".join(preflight.check_study(plan, given.cores or available_cpu_count())))
 
 
 if __name__ == "__main__":

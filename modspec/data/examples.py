@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from modspec.data.vocabulary import to_trimmed
+from modspec.errors import InputError, quoted
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -
         np.asarray(rows["id"], dtype=str),
         np.asarray(rows["group"], dtype=str),
     )
+
+
+def check_labels(name: str, examples: Examples, classes: int) -> None:
+    """Raise InputError for an example whose label is no class: -1 or -100 often stand for "none".
+
+    Args:
+        name: of the argument that the examples are.
+        examples: to check.
+        classes: of the classifier.
+    """
+    if (wrong := np.flatnonzero((examples.labels < 0) | (examples.labels >= classes))).size:
+        label, example = examples.labels[wrong[0]], examples.ids[wrong[0]]
+        raise InputError(
+            f"{name}: example {quoted(str(example))} has label {label}; allowed: 0 to {classes - 1}"
+        )
 
 
 def trimmed(examples: Examples, kept_pieces: np.ndarray) -> Examples:

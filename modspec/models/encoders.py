@@ -11,6 +11,8 @@
 import argparse
 import hashlib
 import json
+import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -28,23 +33,28 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
 from modspec import downloads
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.encoder_checks import (
     check_config,
+    check_directory,
     check_files,
     check_length,
     check_tokenizer,
     check_weights,
     positions,
+    shown,
 )
 from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
 from modspec.models.trimming import trim, trim_config
+
+BUILT_IN = (*TINY, "e5-small")
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
@@ -66,11 +76,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
             **e5_small.SPECIALS,
         )
     config = _hub_config(name)
-    if _is_directory(name):
-        check_files(Path(name))
+    if directory := _directory(name):
+        check_files(directory, "tokenizer")
     tokenizer = _from_hub(AutoTokenizer.from_pretrained, name)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise InputError(f"encoder: {name!r} has no fast tokenizer (tokenizer.json)")
+        raise InputError(f"encoder: {shown(name)} has no fast tokenizer; allowed: with a tokenizer.json")
     check_tokenizer(name, tokenizer, config)
     return tokenizer
 
@@ -97,13 +107,15 @@ def described(name: str, max_length: int) -> dict[str, Any]:
     config, tokenizer = load_config(name), load_tokenizer(name)
     grid = f"{config.num_hidden_layers} x {config.num_attention_heads}"
     check_length(name, config, max_length)
-    model = load_classifier(name, num_labels=2, seed=0)
+    model = (
+        load_classifier(name, num_labels=2, seed=0) if name != "e5-small" else unloaded_classifier(name, 2)
+    )
     return {
         "encoder": f"{name} ({config.model_type})",
         "layers x heads, width": f"{grid}, {config.hidden_size}",
         "parameters, with a classifier": f"{sum(p.numel() for p in model.parameters()):,}",
-        "tokenizer": f"{type(tokenizer).__name__}, {len(tokenizer):,} tokens",
-        "positions": positions(config),
+        "tokenizer": f"{len(tokenizer.get_vocab()):,} tokens; the embedding has {config.vocab_size:,} rows",
+        "longest text": f"{positions(config)} tokens",
         "fingerprint": encoder_fingerprint(name),
     }
 
@@ -129,7 +141,7 @@ def load_classifier(
         InputError: ``name`` is not an encoder or cannot be loaded, or ``kept_pieces`` cannot be kept.
     """
     # transformers initialises what a checkpoint lacks from the global random state.
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]):
         if name in TINY:
             model, new = _with_weights(tiny_config(name), tiny_weights(name), num_labels, attention)
         elif name == "e5-small":
@@ -143,6 +155,24 @@ def load_classifier(
     return model.eval()
 
 
+def unloaded_classifier(name: str, num_labels: int) -> PreTrainedModel:
+    """Return a classifier without weights, to see its architecture; takes no memory for them."""
+    config = load_config(name)
+    config.num_labels = num_labels
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(config)
+
+
+def is_here(name: str) -> bool:
+    """Return whether the encoder's weights are built in, in a directory, or in the hub's local cache."""
+    files = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
+    return (
+        name in BUILT_IN
+        or _directory(name) is not None
+        or any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
+    )
+
+
 def encoder_fingerprint(name: str) -> str:
     """Return what identifies the encoder's weights on any machine.
 
@@ -153,22 +183,22 @@ def encoder_fingerprint(name: str) -> str:
         return f"{name}:{hashlib.sha256(config.encode()).hexdigest()[:16]}:seed{SEED}"
     if name == "e5-small":
         return f"{name}:{e5_small.ENCODER.sha256}"
-    config = _hub_config(name)
-    if not _is_directory(name):
-        return f"{name}:{config._commit_hash}"
+    directory = _directory(name)
+    if directory is None:
+        return f"{name}:{_hub_config(name)._commit_hash}"
     digest = hashlib.sha256()
-    for path in sorted(path for path in Path(name).iterdir() if path.is_file()):
-        digest.update(f"{path.name}\0{sha256(path)}\n".encode())
+    for file in sorted(file for file in directory.iterdir() if file.is_file()):
+        digest.update(f"{file.name}\0{sha256(file)}\n".encode())
     return f"directory:{digest.hexdigest()}"
 
 
 def fetch(name: str) -> None:
     """Download, convert and cache the encoder, so that later loads need no network."""
-    load_tokenizer(name)
     if name == "e5-small":
         e5_small.encoder_directory()
     else:
         load_classifier(name, num_labels=2, seed=0)
+    load_tokenizer(name)
 
 
 def _initialize_head(model: PreTrainedModel, new: set[str], seed: int) -> None:
@@ -176,9 +206,6 @@ def _initialize_head(model: PreTrainedModel, new: set[str], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(model.named_parameters())
     head = [name for name in parameters if name in new or name.startswith("classifier.")]
-    unexpected = [n for n in head if not n.startswith("classifier.") and ".pooler." not in n]
-    if unexpected:
-        raise InputError(f"encoder: the weights lack {unexpected[0]} ({len(unexpected)} in all)")
     with torch.no_grad():
         for name in sorted(head):
             parameters[name].zero_()
@@ -210,55 +237,100 @@ def _with_weights(
 
 
 def _hub_model(name: str, num_labels: int, attention: str) -> tuple[PreTrainedModel, set[str]]:
-    """Return the model and the names of parameters that its weights lack or have in another shape."""
+    """Return the model and the names of parameters that its weights lack."""
+    config = _hub_config(name, num_labels=num_labels)
+    if directory := _directory(name):
+        check_files(directory, "weights")
     model, report = _from_hub(
         AutoModelForSequenceClassification.from_pretrained,
         name,
-        config=_hub_config(name, num_labels=num_labels),
+        config=config,
         attn_implementation=attention,
         dtype=torch.float32,
+        # A head for another number of labels does not matter; any other mismatch is refused below.
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )
-    check_weights(name, report["unexpected_keys"], model.base_model_prefix)
-    return model, set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
+    mismatched = {key: shapes for key, *shapes in report["mismatched_keys"]}
+    check_weights(name, model, report["missing_keys"], report["unexpected_keys"], mismatched)
+    return model, set(report["missing_keys"])
 
 
 def _hub_config(name: str, **changes: Any) -> PreTrainedConfig:
+    if directory := _directory(name):
+        check_directory(directory)
     config = _from_hub(AutoConfig.from_pretrained, name, **changes)
     if config.model_type not in GATED_MODEL_TYPES:
         raise InputError(
-            f"encoder: {name!r} has model_type {config.model_type!r}; "
+            f"encoder: {shown(name)} has model_type {quoted(config.model_type)}; "
             f"allowed are {', '.join(GATED_MODEL_TYPES)}"
         )
     check_config(name, config)
     return config
 
 
-def _is_directory(name: str) -> bool:
-    return bool(name) and Path(name).is_dir()
+def _directory(name: str) -> Path | None:
+    """Return the directory that a name means; None for a model id of the hub.
+
+    Raises:
+        InputError: the name is neither.
+    """
+    directory = os.path.expanduser(name)
+    if name and os.path.isdir(directory):
+        return Path(directory)
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise InputError(
+            f"encoder: {shown(name)} is not there; allowed: e5-small, a model id of the Hugging Face hub, "
+            "or a directory"
+        ) from None
+    return None
 
 
 def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
-    """Call a ``from_pretrained``; without a hub, on the local cache only, never waiting for it."""
-    is_local = _is_directory(name) or not downloads.hub_is_reachable()
+    """Call a ``from_pretrained``, which runs no code of the model's own.
+
+    Without a hub it looks into the local cache only, and never waits for the hub.
+    """
+    directory = _directory(name)
+    is_local = directory is not None or not downloads.hub_is_reachable()
     try:
-        return load(name, local_files_only=is_local, **options)
+        with _quiet():
+            return load(str(directory or name), local_files_only=is_local, trust_remote_code=False, **options)
     except Exception as error:  # tokenizers and safetensors raise types of their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if _is_directory(name):
-            raise InputError(f"encoder: directory {name!r} cannot be loaded: {reason}") from error
+        reason = _reason(error, directory)
+        if directory:
+            raise InputError(f"encoder: directory {shown(name)} cannot be loaded: {reason}") from error
         if is_local:
             reason = "the hub is not reachable and the model is not in its local cache"
         raise InputError(
-            f"encoder: {name!r} cannot be loaded: {reason};"
+            f"encoder: {shown(name)} cannot be loaded: {reason};"
             " use e5-small, or the path of a directory with a local copy"
         ) from error
 
 
+def _reason(error: Exception, directory: Path | None) -> str:
+    """Return what is wrong with an encoder's files, on one line, where transformers failed to load them."""
+    for file in sorted(directory.glob("*.json")) if directory else ():
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            return f"{file.name} is no JSON in UTF-8 ({problem})"
+    text = str(error).strip()
+    if isinstance(error, pickle.UnpicklingError):
+        return "its pytorch_model.bin is damaged or holds code, which is never run; needed: model.safetensors"
+    if "tiktoken" in text:  # transformers' last resort
+        return "needed: tokenizer.json, or the packages sentencepiece and protobuf to read the *.model file"
+    first = " ".join(text.splitlines()[: 2 if text.partition("\n")[0].endswith(":") else 1])
+    if first and isinstance(error, OSError | ValueError | ImportError | StrictDataclassError):
+        return first
+    return f"its files are damaged or do not fit together ({type(error).__name__}: {first})"
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the report of new parameters (the head is new on purpose) and the loading bar."""
+    """Silence transformers: the head is new on purpose, and problems are raised in one line."""
     verbosity = transformers_logging.get_verbosity()
     has_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

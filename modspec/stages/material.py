@@ -1,5 +1,6 @@
 """The material that all stages share: task, encoder, origins of artefacts, masks and checkpoints."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,14 @@ from modspec.data.tasks import Task, load_task
 from modspec.data.vocabulary import used_pieces
 from modspec.errors import InputError, quoted
 from modspec.models.device_and_precision import choose_attention, choose_device, choose_precision
-from modspec.models.encoder_checks import check_length
-from modspec.models.encoders import encoder_fingerprint, load_classifier, load_config, load_tokenizer
+from modspec.models.encoder_checks import check_length, check_pieces, shown
+from modspec.models.encoders import (
+    BUILT_IN,
+    encoder_fingerprint,
+    load_classifier,
+    load_config,
+    load_tokenizer,
+)
 from modspec.subnetworks.condition_masks import condition_masks
 from modspec.subnetworks.masks import Masks, load_masks
 from modspec.workflow import artifacts
@@ -74,6 +81,7 @@ def load_material(parameters: DataParameters) -> Material:
     check_length(p.encoder, load_config(encoder), p.max_length)
     tokenizer = load_tokenizer(encoder)
     full = {name: encode(rows, tokenizer, p.max_length) for name, rows in task.data.items()}
+    check_pieces(p.encoder, full.values(), tokenizer.unk_token_id)
     kept = used_pieces((ids for split in full.values() for ids in split.input_ids), tokenizer)
     examples = {name: trimmed(split, kept) for name, split in full.items()}
     fingerprints = {"data": task.fingerprint, "encoder": encoder_fingerprint(encoder)}
@@ -83,14 +91,18 @@ def load_material(parameters: DataParameters) -> Material:
 def encoder_name(value: str) -> str:
     """Return the parameter ``encoder`` as models know it: a directory by its path, from wherever it is named.
 
+    ``e5-small`` and ``tiny`` are the encoders of these names even where there are such directories.
+
     Raises:
         InputError: it looks like a directory and is none.
     """
     directory = path(value)
-    if directory.is_dir():
+    if value in BUILT_IN or not value:
+        return value
+    if os.path.isdir(directory):
         return str(directory)
-    if value.startswith(("~", ".", "/")):
-        raise InputError(f"encoder: {quoted(value)} is not a directory")
+    if os.path.lexists(directory) or value.startswith(("~", ".", "/")) or value.endswith("/"):
+        raise InputError(f"encoder: {quoted(value)} is not a directory; looked for {shown(directory)}")
     return value
 
 

@@ -68,6 +68,17 @@ def plan_passes(material: Material, parameters: InfluenceParameters) -> list[Sco
     return passes
 
 
+def count_columns(parameters: InfluenceParameters) -> int:
+    """Return the number of columns of all passes of :func:`plan_passes`, without the masks that it needs."""
+    p, kinds = parameters, set(parameters.mask_kinds) - {"none"}
+    columns, of_a_kind = 1, {kind: p.random_draws if kind == "random" else 1 for kind in kinds}
+    if "test_example" in p.train_gradient_masks:
+        columns += sum(of_a_kind.values())
+    if "own_language" in p.train_gradient_masks:
+        columns += len({"own", "other_language"} & kinds)
+    return len(p.languages) * (columns * p.evaluation_per_language + p.train_items)
+
+
 def translated_items(train: Examples, count: int) -> np.ndarray:
     """Return the positions of the first ``count`` training examples of each language whose translations are
     all there: int (count x languages,).

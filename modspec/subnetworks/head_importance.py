@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modspec.data.examples import Examples
+from modspec.data.examples import Examples, check_labels
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, full_mask, gated
 from modspec.models.prediction import rows_by_example
@@ -40,8 +40,10 @@ def head_gradients(
         float64 (n, layers, heads), nats, in the order of ``examples``. Dropped heads have derivative 0 here.
 
     Raises:
+        InputError: a label is no class.
         FloatingPointError: a gradient is not finite; the message names the first such example.
     """
+    check_labels("examples", examples, model.config.num_labels)
     mask = full_mask(model) if mask is None else np.asarray(mask, dtype=bool)
 
     def gradients_of(batch: dict[str, Tensor], positions: np.ndarray) -> Tensor:

@@ -1,5 +1,6 @@
 """The places of files: the project, and the artefacts of a study."""
 
+import os
 from pathlib import Path
 
 from modspec.workflow.parameters import Parameters
@@ -15,7 +16,7 @@ def project_root() -> Path:
 
 def path(value: str | Path) -> Path:
     """Return a path parameter as a path; a relative one starts from the project."""
-    return project_root() / Path(value).expanduser()
+    return project_root() / os.path.expanduser(value)
 
 
 def search_dir(p: Parameters, seed: int) -> Path:

@@ -9,7 +9,7 @@ A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``da
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -20,7 +20,16 @@ import yaml
 
 from modspec.errors import Contradiction, InputError, quoted
 from modspec.terms import CONDITIONS
-from modspec.workflow.parameters import RENAMED, STAGES, DataParameters, Parameters, renamed_message
+from modspec.workflow.parameters import (
+    RENAMED,
+    STAGES,
+    DataParameters,
+    FinetuningParameters,
+    InfluenceParameters,
+    Parameters,
+    SearchParameters,
+    renamed_message,
+)
 from modspec.workflow.paths import project_root
 
 PRESETS = Path("notebooks/presets")
@@ -28,6 +37,8 @@ SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition
 TOP = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}  # keys outside sections, and defaults
 KEYS = (*TOP, *SECTIONS)
 # Parameters that the study sets for each of its jobs.
+# Parameters of the data that a study has once: a stage's seed, device and precision may be its own.
+SHARED = set(DataParameters.model_fields) - {"study_dir", "seed", "device", "precision"}
 RESERVED = {"study_dir", "figures_dir", "seed", "seeds", "condition", "conditions", "other_seed"}
 
 
@@ -79,13 +90,32 @@ class StudyPlan:
         leaves out, every parameter is checked, but not whether it suits the others.
         """
         for seed, condition in product(self.seeds, self.conditions):
-            self.parameters("search", seed=seed)
-            self.parameters("finetuning", seed=seed, condition=condition)
-            self.parameters("influence", seed=seed, condition=condition)
+            search = self.parameters("search", seed=seed)
+            finetuning = self.parameters("finetuning", seed=seed, condition=condition)
+            influence = self.parameters("influence", seed=seed, condition=condition)
+            for problem in _contradictions(search, finetuning, influence):
+                raise InputError(problem)
         self.parameters("figures")
         for stage, condition in [("calibration", ""), *product(["influence"], CONDITIONS)]:
             with suppress(Contradiction):
                 self.parameters(stage, seed=self.seeds[0], condition=condition)
+
+
+def _contradictions(
+    search: SearchParameters, finetuning: FinetuningParameters, influence: InfluenceParameters
+) -> Iterator[str]:
+    """Yield one line for each parameter of a stage that does not fit an earlier stage's."""
+    for later, name in product((finetuning, influence), sorted(SHARED)):
+        if getattr(later, name) != getattr(search, name):
+            values = f"{quoted(getattr(search, name))} in search, but {quoted(getattr(later, name))} later"
+            yield f"{name}: {values}; allowed: one for all stages, in section data"
+    chosen, epochs = influence.checkpoints, finetuning.epochs
+    if finetuning.keep_checkpoints == "last" and chosen not in ("last", (epochs,)):
+        yield f"checkpoints: {quoted(chosen)}; allowed: 'last', or keep_checkpoints = 'all'"
+    if isinstance(chosen, tuple) and max(chosen) > epochs:
+        yield f"checkpoints: {quoted(chosen)}; allowed: 'last', 'all', or some of 1 to {epochs}"
+    if "inherited" in influence.mask_kinds and not search.inherited_importance:
+        yield "mask_kinds: 'inherited'; allowed: others, or inherited_importance = True"
 
 
 def resolve(config: Mapping[str, Any]) -> StudyPlan:

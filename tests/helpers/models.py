@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     PreTrainedModel,
@@ -18,6 +21,7 @@ from transformers import (
 )
 
 from modspec.data.examples import Examples
+from modspec.models.encoders import load_tokenizer
 
 KINDS = {
     "bert": (BertConfig, BertForSequenceClassification, 0),
@@ -60,6 +64,37 @@ def random_encoder(
                 if parameter.ndim == 1:
                     parameter.add_(0.3 * torch.randn(parameter.shape))
     return model.to(dtype).train()
+
+
+def save_encoder(directory: Path, config_class: type = BertConfig, *, head: bool = False, **settings) -> Path:
+    """Write a random encoder and the tokenizer of the tiny ones, as save_pretrained does; return its place.
+
+    Args:
+        directory: to write.
+        config_class: of the family.
+        head: also write a classifier's head.
+        settings: of config.json, where they are not the usual ones.
+    """
+    is_bert = config_class is BertConfig
+    tokenizer = load_tokenizer("tiny-bert" if is_bert else "tiny")
+    usual = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 130,
+        "type_vocab_size": 2 if is_bert else 1,
+        "bos_token_id": 0,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        auto = AutoModelForSequenceClassification if head else AutoModel
+        auto.from_config(config_class(**usual | settings)).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
 
 
 def random_examples(

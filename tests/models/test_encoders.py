@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
     BertConfig,
     CamembertConfig,
     DistilBertConfig,
@@ -25,8 +23,16 @@ from transformers import (
 from modspec import downloads
 from modspec.errors import InputError
 from modspec.models import encoders
-from modspec.models.encoders import encoder_fingerprint, fetch, load_classifier, load_tokenizer
+from modspec.models.encoders import (
+    encoder_fingerprint,
+    fetch,
+    is_here,
+    load_classifier,
+    load_tokenizer,
+    unloaded_classifier,
+)
 from modspec.models.tiny import TINY
+from tests.helpers.models import save_encoder
 
 TEXTS = ["Wo ist der Bahnhof?", "駅", "", "Я не знаю, когда он придёт"]
 FAMILIES = {
@@ -46,24 +52,6 @@ def logits(name: str, model) -> torch.Tensor:
 def directory(tmp_path: Path) -> Path:
     """A local XLM-R without a head, as it is published for fine-tuning."""
     return save_encoder(tmp_path / "encoder", XLMRobertaConfig)
-
-
-def save_encoder(path: Path, config_class: type, with_head: bool = False) -> Path:
-    tokenizer = load_tokenizer("tiny")
-    config = config_class(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=130,
-        pad_token_id=1,
-    )
-    torch.manual_seed(3)
-    auto = AutoModelForSequenceClassification if with_head else AutoModel
-    auto.from_config(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
 
 
 # --- tiny --------------------------------------------------------------------------------------
@@ -205,7 +193,7 @@ def test_local_directories_of_each_family(tmp_path: Path, family: str) -> None:
 
 
 def test_a_trained_head_is_replaced(tmp_path: Path) -> None:
-    path = save_encoder(tmp_path / "trained", RobertaConfig, with_head=True)
+    path = save_encoder(tmp_path / "trained", RobertaConfig, head=True)
     for num_labels in (2, 3):  # the checkpoint's own number, and another one
         model = load_classifier(str(path), num_labels=num_labels, seed=0)
         assert model.classifier.out_proj.out_features == num_labels
@@ -230,12 +218,24 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be loaded") as caught:
+    with pytest.raises(InputError, match="has no config.json") as caught:
         load_classifier(str(tmp_path), num_labels=2, seed=0)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["FacebookAI/xlm-roberta-base", "no/such/path", "e5-smal", ""])
+@pytest.mark.parametrize("name", ["", " ", "no/such/path", "~/none", "/none", "bert base", "a\0b", "x" * 300])
+def test_what_is_neither_a_directory_nor_a_model_id_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: pytest.fail("the hub was asked"))
+    for load in (load_tokenizer, lambda name: load_classifier(name, num_labels=2, seed=0)):
+        with pytest.raises(InputError, match=r"^encoder: '.* is not there; allowed: e5-small") as caught:
+            load(name)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["FacebookAI/xlm-roberta-base", "no/such", "e5-smal"])
 def test_without_the_hub_the_error_is_quick_and_names_an_alternative(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
@@ -247,6 +247,31 @@ def test_without_the_hub_the_error_is_quick_and_names_an_alternative(
             load(name)
         assert "\n" not in str(caught.value)
     assert time.perf_counter() - start < 5
+
+
+def test_directories_are_found_however_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    directory = save_encoder(tmp_path / "models" / "mein Übersetzer 模型")
+    (tmp_path / "link").symlink_to(directory)
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "model").symlink_to(directory)  # looks like a model id; the directory comes first
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = [str(directory), f"{directory}/", "link", "./link", "~/link", "org/model"]
+    assert len({encoder_fingerprint(name) for name in names}) == 1
+    assert all(is_here(name) for name in names) and not is_here("org/other")
+    for name in names:
+        assert load_tokenizer(name)("a")["input_ids"] == load_tokenizer("tiny")("a")["input_ids"]
+
+
+def test_a_classifier_without_weights_is_the_same_architecture(directory: Path) -> None:
+    for name in (str(directory), "tiny-bert"):
+        loaded = load_classifier(name, num_labels=5, seed=0).state_dict()
+        unloaded = unloaded_classifier(name, 5).state_dict()
+        assert {key: value.shape for key, value in loaded.items()} == {
+            k: v.shape for k, v in unloaded.items()
+        }
 
 
 # --- fingerprints and the command line -----------------------------------------------------------
