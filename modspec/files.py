@@ -104,7 +104,8 @@ def _unfinished(target: Path) -> str:
 def _abandoned(target: Path) -> list[Path]:
     """Return what processes of this machine that no longer run left beside ``target``."""
     prefix = _unfinished(target)
-    left = [path for path in target.parent.iterdir() if path.name.startswith(prefix)]
+    beside = target.parent.iterdir() if target.parent.is_dir() else ()
+    left = [path for path in beside if path.name.startswith(prefix)]
     pids = [path.name.removeprefix(prefix).partition(".")[0] for path in left]
     return [
         path

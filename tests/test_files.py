@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import shutil
 import signal
@@ -64,22 +65,20 @@ with whole_directory(Path({str(tmp_path / "a")!r})) as building:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-KILLED_AT = """
-import os, signal, sys
-from pathlib import Path
-from modspec.files import whole_directory, write_whole
-seen = []
-def kill(event, arguments):
-    if event in ("os.rename", "shutil.rmtree", "os.remove", "os.rmdir"):
-        seen.append(event)
-        if len(seen) == int(sys.argv[1]):
-            os.kill(os.getpid(), signal.SIGKILL)
-with whole_directory(Path(sys.argv[2])) as building:
-    (building / "one").write_text("new")
-    (building / "two").write_text("new")
-    sys.addaudithook(kill)
-os._exit(0)
-"""
+def write_killed_at(operation: int, place: Path) -> None:
+    """Write a directory; kill this process before the given file operation of the move."""
+    seen = []
+
+    def kill(event: str, _: tuple) -> None:
+        if event in ("os.rename", "shutil.rmtree", "os.remove", "os.rmdir"):
+            seen.append(event)
+            if len(seen) == operation:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with whole_directory(place) as building:
+        for name in ("one", "two"):
+            (building / name).write_text("new")
+        sys.addaudithook(kill)
 
 
 def test_a_kill_during_the_move_loses_neither_directory(tmp_path: Path) -> None:
@@ -90,8 +89,9 @@ def test_a_kill_during_the_move_loses_neither_directory(tmp_path: Path) -> None:
         with whole_directory(place) as building:
             for name in ("one", "two"):
                 (building / name).write_text("older")
-        command = [sys.executable, "-c", KILLED_AT, str(operation), str(place)]
-        killed = subprocess.run(command, cwd=os.getcwd()).returncode
+        process = multiprocessing.get_context("fork").Process(target=write_killed_at, args=(operation, place))
+        process.start()
+        process.join()
         put_back(place)
         texts = [file.read_text() for file in sorted(place.iterdir())]
         assert texts in (["older"] * 2, ["new"] * 2)
@@ -100,9 +100,9 @@ def test_a_kill_during_the_move_loses_neither_directory(tmp_path: Path) -> None:
             (building / "one").write_text("newer")
         assert [path.name for path in place.parent.iterdir()] == ["a"]
         assert [file.read_text() for file in place.iterdir()] == ["newer"]
-        if killed == 0:
+        if process.exitcode == 0:
             break
-    assert killed == 0 and operation > 5 and left == {"older", "new"}
+    assert process.exitcode == 0 and operation > 5 and left == {"older", "new"}
 
 
 def test_of_two_that_move_at_the_same_time_the_last_wins(tmp_path: Path) -> None:
