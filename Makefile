@@ -75,39 +75,11 @@ results: $(INSTALLED)  ## publish a comparison of published studies (ARGUMENTS="
 		runs/results/notebooks/05_results.ipynb runs/results/05_results.log $(ARGUMENTS)
 	cp runs/results/notebooks/05_results.ipynb notebooks/executed/results/
 
-# Of an unfinished study, publishes what is finished: figures, artefacts and notebooks that are complete.
-publish:  ## copy figures, executed notebooks and tables of preset PRESET from runs/ into the repository
-	@run=runs/$(PRESET) published=figures/$(PRESET)
-	mkdir -p notebooks/executed/$(PRESET) $$published/artefacts
-	cp $$run/notebooks/*.ipynb notebooks/executed/$(PRESET)/
-	if test -e $$run/figures/provenance.json; then
-		find $$published -maxdepth 1 -type f -delete
-		find $$run/figures -maxdepth 1 -type f -exec cp {} $$published/ \;
-	fi
-	if test -e $$run/notebooks/00_calibration.ipynb && test -d $$run/figures/calibration; then
-		rm -rf $$published/calibration
-		cp -R $$run/figures/calibration $$published/
-	fi
-	for stage in search finetuning influence; do
-		rm -rf $$published/artefacts/$$stage
-		for artefact in $$run/$$stage/*/manifest.json; do
-			test -e "$$artefact" || continue
-			mkdir -p $$published/artefacts/$$stage
-			cp -R "$${artefact%/manifest.json}" $$published/artefacts/$$stage/
-		done
-	done
+publish: $(INSTALLED)  ## copy figures, executed notebooks and tables of preset PRESET from runs/ into the repository
+	@$(RUN) modspec.workflow.publishing publish $(PRESET)
 
-# Copies in the order of the stages: what a notebook depends on must not be newer than the notebook.
-restore:  ## continue from what was published of preset PRESET, without its weights and scores
-	@if ! test -d figures/$(PRESET)/artefacts; then
-		echo "PRESET=$(PRESET): figures/$(PRESET)/artefacts does not exist, so there is nothing to continue from" >&2
-		exit 1
-	fi
-	mkdir -p runs/$(PRESET)/notebooks
-	cp -R figures/$(PRESET)/artefacts/. runs/$(PRESET)/
-	for notebook in notebooks/executed/$(PRESET)/0[123]_*.ipynb; do
-		cp "$$notebook" runs/$(PRESET)/notebooks/
-	done
+restore: $(INSTALLED)  ## continue from what was published of preset PRESET, without its weights and scores
+	@$(RUN) modspec.workflow.publishing restore $(PRESET)
 
 docs: $(INSTALLED)  ## regenerate the tables of docs/ from CSVs and parameter models
 	@$(RUN) modspec.pages.generated_docs

@@ -9,8 +9,11 @@
 # are not outputs of the rules, because Snakemake deletes the outputs of failed jobs. Instead,
 # modspec.workflow.artifacts knows which artefacts are current, and a killed stage resumes from its finished parts.
 
+import json
 import math
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.live_log import show_live
 from modspec.workflow.paths import path
 from modspec.workflow.presets import resolve
+from modspec.workflow.process_environment import process_environment
 from modspec.workflow.recorded_costs import recorded_costs
 from modspec.workflow.run_lock import lock_study
 
@@ -87,8 +91,15 @@ for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
         notebook.unlink()
 
 
-# Jobs are about to run: one run of a study at a time. Dry runs never come here.
+# Jobs are about to run. Dry runs never come here.
 onstart:
+    # What needs torch is checked in a process of its own, since this one lives as long as the study.
+    settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
+    command = [sys.executable, "-m", "modspec", "study", "check", "--cores", str(workflow.cores), *settings]
+    checked = subprocess.run(command, env={**os.environ, **process_environment()}, capture_output=True, text=True)
+    print(checked.stdout, end="", file=sys.stderr)
+    if checked.returncode:
+        raise WorkflowError(checked.stderr.strip().splitlines()[-1].removeprefix("error: "))
     try:
         lock_study(Path(RUN))
     except InputError as error:

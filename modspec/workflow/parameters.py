@@ -6,9 +6,13 @@ Checking them needs neither torch nor data, so the workflow can check a whole st
 import ast
 import difflib
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+import psutil
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modspec.errors import Contradiction, InputError, has_visible_character, quoted
@@ -97,6 +101,7 @@ class Strict(BaseModel):
         """
         from IPython import get_ipython
 
+        _name_other_environment()
         shell = get_ipython()
         names = [name for cell in shell.history_manager.input_hist_raw for name in literal_names(cell)]
         return cls(**{name: shell.user_ns[name] for name in names if name in shell.user_ns})
@@ -125,6 +130,17 @@ class Parameters(Strict):
     """The parameter that all stages share."""
 
     study_dir: str = param("runs/embedded", "directory of the study's artefacts")
+
+
+def _name_other_environment() -> None:
+    """Print which environment runs this notebook if another one's papermill or JupyterLab started it.
+
+    A cluster's module system may offer a kernel of the usual name, with packages of its own.
+    """
+    with suppress(psutil.Error, IndexError):
+        starter = Path(psutil.Process().parent().cmdline()[0])
+        if starter.is_absolute() and starter.parent != Path(sys.executable).parent:
+            print(f"This notebook runs in {sys.prefix}, although {starter} started it.")
 
 
 def literal_names(cell: str) -> list[str]:
