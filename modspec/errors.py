@@ -25,9 +25,13 @@ class Contradiction(InputError):
 
 
 def quoted(value: object, longest: int = 60) -> str:
-    """Return a value as an error message shows it: in quotes, what cannot be seen by its code, and cut."""
+    """Return a value as an error message shows it: in quotes, what cannot be seen by its code.
+
+    A long one is cut in its middle, because paths differ at their end.
+    """
     text = visible(repr(value))
-    return text if len(text) <= longest else f"{text[: longest - 2]} …"
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]} … {text[2 - half :]}"
 
 
 def has_visible_character(text: str) -> bool:

@@ -106,6 +106,8 @@ def _delimited(
                 continue
             by_width = {len(order): order for order in without_header}
             columns = by_width.get(len(cells)) or without_header[0]
+        elif cells == columns:
+            raise InputError(f"{name}:{line}: repeats the header; were files joined?")
         if len(cells) != len(columns):
             raise InputError(
                 f"{name}:{line}: {len(cells)} columns, expected {len(columns)} ({', '.join(columns)})"

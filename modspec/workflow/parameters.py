@@ -182,6 +182,10 @@ class DataParameters(Parameters):
         "auto", "number format of training, search and evaluation; auto: bfloat16 if the hardware has it"
     )
 
+    def _problems(self) -> Iterator[str]:
+        if self.columns and self.data_dir is None:
+            yield f"columns: {self.columns}; allowed: with files of a data_dir"
+
 
 class TrainingParameters(DataParameters):
     """The optimiser and the warm start, which stages 1 and 2 have in common."""
@@ -196,6 +200,7 @@ class TrainingParameters(DataParameters):
     start_epochs: Positive = param(3, "epochs of the warm start")
 
     def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
         for code in self.start_languages:
             if code not in self.languages:
                 yield f"start_languages: {code!r}; allowed: some of {', '.join(self.languages)}"
@@ -262,6 +267,7 @@ class InfluenceParameters(DataParameters):
     )
 
     def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
         yield from self._at_most("scored_per_language", "train_per_language")
         limit = "train_per_language" if self.scored_per_language is None else "scored_per_language"
         examples = len(self.languages) * getattr(self, limit)
@@ -331,6 +337,7 @@ class CalibrationParameters(DataParameters):
     retrainings: Annotated[int, Field(ge=2)] = param(2, "retraining: models per subset")
 
     def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
         if self.language not in self.languages:
             yield f"language: {self.language!r}; allowed: one of {', '.join(self.languages)}"
         yield from self._at_most("evaluation_per_language", "test_per_language")
