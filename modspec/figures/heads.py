@@ -31,10 +31,13 @@ def head_masks(frame: pd.DataFrame) -> Figure:
     cmap = ListedColormap(seaborn.color_palette("light:#0072B2", seeds + 1))
     norm = BoundaryNorm(np.arange(seeds + 2) - 0.5, cmap.N)
     look = {"cmap": cmap, "norm": norm, "edgecolors": "white", "linewidth": 0.4}
-    fig, panels, bar = _by_language(counts, 1.45, f"kept by, of {seeds} seeds" if seeds > 1 else "", **look)
-    for language, heads, ax in panels:
-        kept = heads.sum() / seeds
-        ax.set(title=f"{language}: {kept:.0f} of {counts.shape[1]} kept", aspect="equal")
+    kept = counts.sum(axis=1) / seeds
+    titles = {language: f"{language}: {n:.0f} of {counts.shape[1]} kept" for language, n in kept.items()}
+    titles, height = style.wrapped(titles, 1.25)
+    label = f"kept by, of {seeds} seeds" if seeds > 1 else ""
+    fig, panels, bar = _by_language(counts, 1.45 + (height - style.LINE), label, **look)
+    for language, _, ax in panels:
+        ax.set(title=titles[language], aspect="equal")
     bar.tick_params(which="both", length=0)
     bar.set_yticks(range(seeds + 1), range(seeds + 1) if seeds > 1 else ["removed", "kept"])
     return fig

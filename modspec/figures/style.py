@@ -17,15 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from modspec.figures.characters import FONT, drawable
 from modspec.figures.frames import typed
 
 Draw = Callable[[pd.DataFrame], Figure]
 FIGURES: dict[str, Draw] = {}  # by name; complete once modspec.figures.save is imported
 
 SINGLE, DOUBLE, PAGE = 3.3, 6.8, 9.0  # inches: one and two columns of a page, and its height
+LINE = 0.13  # inches: the height of a line of a title
 GREY, LIGHT, STRIPE = "#6f6f6f", "#d5d5d5", "#f2f2f2"
 STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+    "font.family": FONT,
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
@@ -86,8 +88,9 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
         def checked(frame: pd.DataFrame) -> Figure:
             source = frame.attrs.get("source", f"{draw.__name__}.csv")
             present = [column for column in optional.split() if column in frame]
-            with matplotlib.style.context(["default", STYLE]):
-                fig = draw(typed(frame, [*columns.split(), *present], source))
+            table, fonts = drawable(typed(frame, [*columns.split(), *present], source))
+            with matplotlib.style.context(["default", STYLE, {"font.family": fonts}]):
+                fig = draw(table)
                 settle(fig)
                 return fig
 
@@ -147,7 +150,7 @@ def wrapped(titles: Mapping[Hashable, str], width: float) -> tuple[dict[Hashable
     # 0.065 inches: an average 7.5 pt character of the font.
     fill = functools.partial(textwrap.fill, width=max(1, int(width / 0.065)), break_on_hyphens=False)
     filled = {name: "\n".join(map(fill, title.split("\n"))) for name, title in titles.items()}
-    return filled, 0.13 * max(title.count("\n") + 1 for title in filled.values())
+    return filled, LINE * max(title.count("\n") + 1 for title in filled.values())
 
 
 def samples(looks: Mapping[str, dict]) -> list[Line2D]:

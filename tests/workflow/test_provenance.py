@@ -27,6 +27,10 @@ def test_commit_and_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert git_state() == {"commit": commit, "dirty": False}
     (tmp_path / "code.py").write_text("2")
     assert git_state() == {"commit": commit, "dirty": True}
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as in a container
+    with pytest.raises(subprocess.CalledProcessError):
+        git(tmp_path, "status")
+    assert git_state() == {"commit": commit, "dirty": True}
 
 
 def test_a_record_has_versions_time_and_memory() -> None:
