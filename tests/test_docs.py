@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from snakemake.cli import parse_config
 
+from modspec import __main__ as command_line
 from modspec.terms import CLAIMS, CONDITIONS, MASK_KINDS
 from modspec.workflow.parameters import STAGES, DataParameters
 from modspec.workflow.presets import resolve
@@ -26,6 +27,7 @@ README = PAGES["README.md"]
 ALL = "\n".join(PAGES.values())
 STUDIES = ("xnli", "pawsx", "reviews")
 EXAMPLES = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
+CHECKS = sorted(set(re.findall(r"\.venv/bin/python -m modspec ([^`\n]*)", ALL)))
 SNAKEMAKE = sorted(set(re.findall(r"\.venv/bin/snakemake --cores 2 --config ([^`\n]*)", ALL)))
 
 
@@ -97,6 +99,17 @@ def test_settings_are_accepted(own_data: Path) -> None:
     ):
         names = re.findall(r"-p (\w+)", parameters)
         assert names and set(names) <= set(STAGES["finetuning"].model_fields)
+
+
+@pytest.mark.parametrize("command", CHECKS)
+def test_checks_pass(command: str, own_data: Path, request: pytest.FixtureRequest) -> None:
+    if "encoder=" not in command:  # then it is e5-small
+        request.getfixturevalue("e5_small_available")
+    command_line.main(shlex.split(command.replace("DIR", str(own_data))))
+
+
+def test_there_is_a_check_for_each_subject() -> None:
+    assert {command.split()[0] for command in CHECKS} == {"data", "encoder", "study"}
 
 
 @pytest.mark.slow
