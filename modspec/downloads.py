@@ -18,16 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlparse
+from urllib.parse import ParseResult, urlparse
 from urllib.request import getproxies, proxy_bypass
 
 from filelock import FileLock
+from huggingface_hub import constants, is_offline_mode
 
 from modspec.errors import InputError, quoted
 from modspec.files import sha256, whole_directory
 
 CHECKSUMS = "checksums.json"
-DEFAULT_ENDPOINT = "https://huggingface.co"
+# Of the protocols that a hub or a proxy may have.
+PORTS = {"https": 443, "http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080}
 
 
 @dataclass(frozen=True)
@@ -151,24 +153,17 @@ def hub_is_reachable(timeout: float = 6.0) -> bool:
     """Return whether a TCP connection to the hub opens within ``timeout`` seconds; a process asks once.
 
     Name resolution ignores socket time-outs. Therefore a thread opens the connection, and the caller never
-    waits longer than ``timeout``. ``HF_HUB_OFFLINE=1`` and ``HF_ENDPOINT`` are honoured. Behind a proxy
-    (``HTTPS_PROXY``, ``ALL_PROXY``, but not for hosts of ``NO_PROXY``) it is the proxy that has to answer.
+    waits longer than ``timeout``.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
-        return False
-    url = urlparse(os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT)
-    proxies = {} if proxy_bypass(url.hostname or "") else getproxies()
-    if proxy := proxies.get(url.scheme) or proxies.get("all"):
-        url = urlparse(proxy if "://" in proxy else f"http://{proxy}")
     try:
-        port = url.port or (80 if url.scheme == "http" else 443)
-    except ValueError:  # no number
+        address = hub_address()
+    except InputError:
         return False
     opened = threading.Event()
 
     def connect() -> None:
         try:
-            socket.create_connection((url.hostname, port), timeout=timeout).close()
+            socket.create_connection(address, timeout=timeout).close()
             opened.set()
         except OSError:
             pass
@@ -177,3 +172,45 @@ def hub_is_reachable(timeout: float = 6.0) -> bool:
     thread.start()
     thread.join(timeout)
     return opened.is_set()
+
+
+def hub_address() -> tuple[str, int]:
+    """Return host and port that have to answer for the hub to be reached.
+
+    ``HF_ENDPOINT`` names another hub. Behind a proxy (``HTTPS_PROXY``, ``ALL_PROXY``, but not for hosts of
+    ``NO_PROXY``) it is the proxy that has to answer.
+
+    Raises:
+        InputError: ``HF_HUB_OFFLINE`` is set, or an address is none.
+    """
+    if is_offline_mode():
+        raise InputError("HF_HUB_OFFLINE is set")
+    hub = _url("HF_ENDPOINT", constants.ENDPOINT)
+    proxies = {} if proxy_bypass(hub.hostname) else getproxies()
+    proxy = proxies.get(hub.scheme) or proxies.get("all")
+    if not proxy:
+        return hub.hostname, hub.port or PORTS[hub.scheme]
+    url = _url("HTTPS_PROXY", proxy if "://" in proxy else f"http://{proxy}")
+    return url.hostname, url.port or PORTS[url.scheme]
+
+
+def why_unreachable() -> str:
+    """Return what is said of a hub that could not be reached: the setting that keeps from it, or where it was
+    looked for."""
+    try:
+        host, port = hub_address()
+    except InputError as error:
+        return f"the hub is not reachable ({error})"
+    return f"the hub is not reachable ({host}:{port} does not answer)"
+
+
+def _url(name: str, value: str) -> ParseResult:
+    """Return the parts of an address; raise InputError where it lacks a protocol that is known, or a host."""
+    url = urlparse(value)
+    try:
+        known = url.scheme in PORTS and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:  # the port is no number
+        known = False
+    if not known:
+        raise InputError(f"{name}: {quoted(value)}; allowed: an address such as https://host:port")
+    return url

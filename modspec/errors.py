@@ -34,6 +34,11 @@ def quoted(value: object, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[: half - 1]} … {text[2 - half :]}"
 
 
+def quoted_path(path: object) -> str:
+    """Return a path as an error message shows it: at twice the length, because its end tells it apart."""
+    return quoted(str(path), 120)
+
+
 def has_visible_character(text: str) -> bool:
     """Return whether a reader would see anything of a text."""
     return any(unicodedata.category(c)[0] not in "ZC" and c not in BLANK_LETTERS for c in text)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from snakemake.cli import parse_config
 
-from modspec.__main__ import main
+from modspec import __main__ as command_line
 from modspec.terms import CLAIMS, CONDITIONS, MASK_KINDS
 from modspec.workflow.parameters import STAGES, DataParameters
 from modspec.workflow.presets import resolve
@@ -27,8 +27,8 @@ README = PAGES["README.md"]
 ALL = "\n".join(PAGES.values())
 STUDIES = ("xnli", "pawsx", "reviews")
 EXAMPLES = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
+CHECKS = sorted(set(re.findall(r"\.venv/bin/python -m modspec ([^`\n]*)", ALL)))
 SNAKEMAKE = sorted(set(re.findall(r"\.venv/bin/snakemake --cores 2 --config ([^`\n]*)", ALL)))
-DATA_CHECKS = sorted(set(re.findall(r"\.venv/bin/python -m modspec (data check [^`\n]*)", ALL)))
 SIB = "sib-200/data/annotated"  # where the pages have SIB-200
 
 
@@ -102,13 +102,6 @@ def in_own_data(command: str, own_data: Path) -> list[str]:
     return shlex.split(command.removesuffix(" --dry-run"))
 
 
-@pytest.mark.parametrize("command", DATA_CHECKS)
-def test_data_checks_show_every_file(command: str, own_data: Path, capsys) -> None:
-    main(in_own_data(command, own_data))
-    table = capsys.readouterr().out
-    assert ("labels.txt" in table) == (SIB in command) and "2 labels; local files; train" in table
-
-
 def test_settings_are_accepted(own_data: Path) -> None:
     assert SNAKEMAKE
     for settings in SNAKEMAKE:
@@ -120,6 +113,22 @@ def test_settings_are_accepted(own_data: Path) -> None:
     ):
         names = re.findall(r"-p (\w+)", parameters)
         assert names and set(names) <= set(STAGES["finetuning"].model_fields)
+
+
+@pytest.mark.parametrize("command", CHECKS)
+def test_checks_pass(
+    command: str, own_data: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
+) -> None:
+    if "encoder=" not in command:  # then it is e5-small
+        request.getfixturevalue("e5_small_available")
+    command_line.main(in_own_data(command, own_data))
+    if command.startswith("data"):
+        table = capsys.readouterr().out
+        assert ("labels.txt" in table) == (SIB in command) and "2 labels; local files; train" in table
+
+
+def test_there_is_a_check_for_each_subject() -> None:
+    assert {command.split()[0] for command in CHECKS} == {"data", "encoder", "study"}
 
 
 @pytest.mark.slow

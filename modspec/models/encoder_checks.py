@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.activations import ACT2FN
 
 from modspec.data.examples import Examples
-from modspec.errors import InputError, quoted
+from modspec.errors import InputError, quoted, quoted_path
 
 POINTER = b"version https://git-lfs"
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # in the order in which transformers looks for them
@@ -41,14 +41,9 @@ LEAST_TOKENS_PER_ROW = 0.5
 MOST_UNKNOWN = 0.5  # share of a language's pieces
 
 
-def shown(name: str | Path) -> str:
-    """Return an encoder's name or directory as errors show it: paths end with what tells them apart."""
-    return quoted(str(name), 120)
-
-
 def check_directory(directory: Path) -> None:
     """Raise InputError for a directory that holds no encoder, or whose config.json cannot be read."""
-    where = f"encoder: directory {shown(directory)}"
+    where = f"encoder: directory {quoted_path(directory)}"
     try:
         names = {file.name for file in directory.iterdir()}
     except OSError as error:
@@ -66,7 +61,7 @@ def check_files(directory: Path, kind: Literal["tokenizer", "weights"]) -> None:
     files = next(filter(None, (sorted(directory.glob(pattern)) for pattern in patterns)), [])
     if not files:
         raise InputError(
-            f"encoder: directory {shown(directory)} has no {kind} files; allowed: "
+            f"encoder: directory {quoted_path(directory)} has no {kind} files; allowed: "
             f"one of {', '.join(patterns)} beside config.json"
         )
     for file in files:  # of the first pattern that fits: these are read, and not the others
@@ -79,16 +74,16 @@ def _check_file(file: Path) -> None:
         with file.open("rb") as handle:
             if handle.read(len(POINTER)) == POINTER:
                 raise InputError(
-                    f"encoder: {file.name} in {shown(file.parent)} is a Git LFS pointer, not the file; "
+                    f"encoder: {file.name} in {quoted_path(file.parent)} is a Git LFS pointer, not the file; "
                     "fetch it with git lfs pull"
                 )
     except FileNotFoundError:  # its directory lists it
         raise InputError(
-            f"encoder: {file.name} in {shown(file.parent)} is a link to a file that is not there"
+            f"encoder: {file.name} in {quoted_path(file.parent)} is a link to a file that is not there"
         ) from None
     except OSError as error:
         raise InputError(
-            f"encoder: {file.name} in {shown(file.parent)} cannot be read: {error.strerror}"
+            f"encoder: {file.name} in {quoted_path(file.parent)} cannot be read: {error.strerror}"
         ) from None
     if file.suffix != ".safetensors":
         return
@@ -97,12 +92,12 @@ def _check_file(file: Path) -> None:
             formats = {key: weights.get_slice(key).get_dtype() for key in weights.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise InputError(
-            f"encoder: {file.name} in {shown(file.parent)} is damaged, or no safetensors file: {error}"
+            f"encoder: {file.name} in {quoted_path(file.parent)} is damaged, or no safetensors file: {error}"
         ) from None
     for key, number_format in formats.items():
         if number_format not in NUMBERS and not key.endswith(BUFFERS):
             raise InputError(
-                f"encoder: {file.name} in {shown(file.parent)} has {quoted(key)} in {number_format}; "
+                f"encoder: {file.name} in {quoted_path(file.parent)} has {quoted(key)} in {number_format}; "
                 f"allowed: {', '.join(sorted(NUMBERS))}"
             )
 
@@ -125,7 +120,7 @@ def check_config(name: str, config: PreTrainedConfig) -> None:
         problems["pad_token_id"] = "the id of the tokenizer's padding"
     for setting, allowed in problems.items():
         raise InputError(
-            f"encoder: {shown(name)} has {setting} = {quoted(getattr(config, setting, None))} in "
+            f"encoder: {quoted_path(name)} has {setting} = {quoted(getattr(config, setting, None))} in "
             f"config.json; allowed: {allowed}"
         )
 
@@ -140,7 +135,7 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTr
     """
 
     def refuse(problem: str, needed: str = "tokenizer and weights of one encoder") -> None:
-        raise InputError(f"encoder: {shown(name)}: its tokenizer {problem}; needed: {needed}")
+        raise InputError(f"encoder: {quoted_path(name)}: its tokenizer {problem}; needed: {needed}")
 
     vocabulary, rows = tokenizer.get_vocab(), config.vocab_size
     if set(vocabulary) <= set(tokenizer.all_special_tokens):
@@ -172,7 +167,7 @@ def check_length(name: str, config: PreTrainedConfig, max_length: int) -> None:
     """Raise InputError if the encoder has fewer positions than ``max_length``."""
     if max_length > (most := positions(config)):
         raise InputError(
-            f"max_length: {max_length}; allowed: at most {most}, the positions of encoder {shown(name)}"
+            f"max_length: {max_length}; allowed: at most {most}, the positions of encoder {quoted_path(name)}"
         )
 
 
@@ -198,7 +193,7 @@ def check_pieces(name: str, splits: Iterable[Examples], unknown: int) -> None:
     for language, (unknown_pieces, pieces) in counts.items():
         if unknown_pieces > MOST_UNKNOWN * pieces:
             raise InputError(
-                f"encoder: {shown(name)} does not know {unknown_pieces / pieces:.0%} of the pieces of "
+                f"encoder: {quoted_path(name)} does not know {unknown_pieces / pieces:.0%} of the pieces of "
                 f"language {quoted(language)}; allowed: at most {MOST_UNKNOWN:.0%}"
             )
 
@@ -227,19 +222,19 @@ def check_weights(
         instead = f"; they have {quoted(lost[0])}" if lost else ""
         raise InputError(
             f"encoder: the weights lack {lacking[0]} ({len(lacking)} in all){instead}; "
-            f"needed: all that config.json of {shown(name)} describes"
+            f"needed: all that config.json of {quoted_path(name)} describes"
         )
     for key, (stored, described) in sorted(mismatched.items()):
         if not key.startswith("classifier."):
             raise InputError(
-                f"encoder: {shown(name)} has {key} of shape {tuple(stored)}, and by config.json "
+                f"encoder: {quoted_path(name)} has {key} of shape {tuple(stored)}, and by config.json "
                 f"{tuple(described)}; needed: the same"
             )
     if lost:
         raise InputError(
-            f"encoder: {shown(name)} has {len(lost)} weights that its architecture has no place for, "
+            f"encoder: {quoted_path(name)} has {len(lost)} weights that its architecture has no place for, "
             f"such as {quoted(lost[0])}; allowed: weights that config.json describes"
         )
     for key, parameter in model.base_model.named_parameters():
         if not parameter.isfinite().all():
-            raise InputError(f"encoder: {shown(name)} has NaN or infinite values in {key}")
+            raise InputError(f"encoder: {quoted_path(name)} has NaN or infinite values in {key}")

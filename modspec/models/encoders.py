@@ -37,7 +37,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGH
 from transformers.utils import logging as transformers_logging
 
 from modspec import downloads
-from modspec.errors import InputError, quoted
+from modspec.errors import InputError, quoted, quoted_path
 from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.encoder_checks import (
@@ -48,7 +48,6 @@ from modspec.models.encoder_checks import (
     check_tokenizer,
     check_weights,
     positions,
-    shown,
 )
 from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
@@ -80,7 +79,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         check_files(directory, "tokenizer")
     tokenizer = _from_hub(AutoTokenizer.from_pretrained, name)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise InputError(f"encoder: {shown(name)} has no fast tokenizer; allowed: with a tokenizer.json")
+        raise InputError(
+            f"encoder: {quoted_path(name)} has no fast tokenizer; allowed: with a tokenizer.json"
+        )
     check_tokenizer(name, tokenizer, config)
     return tokenizer
 
@@ -185,7 +186,8 @@ def encoder_fingerprint(name: str) -> str:
         return f"{name}:{e5_small.ENCODER.sha256}"
     directory = _directory(name)
     if directory is None:
-        return f"{name}:{_hub_config(name)._commit_hash}"
+        _hub_config(name)  # after which its file is in the cache, in a folder named for the commit
+        return f"{name}:{Path(try_to_load_from_cache(name, 'config.json')).parent.name}"
     digest = hashlib.sha256()
     for file in sorted(file for file in directory.iterdir() if file.is_file()):
         digest.update(f"{file.name}\0{sha256(file)}\n".encode())
@@ -262,7 +264,7 @@ def _hub_config(name: str, **changes: Any) -> PreTrainedConfig:
     config = _from_hub(AutoConfig.from_pretrained, name, **changes)
     if config.model_type not in GATED_MODEL_TYPES:
         raise InputError(
-            f"encoder: {shown(name)} has model_type {quoted(config.model_type)}; "
+            f"encoder: {quoted_path(name)} has model_type {quoted(config.model_type)}; "
             f"allowed are {', '.join(GATED_MODEL_TYPES)}"
         )
     check_config(name, config)
@@ -282,8 +284,8 @@ def _directory(name: str) -> Path | None:
         validate_repo_id(name)
     except HFValidationError:
         raise InputError(
-            f"encoder: {shown(name)} is not there; allowed: e5-small, a model id of the Hugging Face hub, "
-            "or a directory"
+            f"encoder: {quoted_path(name)} is not there; allowed: e5-small, a directory, "
+            "or a model id of the Hugging Face hub"
         ) from None
     return None
 
@@ -301,11 +303,11 @@ def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
     except Exception as error:  # tokenizers and safetensors raise types of their own
         reason = _reason(error, directory)
         if directory:
-            raise InputError(f"encoder: directory {shown(name)} cannot be loaded: {reason}") from error
+            raise InputError(f"encoder: directory {quoted_path(name)} cannot be loaded: {reason}") from error
         if is_local:
-            reason = "the hub is not reachable and the model is not in its local cache"
+            reason = f"{downloads.why_unreachable()} and the model is not in its local cache"
         raise InputError(
-            f"encoder: {shown(name)} cannot be loaded: {reason};"
+            f"encoder: {quoted_path(name)} cannot be loaded: {reason};"
             " use e5-small, or the path of a directory with a local copy"
         ) from error
 

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from modspec.data.examples import Examples, encode, trimmed
 from modspec.data.tasks import Task, load_task
 from modspec.data.vocabulary import used_pieces
-from modspec.errors import InputError, quoted
+from modspec.errors import InputError, quoted, quoted_path
 from modspec.models.device_and_precision import choose_attention, choose_device, choose_precision
-from modspec.models.encoder_checks import check_length, check_pieces, shown
+from modspec.models.encoder_checks import check_length, check_pieces
 from modspec.models.encoders import (
     BUILT_IN,
     encoder_fingerprint,
@@ -102,7 +102,7 @@ def encoder_name(value: str) -> str:
     if os.path.isdir(directory):
         return str(directory)
     if os.path.lexists(directory) or value.startswith(("~", ".", "/")) or value.endswith("/"):
-        raise InputError(f"encoder: {quoted(value)} is not a directory; looked for {shown(directory)}")
+        raise InputError(f"encoder: {quoted(value)} is not a directory; looked for {quoted_path(directory)}")
     return value
 
 

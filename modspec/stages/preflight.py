@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from modspec.errors import InputError, quoted
+from modspec.errors import InputError, quoted, quoted_path
 from modspec.models.device_and_precision import choose_device
 from modspec.models.encoders import is_here, unloaded_classifier
 from modspec.stages.material import Material, load_material
@@ -135,7 +135,7 @@ def _disk_line(
     free = free_disk(folder)
     if needed > free:
         raise InputError(
-            f"study: {quoted(str(folder))} will take at least {needed / GIB:.1f} GiB more of disk, and "
+            f"study: {quoted_path(folder)} will take at least {needed / GIB:.1f} GiB more of disk, and "
             f"{free / GIB:.1f} are free; allowed: free more, keep_checkpoints=last, fewer seeds or conditions"
         )
     return f"disk: at least {needed / GIB:.1f} GiB more for checkpoints and scores; {free / GIB:.1f} are free"

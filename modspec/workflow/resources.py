@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from modspec.errors import InputError, quoted
+from modspec.errors import InputError, quoted_path
 
 GIB = 2**30
 OWN_GROUPS = Path("/proc/self/cgroup")
@@ -58,10 +58,10 @@ def check_writable(name: str, directory: Path) -> None:
     start = _existing(directory)
     for folder in (start, *(start.iterdir() if start == directory and start.is_dir() else ())):
         if folder == start and not folder.is_dir():
-            raise InputError(f"{name}: {quoted(str(folder))} is a file; allowed: a directory")
+            raise InputError(f"{name}: {quoted_path(folder)} is a file; allowed: a directory")
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(
-                f"{name}: {quoted(str(folder))} cannot be written to; allowed: a directory that can"
+                f"{name}: {quoted_path(folder)} cannot be written to; allowed: a directory that can"
             )
 
 

@@ -193,6 +193,15 @@ def test_arguments_that_do_not_fit(wrong):
         influence(random_encoder(), random_examples(3), random_examples(2), **wrong)
 
 
+@pytest.mark.parametrize("name", ["train", "evaluation"])
+@pytest.mark.parametrize("label", [-100, -1, 3])
+def test_a_label_that_is_no_class(name, label):
+    sets = {"train": random_examples(4), "evaluation": random_examples(4)}
+    sets[name].labels[2] = label
+    with pytest.raises(InputError, match=rf"^{name}: example 'x2' has label {label}; allowed: 0 to 2$"):
+        influence(random_encoder(), **sets)
+
+
 def test_nothing_to_score():
     model, examples, nothing = random_encoder(), random_examples(4), random_examples(4).take([])
     for train, evaluation in ((examples, nothing), (nothing, examples), (nothing, nothing)):

@@ -336,6 +336,17 @@ def test_a_language_without_a_mask_is_an_input_error_before_any_step():
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+def test_a_label_that_is_no_class_is_an_input_error_before_any_step():
+    model = random_encoder(dtype=torch.float32)
+    before = copy.deepcopy(model.state_dict())
+    for label in (-100, -1, 3):
+        examples = examples_of()
+        examples.labels[-1] = label
+        with pytest.raises(InputError, match=rf"^train: example 'x17' has label {label}; allowed: 0 to 2$"):
+            finetune(model, examples, **USUAL)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
 def test_masks_of_another_grid_are_an_input_error():
     masks = dict.fromkeys(LANGUAGES, np.ones((3, 2), bool))
     with pytest.raises(InputError, match="gates: shape"):

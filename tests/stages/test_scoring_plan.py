@@ -10,7 +10,13 @@ import pytest
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.stages import scoring_plan
-from modspec.stages.scoring_plan import _columns, plan_passes, scored_train, translated_items
+from modspec.stages.scoring_plan import (
+    _columns,
+    count_columns,
+    plan_passes,
+    scored_train,
+    translated_items,
+)
 from modspec.workflow.parameters import InfluenceParameters
 
 LANGUAGES = ("de", "en")
@@ -114,3 +120,19 @@ def test_a_task_without_translations_refuses_training_items():
     one = examples(4, "x").of("de")
     with pytest.raises(InputError, match="train_items: 1; allowed: at most 0"):
         translated_items(one, 1)
+
+
+@pytest.mark.parametrize("kinds", [(), ("own",), ("own", "other_language"), ("other_seed", "inherited")])
+@pytest.mark.parametrize("gradients", [("test_example",), ("test_example", "own_language")])
+def test_columns_are_counted_without_masks(planned, kinds: tuple, gradients: tuple) -> None:
+    values = {"mask_kinds": ("none", "random", *kinds), "random_draws": 2, "train_items": 3}
+    passes, _ = planned(**values, train_gradient_masks=gradients)
+    p = InfluenceParameters(
+        languages=LANGUAGES,
+        train_per_language=4,
+        evaluation_per_language=2,
+        top_k=3,
+        train_gradient_masks=gradients,
+        **values,
+    )
+    assert count_columns(p) == sum(len(one.positions) for one in passes)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from modspec.errors import InputError
 from modspec.influence.gradients import tracing
 from modspec.subnetworks.head_importance import head_gradients, importance, inherited_importance
 from tests.helpers.models import (
@@ -49,6 +50,14 @@ def test_equals_one_example_at_a_time_autograd(kind, attention, mask):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
     if mask is not None:
         assert (found[:, ~mask] == 0).all()
+
+
+@pytest.mark.parametrize("label", [-100, -1, 3])
+def test_a_label_that_is_no_class_is_an_input_error(label):
+    examples = random_examples(5)
+    examples.labels[3] = label
+    with pytest.raises(InputError, match=rf"^examples: example 'x3' has label {label}; allowed: 0 to 2$"):
+        head_gradients(random_encoder(), examples)
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=["none", "mixed", "empty layer"])
