@@ -210,8 +210,9 @@ def test_a_truncated_input_is_named(copy: Path) -> None:
     assert "search/seed0/masks.safetensors: truncated or altered" in done.stdout
 
 
-def make(project: Path, target: str) -> None:
-    subprocess.run(["make", "-C", str(project), "PRESET=test", target], check=True)
+def copied(project: Path, action: str) -> None:
+    """Publish or restore the study."""
+    run(project, "modspec.workflow.publishing", action, "test")
 
 
 @pytest.mark.slow
@@ -222,14 +223,14 @@ def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
     for kept_or_not in ("calibration/kept.csv", "no_longer_drawn.csv"):
         (published / kept_or_not).touch()
     figures = {file.name: file.read_bytes() for file in (study / "figures").iterdir()}
-    make(copy, "publish")
+    copied(copy, "publish")
     assert {file.name: file.read_bytes() for file in published.iterdir() if file.is_file()} == figures
     assert (published / "calibration" / "kept.csv").exists()
     executed = {file.name for file in (copy / "notebooks" / "executed" / "test").iterdir()}
     assert executed == {file.name for file in (study / "notebooks").glob("*.ipynb")}
     for lost in ("runs", ".snakemake"):
         shutil.rmtree(copy / lost)
-    make(copy, "restore")
+    copied(copy, "restore")
     assert {p.name for p in study.iterdir()} == {"search", "finetuning", "influence", "notebooks"}
     assert planned(copy) == ["all", "figures"]
     # Of what was not published, only what is asked for is made again.
@@ -240,10 +241,10 @@ def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
 @pytest.mark.slow
 def test_stage_four_gives_the_same_tables_from_what_is_published(copy: Path) -> None:
     claims = (copy / FIGURES / "claims.csv").read_bytes()
-    make(copy, "publish")
+    copied(copy, "publish")
     for lost in ("runs", ".snakemake"):
         shutil.rmtree(copy / lost)
-    make(copy, "restore")
+    copied(copy, "restore")
     snakemake(copy)
     assert (copy / FIGURES / "claims.csv").read_bytes() == claims
 
@@ -254,7 +255,7 @@ def test_of_an_unfinished_study_what_is_finished_is_published(copy: Path) -> Non
         shutil.rmtree(study / missing)
     finished = {artefact.name for artefact in (study / "finetuning").iterdir()}
     (study / "finetuning" / "sft-seed1.pieces" / "half").mkdir(parents=True)
-    make(copy, "publish")
+    copied(copy, "publish")
     assert {file.name for file in published.iterdir()} == {"artefacts"}
     assert {stage.name for stage in (published / "artefacts").iterdir()} == {"search", "finetuning"}
     kept = {artefact.name for artefact in (published / "artefacts" / "finetuning").iterdir()}

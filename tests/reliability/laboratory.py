@@ -59,7 +59,7 @@ PHASE_OF = {
     r"/influence/": "influence tables",
     r"/figures/|/04_": "figures",
 }
-PATIENCE = 600  # seconds until a run counts as hung
+PATIENCE = 1800  # seconds until a run counts as hung
 
 
 def phase_of(place: str) -> str:
