@@ -1081,13 +1081,15 @@ def sent(bad: BadInput) -> dict[str, Any]:
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         seconds = time.monotonic() - start
-    lines = [line.removeprefix("error: ").removeprefix("InputError: ") for line in done.stderr.splitlines()]
+    # A dry run of Snakemake prints its errors as output.
+    printed = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+    lines = [line.removeprefix("error: ").removeprefix("InputError: ") for line in printed]
     line = next(
         (line for line in lines if all(part in line for part in bad.answer)), lines[-1] if lines else None
     )
     wrong = complaints(bad, line) + ["exit code 0"] * (done.returncode == 0)
     # papermill shows where in the notebook the error was raised; nothing else may show a traceback.
-    wrong += ["traceback"] * ("Traceback" in done.stderr and bad.command != "notebook")
+    wrong += ["traceback"] * ("Traceback" in "".join(printed) and bad.command != "notebook")
     return {
         "command": bad.command,
         "input": bad.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -381,10 +382,44 @@ def test_a_label_that_train_lacks_is_refused_and_one_that_dev_lacks_is_shown(tmp
         load(tmp_path, ["en"], OWN, None, True, {})
 
 
-@given(st.binary(max_size=300), st.sampled_from(["tsv", "csv", "jsonl", "parquet"]))
-def test_any_bytes_give_examples_or_one_line(tmp_path_factory, content: bytes, extension: str) -> None:
-    path = write(tmp_path_factory.mktemp("any") / f"en.{extension}", content)
-    try:
-        read(path, OWN, None)
-    except InputError as error:
-        assert len(str(error)) <= 300 and "\n" not in str(error)
+def test_what_is_harmless_is_counted_and_shown(tmp_path: Path) -> None:
+    rows = "".join(f"{i},text {i % 25},{'xy'[i % 2]},n{i}\n" for i in range(30))
+    (tmp_path / "en").mkdir()
+    write(tmp_path / "en/train-00000-of-00001.csv", f",text,label,note\n{rows}")
+    write(tmp_path / "en/test.csv", "text,label\ntext 3,x\nnew,y\n")
+    for number in range(40):
+        write(tmp_path / f"l{number}.tsv", "")
+    table = load(tmp_path, ["en"], OWN, None, True, {}).files.set_index("file")
+    used = {name: (row["rows"], row["used for"]) for name, row in table.iterrows()}
+    assert used == {
+        "en/train-00000-of-00001.csv": (30, "train 30"),
+        "en/test.csv": (2, "dev 1, test 1"),
+        "40 files, such as l0.tsv": (0, "not read"),
+    }
+    remarks = table["remarks"].tolist()
+    assert remarks[0] == "columns not used: one without a name, note; 5 of train repeat another one"
+    assert "1 of dev also stand in an earlier split" in remarks[1] or "1 of test also" in remarks[1]
+    assert remarks[2] == "language not asked for"
+
+
+def test_a_label_that_one_language_lacks_is_shown(tmp_path: Path) -> None:
+    rows = "".join(f"t{i}\t{'xy'[i % 2]}\n" for i in range(20))
+    own_files(tmp_path, en=rows, de=rows.replace("y", "x"))
+    table = load(tmp_path, ["en", "de"], OWN, None, True, {}).files.set_index("file")
+    assert table.loc["de.tsv", "remarks"].startswith("train lacks the labels y; dev lacks the labels y")
+
+
+def test_untranslated_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    names = ColumnNames(**{**vars(PAIRS), "untranslated": "NS"})
+    one = read(write(tmp_path / "a.tsv", "a\tb\tneutral\nNS\tb\tneutral\nc\tNS\tneutral\n"), names, NAMES)
+    assert one.untranslated == 2 and one.rows["id"].tolist() == ["0"]
+
+
+def test_memory_and_time_grow_with_the_file_not_with_its_longest_cell(tmp_path: Path) -> None:
+    rows = [f"{i},{'word ' * 200_000 if i == 7 else f'text {i}'},{'xy'[i % 2]}\n" for i in range(3000)]
+    path = write(tmp_path / "en.csv", "id,text,label\n" + "".join(rows))
+    tracemalloc.start()
+    one = read(path, OWN, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(one.rows) == 3000 and peak < 20 * path.stat().st_size

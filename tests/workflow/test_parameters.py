@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modspec.errors import InputError
+from modspec.errors import Contradiction, InputError
 from modspec.workflow.parameters import (
     RENAMED,
     STAGES,
@@ -205,6 +205,31 @@ def test_wrong_overrides_name_what_is_allowed(config: dict, message: str) -> Non
     with pytest.raises(InputError) as caught:
         resolve(config)
     assert str(caught.value).startswith(message)
+
+
+def test_the_calibrations_language_refuses_the_calibration_alone() -> None:
+    study = resolve({"task": "local", "data_dir": "some", "languages": ["eng_Latn", "swh_Latn"]})
+    assert study.parameters("search").languages == ("eng_Latn", "swh_Latn")
+    with pytest.raises(Contradiction, match="language: 'en'; allowed: one of eng_Latn, swh_Latn"):
+        study.parameters("calibration")
+
+
+def test_an_override_of_one_condition_keeps_its_other_parameters() -> None:
+    study = resolve({"influence_by_condition": {"sft": {"top_k": "7"}}})
+    p = study.parameters("influence", condition="sft")
+    assert p.top_k == 7 and p.mask_kinds == ("none", "own")
+    assert study.parameters("influence", condition="full").top_k == 10
+
+
+def test_anchors_of_a_preset_are_what_they_stand_for(tmp_path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("influence_by_condition: {sft: &sparse {top_k: 7}, sft_random: *sparse}")
+    assert resolve({"preset": str(file)}).parameters("influence", condition="sft_random").top_k == 7
+
+
+@pytest.mark.parametrize("name", ["mine", "2024-11-01", "nan", "xnli_2.1", "\u7814\u7a76", "caf\u00e9"])
+def test_a_studys_name_is_that_of_its_folders(name: str) -> None:
+    assert resolve({"study": name}).parameters("search").study_dir == f"runs/{name}"
 
 
 def test_small_numbers_in_a_preset_file_are_numbers(tmp_path) -> None:
