@@ -450,7 +450,7 @@ def starts(lab: Laboratory, rng: random.Random, wanted: Counter) -> list[Trial]:
     trial.note = f"exit codes {[one.code for one in outcomes]};"
     for outcome in outcomes:
         if "Traceback" in outcome.output:
-            error = re.findall(r"^\w*Error.*$", outcome.output, re.MULTILINE)
+            error = re.findall(r"^\w*Error: .+$", outcome.output, re.MULTILINE)
             trial.faults.append(f"one start ends with a traceback: {(error or [''])[-1]}")
         elif outcome.code != 0:
             trial.note += f" {last_line(outcome)};"
