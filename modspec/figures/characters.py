@@ -14,6 +14,7 @@ from matplotlib.font_manager import FontPath, findSystemFonts, fontManager, get_
 from modspec.figures.frames import TEXTS
 
 FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
+LEFT_TO_RIGHT = "\u200e"  # a mark that shows nothing and ends what runs from right to left
 
 
 def drawable(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -22,13 +23,21 @@ def drawable(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     Args:
         frame: from :func:`modspec.figures.frames.typed`.
     """
-    texts = [column for column in frame if column in TEXTS]
-    characters = {character for column in texts for text in frame[column].unique() for character in text}
-    if "$" in characters:  # two dollar signs would be a formula
-        frame = frame.assign(**{column: frame[column].str.replace("$", r"\$") for column in texts})
+    columns = [column for column in frame if column in TEXTS]
+    written = {text: _written(text) for column in columns for text in frame[column].unique()}
+    frame = frame.assign(**{column: frame[column].map(written) for column in columns})
+    characters = frozenset(character for text in written for character in text)
     # Characters of the category Cf, such as joiners, show nothing.
     lacking = frozenset(c for c in characters - _glyphs(FONT) if unicodedata.category(c) != "Cf")
     return frame, [FONT, *families_for(lacking)]
+
+
+def _written(text: str) -> str:
+    """Return a text as it stays itself inside another one."""
+    text = text.replace("$", r"\$")  # two dollar signs would be a formula
+    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+        return f"{LEFT_TO_RIGHT}{text}{LEFT_TO_RIGHT}"  # else a number after it would be written before it
+    return text
 
 
 @functools.cache  # the search takes up to seconds, and its warning is for a process, not for a figure

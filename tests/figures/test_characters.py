@@ -83,3 +83,9 @@ def test_no_name_is_read_as_a_formula(figure: str) -> None:
     texts = [text.get_text() for text in shown(fig)]
     assert any(name.replace("$", r"\$") in text for text in texts)
     assert not [text for text in texts if is_math_text(text)]
+
+
+def test_what_follows_an_arabic_name_is_written_after_it() -> None:
+    """Without marks, ``العربية: 86 of 144`` would be laid out from right to left: ``144 of 86 :العربية``."""
+    fig = FIGURES["head_masks"](named("head_masks", "العربية"))
+    assert any(ax.get_title().startswith("\u200eالعربية\u200e: ") for ax in fig.axes)
