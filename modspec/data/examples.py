@@ -72,7 +72,7 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -
     )
 
 
-def check_labels(name: str, examples: Examples, classes: int) -> None:
+def check_label_range(name: str, examples: Examples, classes: int) -> None:
     """Raise InputError for an example whose label is no class: -1 or -100 often stand for "none".
 
     Args:

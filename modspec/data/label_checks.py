@@ -1,7 +1,7 @@
 """Are these labels of one task? What to ask of them before anything is computed."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import combinations
 
@@ -10,18 +10,21 @@ import pandas as pd
 from modspec.data.columns import LONGEST_NAME
 from modspec.errors import InputError, quoted
 
+INDEX = "index"  # kind of a label that a file gives by its place among the task's labels, counted from 0
 
-def check_labels(pools: Mapping[tuple[str, str], pd.DataFrame]) -> None:
+
+def check_labels(pools: Mapping[tuple[str, str], pd.DataFrame], known: Sequence[str] | None = None) -> None:
     """Check the labels of all languages and splits against one another.
 
     A label that some language or split lacks is harmless where nothing else speaks of a mistake.
 
     Args:
         pools: (language, split) -> examples with the columns ``label``, ``kind`` and ``where``.
+        known: the task's labels; None: any.
 
     Raises:
         InputError: labels are of different kinds, look like scores, look alike, are nearly as many as the
-            examples, cannot be learned, or differ from language to language.
+            examples, cannot be learned, differ from language to language, or are counted from 1.
     """
     rows = pd.concat(
         [pool[["label", "kind", "where"]].assign(language=k, split=s) for (k, s), pool in pools.items()],
@@ -30,6 +33,8 @@ def check_labels(pools: Mapping[tuple[str, str], pd.DataFrame]) -> None:
     first = rows.drop_duplicates("label")
     _check_kinds(rows)
     _check_scores(first)
+    if known is not None:
+        _check_counted_from_zero(rows[rows["kind"] == INDEX], known)
     labels = list(first["label"])
     if len(labels) < 2:
         raise InputError(f"label: all {len(rows)} examples have {quoted(labels[0])}; needed: two labels")
@@ -63,6 +68,15 @@ def _check_kinds(rows: pd.DataFrame) -> None:
         raise InputError(
             f"{two['where']}: label {quoted(two['label'])} is of the kind {two['kind']}, but "
             f"{quoted(one['label'])} ({one['where']}) {one['kind']}; allowed: one kind in all files"
+        )
+
+
+def _check_counted_from_zero(rows: pd.DataFrame, known: Sequence[str]) -> None:
+    """Refuse indices without a single 0: stars from 1 to 4, say, would be taken for the labels after them."""
+    if len(rows) and known[0] not in set(rows["label"]):
+        raise InputError(
+            f"{rows['where'].iloc[0]}: labels are numbers, but none is 0, which means {quoted(known[0])}; "
+            f"allowed: 0 to {len(known) - 1}, or names: {', '.join(known)}"
         )
 
 

@@ -26,7 +26,7 @@ from modspec.data.columns import (
 )
 from modspec.data.file_formats import rows_of
 from modspec.data.file_names import EXTENSIONS, SPLIT_NAMES, SPLITS, DataDirectory, find
-from modspec.data.label_checks import check_labels, lacking_labels
+from modspec.data.label_checks import INDEX, check_labels, lacking_labels
 from modspec.errors import InputError, quoted, visible
 
 MOST_NAMED = 30  # files that are not read for one reason, such as 200 languages; more are counted
@@ -103,7 +103,7 @@ def load(
             for key, pool in divide(batch, shares, names.block).items():
                 prefix = f"{split}-" if split else ""
                 pools[key] = pool.assign(id=prefix + pool["id"])
-    check_labels(pools)
+    check_labels(pools, labels)
     used = {directory.files[place].suffix for place in read_files}
     source = f"local files; {_describe(plan, '|'.join(sorted(used)))}"
     return Loaded(pools, aligned, source, _files_table(directory, read_files, plan, pools))
@@ -326,6 +326,7 @@ def read(
             raise InputError(f"{where}: {again}; without ids: columns {{id: null}}")
         lines[identity] = line
         label, kind = name_of(record[roles["label"]], roles["label"], where)
+        kind = kind if has_kinds else ""
         if labels is not None and label not in by_name:
             hint = f"; a header must name {', '.join(names.needed)}" if line == 1 else ""
             raise InputError(
@@ -334,7 +335,9 @@ def read(
         text, pair = (
             text_of(record[roles[role]], roles[role], where) if role in roles else "" for role in TEXTS
         )
-        rows.append((identity, text, pair, by_name.get(label, label), kind if has_kinds else "", where))
+        if labels is not None and label not in labels:
+            kind = INDEX
+        rows.append((identity, text, pair, by_name.get(label, label), kind, where))
     if not rows:
         raise InputError(f"{name}: no examples")
     _check_one_split(name, telling)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from modspec.data.examples import Examples, check_labels, sorted_batches
+from modspec.data.examples import Examples, check_label_range, sorted_batches
 from modspec.errors import InputError, quoted
 from modspec.influence.contraction import Contraction
 from modspec.influence.encoder_parts import EncoderPart, Places, placements
@@ -332,7 +332,7 @@ def _check(
     if not checkpoints:
         raise InputError("checkpoints: none; allowed: at least one, or None for the model as it is")
     for name, examples in (("train", train), ("evaluation", evaluation)):
-        check_labels(name, examples, model.config.num_labels)
+        check_label_range(name, examples, model.config.num_labels)
     masks = (("train_mask", train_mask, train), ("evaluation_mask", evaluation_mask, evaluation))
     for name, mask, examples in masks:
         if np.ndim(mask) == 3 and len(mask) != len(examples):

@@ -18,7 +18,7 @@ from torch.optim import AdamW
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from modspec.data.examples import Examples, check_labels, collate, shuffled_batches
+from modspec.data.examples import Examples, check_label_range, collate, shuffled_batches
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import attention_layers, gated
@@ -78,7 +78,7 @@ def finetune(
         FloatingPointError: a loss or gradient is not finite. The message names the batch, whose step is
             not taken.
     """
-    check_labels("train", train, model.config.num_labels)
+    check_label_range("train", train, model.config.num_labels)
     if masks is not None and (missing := set(train.languages.tolist()) - set(masks)):
         raise InputError(f"masks: none for {sorted(missing)}; allowed: one for every training language")
     device = next(model.parameters()).device

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modspec.data.examples import Examples, check_labels
+from modspec.data.examples import Examples, check_label_range
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, full_mask, gated
 from modspec.models.prediction import rows_by_example
@@ -43,7 +43,7 @@ def head_gradients(
         InputError: a label is no class.
         FloatingPointError: a gradient is not finite; the message names the first such example.
     """
-    check_labels("examples", examples, model.config.num_labels)
+    check_label_range("examples", examples, model.config.num_labels)
     mask = full_mask(model) if mask is None else np.asarray(mask, dtype=bool)
 
     def gradients_of(batch: dict[str, Tensor], positions: np.ndarray) -> Tensor:

@@ -16,9 +16,8 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
-from snakemake.logging import LoggerManager
+from snakemake.logging import LogEvent, LoggerManager
 from snakemake.settings.enums import Quietness
-from snakemake_interface_logger_plugins.common import LogEvent
 
 from modspec.workflow.run_notebook import STOPPED
 
@@ -141,7 +140,7 @@ class LiveLog(Handler):
         if "on user request" in text:
             self.is_stopped = True
         elif text.startswith("Nothing to be done"):
-            self.say("Nothing to do: everything is there and up to date.")
+            self.say(text)
         elif text.endswith("At least one job did not complete successfully."):
             if not self.is_stopped:
                 self.say(f"A job failed. {KEPT}", is_error=True)

@@ -26,8 +26,9 @@ SPECIAL = [0, 1, 2, 3]
 
 
 def mapping_of(examples, share: float, seed: int = 0, vocabulary: int = 2 * VOCABULARY) -> np.ndarray:
-    material = SimpleNamespace(examples={"train": examples}, kept_pieces=np.arange(vocabulary))
-    return cipher(material, CalibrationParameters(encoder="tiny"), share, seed)
+    pieces = np.arange(vocabulary)
+    material = SimpleNamespace(encoder="tiny", examples={"train": examples}, kept_pieces=pieces)
+    return cipher(material, CalibrationParameters(), share, seed)
 
 
 @given(count=counts, data=seeds, seed=seeds, shares=st.tuples(*[st.floats(0, 1)] * 2).map(sorted))

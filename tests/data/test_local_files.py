@@ -87,6 +87,19 @@ def test_labels_may_be_given_by_index(tmp_path: Path) -> None:
     assert read(path, PAIRS, NAMES).rows["label"].tolist() == ["contradiction", "neutral"]
 
 
+def test_labels_that_are_counted_from_one_are_not_taken_for_others(tmp_path: Path) -> None:
+    stars = ColumnNames(text="text", label="label")
+    known = [f"{n} stars" for n in range(1, 6)]
+    for first, refused in ((0, False), (1, True)):
+        rows = [f"text {i}\t{first + i % 4}" for i in range(40)]
+        write(tmp_path / "en.tsv", "\n".join(["text\tlabel", *rows, ""]))
+        if refused:
+            with pytest.raises(InputError, match="none is 0, which means '1 stars'; allowed: 0 to 4"):
+                load(tmp_path, ["en"], stars, known, False, {})
+        else:
+            load(tmp_path, ["en"], stars, known, False, {})
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 TSV_DEFECTS = {

@@ -193,9 +193,8 @@ def test_the_language_code_no_is_not_false() -> None:
         ),
         (
             {
-                "influence": {"mask_kinds": ["none", "inherited"]},
                 "search": {"inherited_importance": False},
-                "influence_by_condition": {"full": {}},
+                "influence_by_condition": {"full": {"mask_kinds": ["none", "inherited"]}},
             },
             "mask_kinds: 'inherited'; allowed: others, or inherited_importance = True",
         ),
