@@ -24,7 +24,7 @@ help:  ## list what can be made
 	echo "Variables: PRESET=$(PRESET) CORES=$(CORES) PYTHON=$(PYTHON) VENV=$(VENV)"
 
 study: $(INSTALLED)  ## run the whole study of preset PRESET
-	@$(RUN) modspec.models.encoders fetch e5-small
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
 	$(COMPUTE) snakemake --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Study $(PRESET) is complete."
@@ -33,7 +33,7 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 	echo "Keep them in the repository with: make publish PRESET=$(PRESET)"
 
 calibration: $(INSTALLED)  ## test the method where the answer is known (half an hour)
-	@$(RUN) modspec.models.encoders fetch e5-small
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
 	$(COMPUTE) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
 	echo
 	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
@@ -43,11 +43,11 @@ calibration: $(INSTALLED)  ## test the method where the answer is known (half an
 PYTEST := OMP_NUM_THREADS=1 $(COMPUTE) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test: $(INSTALLED)  ## run the tests that do not take minutes each
-	@$(RUN) modspec.models.encoders fetch e5-small
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
 	$(PYTEST) -m "not slow"
 
 test-slow: $(INSTALLED)  ## run the other tests
-	@$(RUN) modspec.models.encoders fetch e5-small
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
 	$(PYTEST) -m slow
 
 lint: $(INSTALLED)  ## check style, formatting, and who imports whom
@@ -56,7 +56,7 @@ lint: $(INSTALLED)  ## check style, formatting, and who imports whom
 	$(VENV)/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 
 benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUMENTS="--budget 60 --rounds 1": less)
-	@$(RUN) modspec.models.encoders fetch e5-small
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
 	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	# kronfluence asks for torchvision and never imports it, but transformers does: it must fit torch's build.
 	$(RUN) pip uninstall --yes torchvision
@@ -66,7 +66,7 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(COMPUTE) jupyterlab --notebook-dir=notebooks
 
 figures: $(INSTALLED)  ## draw every published figure again from its CSV
-	@$(RUN) modspec.figures.save figures
+	@$(COMPUTE) modspec.figures.save figures
 
 # Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
 results: $(INSTALLED)  ## publish a comparison of published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)

@@ -5,7 +5,10 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from modspec.workflow.paths import project_root
 
 # By default glibc returns every large block that is freed, and fetching it again page by page can cost more
 # than computing with it. Blocks over 128 MiB are returned all the same: keeping them fragments memory.
@@ -36,7 +39,23 @@ def process_environment(threads: int | None = None) -> dict[str, str]:
     }
     if threads is not None:
         variables["OMP_NUM_THREADS"] = str(threads)
-    return variables
+    return variables | _home()
+
+
+def _home() -> dict[str, str]:
+    """Return another home directory where this one cannot be written, as in many containers.
+
+    Jupyter and matplotlib need one. What is in the caches of the home that cannot be written is still read.
+    """
+    home = Path(os.path.expanduser("~"))
+    if home.is_absolute() and os.access(home, os.W_OK | os.X_OK):
+        return {}
+    other = project_root() / "runs" / ".home"
+    with suppress(OSError):  # a checkout that cannot be written: nothing is run there
+        other.mkdir(parents=True, exist_ok=True)
+    caches = {"MODSPEC_CACHE": home / ".cache/modspec", "HF_HOME": home / ".cache/huggingface"}
+    kept = {name: str(place) for name, place in caches.items() if name not in os.environ and place.is_dir()}
+    return {"HOME": str(other), **kept}
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_a_second_run_does_nothing_and_says_so(project: Path) -> None:
 def test_only_what_a_change_affects_runs_again(project: Path) -> None:
     assert planned(project, "top_k=11") == ["figures", *["influence"] * 4]
     assert planned(project, "resamples=200") == ["figures"]
-    everything = ["all", "figures", *["finetuning"] * 4, *["influence"] * 4, *["search"] * 2]
+    everything = ["figures", *["finetuning"] * 4, *["influence"] * 4, *["search"] * 2]
     assert planned(project, "threshold=0.9") == everything
 
 

@@ -32,3 +32,17 @@ def test_kernels_of_this_environment_come_before_those_of_a_cluster(monkeypatch:
 def test_threads_are_set_where_they_are_given() -> None:
     assert process_environment(3)["OMP_NUM_THREADS"] == "3"
     assert "OMP_NUM_THREADS" not in process_environment()
+
+
+def test_a_home_that_cannot_be_written_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "HOME" not in process_environment()
+    cache = tmp_path / "home" / ".cache" / "modspec"
+    cache.mkdir(parents=True)
+    monkeypatch.delenv("MODSPEC_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    variables = process_environment()
+    assert Path(variables["HOME"]).parts[-2:] == ("runs", ".home") and Path(variables["HOME"]).is_dir()
+    assert variables["MODSPEC_CACHE"] == str(cache)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert "MODSPEC_CACHE" not in process_environment()
