@@ -93,13 +93,15 @@ for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
 
 # Jobs are about to run. Dry runs never come here.
 onstart:
+    print("Checking data, encoder, disk and memory", file=sys.stderr)
     # What needs torch is checked in a process of its own, since this one lives as long as the study.
     settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
     command = [sys.executable, "-m", "modspec", "study", "check", "--cores", str(workflow.cores), *settings]
     checked = subprocess.run(command, env={**os.environ, **process_environment()}, capture_output=True, text=True)
     print(checked.stdout, end="", file=sys.stderr)
     if checked.returncode:
-        raise WorkflowError(checked.stderr.strip().splitlines()[-1].removeprefix("error: "))
+        said = checked.stderr.strip().splitlines() or [f"the check ended with status {checked.returncode}"]
+        raise WorkflowError(said[-1].removeprefix("error: "))
     try:
         lock_study(Path(RUN))
     except InputError as error:

@@ -99,8 +99,8 @@ def check_study(given: argparse.Namespace) -> None:
 
     try:
         config = parse_config(given.settings)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    except (ValueError, AssertionError) as error:  # of Snakemake; the latter where a value is blank
+        raise InputError(str(error) or f"a value is blank among {quoted(given.settings)}") from None
     plan = resolve(config)  # before torch is loaded
     from modspec.stages import preflight
 

@@ -37,3 +37,8 @@ def test_what_a_study_would_refuse_ends_with_an_error(tmp_path: Path) -> None:
     folder = write(tmp_path, {"en": "ab", "de": "ba"})
     with pytest.raises(SystemExit, match="^error: .* for the same pair "):
         main(["data", "check", folder, "--columns", "id=nr", "label=topic"])
+
+
+def test_a_setting_that_is_blank_is_named() -> None:
+    with pytest.raises(SystemExit, match="error: a value is blank among .*top_k=#"):
+        main(["study", "check", "preset=embedded", "top_k=#"])

@@ -65,7 +65,7 @@ def check_study(plan: StudyPlan, cores: int = 1) -> list[str]:
     of_a_job = [FLOAT * loaded, TRAINED * weights, *(weights + _gradients(model, job) for job in scoring)]
     at_once = min(max(cores // plan.threads, 1), len(runs))
     return [
-        f"study: {quoted(plan.name)}, {len(searches)} searches, {len(runs)} runs of fine-tuning and scoring",
+        f"study: {quoted(plan.name)}, {len(searches)} x search, {len(runs)} x fine-tuning and scoring",
         _data_line(material, searches[0].max_length),
         f"encoder: {quoted(searches[0].encoder)} ({model.config.model_type}), "
         f"{model.config.num_hidden_layers} layers x {model.config.num_attention_heads} heads, "

@@ -69,7 +69,7 @@ def test_the_lines_say_what_the_study_is_and_takes_and_nothing_is_written(projec
     before = sorted(project.rglob("*"))
     lines = check_study(plan(), cores=2)
     assert [line.partition(":")[0] for line in lines] == "study data encoder device disk memory".split()
-    assert "'mine', 2 searches, 4 runs" in lines[0]
+    assert "'mine', 2 x search, 4 x fine-tuning" in lines[0]
     assert "languages en, sw; 12 train, 6 dev, 6 test examples per language; 2 labels; 0% of" in lines[1]
     assert "'tiny' (xlm-roberta), 3 layers x 4 heads" in lines[2]
     assert (
@@ -198,7 +198,7 @@ def test_the_command_line_prints_the_lines_or_the_error(capsys: pytest.CaptureFi
     settings += ["influence={evaluation_per_language: 3, top_k: 4}", "preset=empty.yaml"]
     command_line.main(["study", "check", *settings, "--cores", "1"])
     assert capsys.readouterr().out.startswith(
-        "study: 'mine', 2 searches, 2 runs of fine-tuning and scoring\ndata: "
+        "study: 'mine', 2 x search, 2 x fine-tuning and scoring\ndata: "
     )
     for wrong, message in {
         "top_k=99": "top_k: 99; allowed",

@@ -71,7 +71,11 @@ def test_any_override(config: dict[str, Any]) -> None:
 @example("learning_rate", "1_0e-4")
 def test_any_word_of_the_command_line(name: str, word: str) -> None:
     assume(len(name) > 1)
-    one_line(parse_config([f"{name}={word}"]))
+    try:
+        config = parse_config([f"{name}={word}"])
+    except AssertionError:  # Snakemake's own: YAML has nothing but a comment or a blank
+        return
+    one_line(config)
 
 
 @FEW
