@@ -70,7 +70,7 @@ def search_language(material: Material, parameters: SearchParameters, language: 
         # Both searches start from the same masks: what is known of a mask is not computed again.
         gradients = _by_mask(grid, partial(head_gradients, model, sample, precision=material.precision))
         threshold, step = parameters.threshold, parameters.step
-        with tqdm(desc=f"{place}: search", unit=" masks") as bar:
+        with tqdm(desc=f"{place}: search", unit="mask") as bar:
             score = _by_mask(grid, partial(accuracy, model, dev, precision=material.precision), bar.update)
             searches = {
                 name: search(gradients, score, grid, threshold=threshold, step=step, importance=measure)
