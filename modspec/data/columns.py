@@ -17,7 +17,7 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "text_pair": ("text_pair", "sentence2", "hypothesis"),
     "label": ("label", "gold_label", "category", "class", "intent", "polarity", "sentiment", "stars"),
 }
-# Columns that say of which split or language a row is. A file holds one split of one language.
+# Columns that name the split or the language of a row. A file holds one split of one language.
 SPLIT_COLUMNS = ("split", "partition", "set")
 LANGUAGE_COLUMNS = ("language", "lang", "locale")
 LONGEST_NAME = 200  # characters of an id or a label

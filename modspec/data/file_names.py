@@ -1,4 +1,4 @@
-"""Which file of a data directory holds which split of which language, and which files are not read.
+"""The files of a data directory: the language and the split that each holds, or why it is not read.
 
 A file is ``<split>.<language>.<extension>``, ``<language>.<split>.<extension>`` (also with - or _ instead of
 the first dot), ``<language>/<split>.<extension>`` or ``<split>/<language>.<extension>``; or it is

@@ -160,7 +160,7 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTr
     if pair["input_ids"].count(tokenizer.sep_token_id) < 2:
         refuse(f"does not end texts with {quoted(tokenizer.sep_token)}", "the template of this encoder")
     if max(pair.get("token_type_ids", [0])) >= config.type_vocab_size:
-        refuse(f"tells two texts apart by token types, of which config.json has {config.type_vocab_size}")
+        refuse(f"marks two texts by token types, and config.json has {config.type_vocab_size} of these")
 
 
 def check_length(name: str, config: PreTrainedConfig, max_length: int) -> None:

@@ -61,7 +61,7 @@ class Trial:
         return {name: " ".join(text.split())[:300] for name, text in texts.items()}
 
 
-# Makes a few trials, of which so many are still wanted: by phase or, where there are none, by group.
+# Makes a few trials. The counter says how many are still wanted, by phase or else by group.
 Group = Callable[[Laboratory, random.Random, Counter], list[Trial]]
 
 

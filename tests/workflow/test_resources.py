@@ -14,7 +14,7 @@ from modspec.workflow.resources import check_writable, free_disk, memory_limit, 
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Control groups of both versions, of which this process is in the group /a/b."""
+    """Control groups of both versions; this process is in the group /a/b."""
     (tmp_path / "own").write_text("4:memory,cpu:/a/b\n0::/a/b\n")
     mounts = ((tmp_path / "v2", "memory.max"), (tmp_path / "v1", "memory.limit_in_bytes"))
     for mount, _ in mounts:
