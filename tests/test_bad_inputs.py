@@ -1,4 +1,4 @@
-"""Every bad input is refused by one line that names it; ``tests/bad_inputs.py`` has them."""
+"""Every bad input is refused by one line that names it; ``tests/bad_inputs/`` has them."""
 
 from pathlib import Path
 

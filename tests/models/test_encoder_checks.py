@@ -201,7 +201,7 @@ REFUSED = {
                 d
             ),
         ),
-        "tells two texts apart by token types",
+        "marks two texts by token types",
     ),
 }
 

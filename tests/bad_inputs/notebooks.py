@@ -1,0 +1,27 @@
+"""Parameters of single notebooks, for papermill."""
+
+from __future__ import annotations
+
+from tests.bad_inputs.answers import BadInput
+
+ROWS = [
+    BadInput("notebook", f"notebook {number}: {text}", (number, text), (answer,))
+    for number, text, answer in [
+        ("01", "seedd: 3", "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
+        ("01", "seed: three", "seed: 'three' (str); allowed: integer"),
+        ("01", "languages: en", "languages: 'en' (str); allowed: list"),
+        ("01", "languages: [en, false]", "languages.1: False (bool); allowed: string"),
+        ("01", "learning_rate: 5e-05", "learning_rate: '5e-05' (str); allowed: number"),
+        ("01", "inherited: true", "inherited: was renamed; allowed: inherited_importance: True"),
+        ("01", "columns: {label: topic}", "columns: {'label': 'topic'}; allowed: with files of a data_dir"),
+        ("02", "condition: dense", "condition: 'dense' (str); allowed: 'full', 'sft'"),
+        ("02", "start_languages: [zz]", "start_languages: 'zz'; allowed: some of en, de, fr, es, ru"),
+        ("03", "top_k: 5000", "top_k: 5000; allowed: at most the 220 training examples"),
+        ("03", "mask_kinds: [own]", "mask_kinds: ['own']; allowed: any that include 'none'"),
+        ("03", "other_seed: 0", "other_seed: 0; allowed: a searched seed other than seed = 0"),
+        ("04", "seeds: []", "seeds: [] (list); allowed: at least 1 item"),
+        ("04", "confidence: 95", "confidence: 95 (int); allowed: less than 1"),
+        ("00", "language: sw", "language: 'sw'; allowed: one of en, de, fr, es, ru"),
+        ("00", "cipher_shares: [0, 2]", "cipher_shares.1: 2 (int); allowed: less than or equal to 1"),
+    ]
+]
