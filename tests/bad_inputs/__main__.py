@@ -68,8 +68,9 @@ def main() -> None:
     """Send bad inputs through the real commands, one after the other."""
     file, *words = sys.argv[1:]
     chosen = [bad for bad in ALL if not words or any(word in f"{bad.command} {bad.name}" for word in words)]
-    table = []
-    for bad in chosen:
+    table = pd.read_csv(file).fillna("").to_dict("records") if Path(file).exists() else []
+    done = {(row["command"], row["input"]) for row in table}
+    for bad in (bad for bad in chosen if (bad.command, bad.name) not in done):
         table.append(sent(bad))
         if table[-1]["verdict"] != "pass":
             print(f"{bad.command}, {bad.name}: {table[-1]['verdict']}: {table[-1]['line']}", file=sys.stderr)
