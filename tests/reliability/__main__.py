@@ -21,13 +21,29 @@ from collections import Counter
 from pathlib import Path
 
 from modspec.workflow.provenance import git_state
+from tests.reliability.altered_files import altered
+from tests.reliability.full_disks import full_disks
+from tests.reliability.kills import kills, moments
 from tests.reliability.laboratory import PHASES, Laboratory
-from tests.reliability.trials import BUILT_IN, GROUPS, Trial
+from tests.reliability.self_test import BUILT_IN, self_test
+from tests.reliability.surroundings import clock, directories, starts
+from tests.reliability.trials import Group, Trial
 
 NUMBERS = {"kills": 100, "moments": 20, "disk": 20, "altered": 24, "starts": 5, "directories": 6, "clock": 4}
 FIELDS = [*Trial("", "", "", "").row(), "commit"]
 SHARES = {"search": 14, "finetuning": 14, "scoring": 22, "influence tables": 13, "figures": 13}
 SHARES |= {"publish": 12, "restore": 12}  # per cent of the kills
+
+GROUPS: dict[str, Group] = {
+    "self-test": self_test,
+    "kills": kills,
+    "moments": moments,
+    "disk": full_disks,
+    "altered": altered,
+    "starts": starts,
+    "directories": directories,
+    "clock": clock,
+}
 
 
 def arguments() -> argparse.Namespace:
