@@ -1,4 +1,7 @@
-"""Local files: every format, every defect named by file and line, divisions that never overlap."""
+"""Local files: every format, what is named by file and line, divisions that never overlap.
+
+tests/bad_inputs/ has what is refused of users' files.
+"""
 
 from __future__ import annotations
 
@@ -334,52 +337,10 @@ def test_two_columns_for_one_role_are_refused(tmp_path: Path) -> None:
     fails(path, OWN, None, "a.csv:1: 'category', 'intent' could each be the label; set columns: {label: one")
 
 
-KINDS = {
-    "NaN": ('{"text": "a", "label": NaN}', "a.jsonl:1: label is NaN, a missing value"),
-    "a fraction": ('{"text": "a", "label": 0.5}', "a.jsonl:1: label is 0.5, a number with a decimal point"),
-    "a list": ('{"text": "a", "label": ["x"]}', "a.jsonl:1: label is ['x'] (list); allowed: text, whole"),
-    "nothing visible": ('{"text": "\\u200b", "label": "x"}', "a.jsonl:1: text is '\\u200b': nothing of it"),
-    "a long id": (
-        '{"text": "a", "label": "x", "id": "' + "i" * 300_000 + '"}',
-        "a.jsonl:1: id has 300000 characters (",
-    ),
-    "a key twice": (
-        '{"text": "a", "label": "x", "text": "b"}',
-        "a.jsonl:1: broken JSON ('text' stands twice",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_cells_of_other_kinds_are_refused(tmp_path: Path, kind: str) -> None:
-    line, message = KINDS[kind]
-    fails(write(tmp_path / "a.jsonl", line + "\n"), OWN, None, message)
-
-
 def own_files(directory: Path, **texts: str) -> Path:
     for name, text in texts.items():
         write(directory / f"{name.replace('_', '.')}.tsv", "text\tlabel\n" + text)
     return directory
-
-
-LABELS = {
-    "alike": ({"en": "a {i}\tcaf\u00e9\n", "de": "a {i}\tcafe\u0301\n"}, "label 'cafe\\u0301' looks like"),
-    "by language": (
-        {"en": "a {i}\tyes\n", "de": "a {i}\tja\n"},
-        "de.tsv:2: label 'ja' is in de and not in en, which has 'yes' (en.tsv:2)",
-    ),
-    "as many as rows": ({"en": "a {i}\tl{i}\n"}, "label: 40 different ones among 40 examples"),
-    "scores": ({"en": "a {i}\t0.{i}1\n"}, "en.tsv:2: label is '0.01', a number with a decimal point"),
-    "one": ({"en": "a {i}\tyes\n"}, "label: all 40 examples have 'yes'; needed: two labels"),
-}
-
-
-@pytest.mark.parametrize("fault", LABELS)
-def test_labels_that_are_not_of_one_task_are_refused(tmp_path: Path, fault: str) -> None:
-    rows, message = LABELS[fault]
-    own_files(tmp_path, **{t: "".join(row.format(i=i) for i in range(40)) for t, row in rows.items()})
-    with pytest.raises(InputError, match=re.escape(message)):
-        load(tmp_path, [*rows], OWN, None, True, {})
 
 
 def test_a_label_that_train_lacks_is_refused_and_one_that_dev_lacks_is_shown(tmp_path: Path) -> None:
