@@ -14,7 +14,6 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import binomtest, bootstrap, chi2, t
-from statsmodels.stats.multitest import multipletests
 
 from modspec.errors import InputError
 
@@ -143,11 +142,14 @@ def bootstrap_interval(
 def adjusted(p: np.ndarray) -> np.ndarray:
     """Return p-values corrected for their number by Holm's method (family-wise error).
 
-    NaN, a test that could not be made, stays NaN and does not count.
+    NaN, a test that could not be made, stays NaN and does not count. (statsmodels' ``multipletests`` gives
+    the same, but collects Python's garbage at every call, which takes longer than the rest of a simulation.)
     """
-    result, made = np.full(np.shape(p), np.nan), ~np.isnan(p)
-    if made.any():
-        result[made] = multipletests(p[made], method="holm")[1]
+    order = np.argsort(p)  # NaN last
+    ranked = np.asarray(p, dtype=float)[order]
+    as_many = np.count_nonzero(~np.isnan(ranked)) - np.arange(len(ranked))
+    result = np.empty(len(ranked))
+    result[order] = np.minimum(np.maximum.accumulate(ranked * as_many), 1)
     return result
 
 

@@ -9,24 +9,31 @@ import torch
 # Rows, inner and columns of the products that the rate is the best of.
 SHAPES = ((1024, 1024, 1024), (2048, 1024, 2048), (1024, 384, 1536), (4096, 512, 512))
 COPIED = 2**28  # bytes: more than any cache
-# Seconds that hide what a first run alone costs; emulated bfloat16 may take 10 for a product.
-LONG = 1.0
+LONG = 1.0  # seconds that hide what a first run alone costs
 
 
 def matrix_rate(dtype: torch.dtype) -> float:
     """Return the rate of matrix products, in operations per second, with the threads that torch uses.
 
-    It is the best of several shapes and of the layouts of a linear layer's passes, which differ by a factor
-    of twenty where bfloat16 is emulated.
+    It is the best of several shapes and of the layouts of a linear layer's passes. A layout that is far from
+    the best on a sixteenth of the rows is not tried on all: where bfloat16 is emulated, layouts differ by a
+    factor of twenty, and a product can take ten seconds.
     """
     rates = []
     for rows, inner, columns in SHAPES:
         a, b = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
-        out = torch.empty(rows, columns, dtype=dtype)
-        for left, right in ((a, b), (a, b.T.contiguous().T), (a.T.contiguous().T, b)):
-            seconds = best_seconds(partial(torch.mm, left, right, out=out))
-            rates.append(2 * rows * inner * columns / seconds)
+        layouts = ((a, b), (a, b.T.contiguous().T), (a.T.contiguous().T, b))
+        tried = [product_rate(left[: rows // 16], right) for left, right in layouts]
+        close = [layout for layout, rate in zip(layouts, tried, strict=True) if rate > max(tried) / 2]
+        rates += [product_rate(*layout) for layout in close]
     return max(rates)
+
+
+def product_rate(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Return the operations per second of one matrix product."""
+    out = left.new_empty(left.shape[0], right.shape[1])
+    operations = 2 * left.shape[0] * left.shape[1] * right.shape[1]
+    return operations / best_seconds(partial(torch.mm, left, right, out=out))
 
 
 def bandwidth() -> float:
@@ -37,6 +44,7 @@ def bandwidth() -> float:
 
 
 def best_seconds(run: Callable[[], object], repeats: int = 7) -> float:
-    """Return the seconds of the shortest of several runs after a first one, or of that one if it is LONG."""
+    """Return the seconds of the shortest of several runs after a first one, fewer if they take LONG."""
     (first,) = timeit.repeat(run, repeat=1, number=1)
-    return first if first > LONG else min(timeit.repeat(run, repeat=repeats, number=1))
+    repeats = min(repeats, int(LONG / first))
+    return min([*timeit.repeat(run, repeat=repeats, number=1)] or [first])

@@ -16,8 +16,11 @@ def test_short_runs_are_repeated_and_long_ones_are_not(monkeypatch):
         return lengths.pop(0)
 
     monkeypatch.setattr(machine_rates.timeit, "repeat", repeat)
-    lengths += [0.9, 0.3, 0.2, 0.4, 0.05]
+    lengths += [0.3, 0.25, 0.2, 0.4, 0.05]
     assert machine_rates.best_seconds(run, repeats=3) == 0.2
+    assert lengths == [0.05]
+    lengths[:] = [0.4, 0.3, 0.35, 0.05]
+    assert machine_rates.best_seconds(run) == 0.3  # as many as take about LONG
     assert lengths == [0.05]
     lengths[:] = [machine_rates.LONG + 0.5, 0.2]
     assert machine_rates.best_seconds(run) == machine_rates.LONG + 0.5
