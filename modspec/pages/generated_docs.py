@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from modspec.analysis import side_by_side, typology
+from modspec.analysis import language_specificity, side_by_side, typology
+from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.terms import LABELS
 from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
 from modspec.workflow.paths import project_root
@@ -136,6 +137,23 @@ def overlap() -> str:
     return Table("", "language seed", "study", "{jaccard:.3f} (chance {chance:.3f})").show(table)
 
 
+def specificity() -> str:
+    """Return how alike importances and masks of different seeds are, within a language and between two."""
+    rows = {}
+    for study in TASKS:
+        searches = sorted((project_root() / "figures" / study / "artefacts" / "search").glob("seed*"))
+        importance = pd.concat([pd.read_parquet(folder / "importance.parquet") for folder in searches])
+        measures = {
+            "correlation of head importances, less the seed's mean": importance_similarity(importance),
+            "Jaccard overlap of masks, less chance": overlap_similarity(_read("mask_overlap", (study,))),
+        }
+        for name, similarity in measures.items():
+            found = language_specificity.specificity(similarity)
+            cell = f"{found.same:.3f}, other {found.other:.3f} (p = {found.p:.2g})"
+            rows.setdefault(name, {})[study] = cell
+    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+
+
 def language_distances() -> str:
     """Return the smallest p of each study's Mantel tests, with Holm's correction."""
     tests = pd.concat(
@@ -192,6 +210,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "claims_embedded": partial(claims, "embedded"),
     "settings": settings,
     "overlap": overlap,
+    "specificity": specificity,
     "language_distances": language_distances,
     "detectable": Table(
         "claims", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100

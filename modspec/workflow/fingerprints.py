@@ -5,8 +5,8 @@ they use, directly or through others, belongs to the fingerprint; nothing else d
 only show a result are therefore left out even where they share a module with the code that makes it. Left
 out as well are imports, docstrings, comments, annotations of functions, and the messages of errors and of
 progress: they change what a person reads, not what is computed. Modules that decide where and when
-something runs are left out too (``LEFT_OUT``); the values of the parameters are recorded with every
-artefact.
+something runs, or that only refuse an encoder, are left out too (``LEFT_OUT``); the values of the parameters
+are recorded with every artefact.
 
 References are resolved by name, as text. Code that is reached only through a string (``getattr``, a
 registry that a decorator fills) is not seen, so results must not depend on such code.
@@ -40,7 +40,8 @@ ENTRY_POINTS = {
 }
 # Notebooks show tables and figures that nothing above them calls: all code of these folders decides them.
 FOLDERS = {"figures": ("analysis", "figures"), "calibration": ("calibration", "figures")}
-LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files", "modspec.stages.resuming")
+LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files")
+LEFT_OUT += ("modspec.stages.resuming", "modspec.models.encoder_checks")
 
 Definition = tuple[str, str]  # module, name
 

@@ -37,6 +37,7 @@ DECISIVE = {
 }
 DISPLAY = [f"figures/{file.name}" for file in (PACKAGE / "figures").glob("[a-z]*.py")]
 DISPLAY += [f"benchmark/{file.name}" for file in (PACKAGE / "benchmark").glob("[a-z]*.py")]
+DISPLAY += ["models/encoder_checks.py"]
 DISPLAY += [f"workflow/{file.name}" for file in (PACKAGE / "workflow").glob("[a-z]*.py")]
 DISPLAY += [
     f"analysis/{name}.py"
@@ -45,6 +46,7 @@ DISPLAY += [
         "claim_tables",
         "robustness",
         "study_tables",
+        "language_specificity",
         "side_by_side",
         "by_part",
         "typology",

@@ -1,0 +1,109 @@
+"""Do head importances and masks belong to a language, beyond the seed that they were found in?
+
+Two searches of one seed share new classifier, order of data and translated examples, so whatever they find is
+alike. Therefore only searches of *different* seeds are compared: the similarity of the same language in two
+seeds against that of two languages in two seeds. If language did not matter, any assignment of a seed's
+languages would do as well as the true one; that is what is tested.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations, permutations, product
+from math import factorial
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+Similarity = Float[np.ndarray, "seeds languages seeds languages"]
+EXACT = 20_000  # assignments: up to here every one is enumerated
+DRAWS = 99_999  # random ones where there are more
+
+
+@dataclass(frozen=True)
+class Specificity:
+    """Mean similarity of searches of different seeds."""
+
+    same: float  # of one language
+    other: float  # of two languages
+    p: float  # two-sided, of the difference
+    assignments: int  # that the difference was compared with, the true one among them
+
+    @property
+    def difference(self) -> float:
+        """By how much a language is more like itself than like others."""
+        return self.same - self.other
+
+
+def specificity(similarity: Similarity, seed: int = 0) -> Specificity:
+    """Compare the same language with other languages, across seeds.
+
+    Args:
+        similarity: of every search with every other; what stands within one seed is not read.
+        seed: of the random assignments.
+
+    Returns:
+        NaN throughout where there are fewer than two seeds or two languages.
+    """
+    seeds, languages = similarity.shape[:2]
+    if min(seeds, languages) < 2:
+        return Specificity(np.nan, np.nan, np.nan, 0)
+    assignments = _assignments(seeds, languages, np.random.default_rng(seed))
+    pairs = list(combinations(range(seeds), 2))
+    sums = sum(
+        similarity[a, assignments[:, a], b, assignments[:, b]].sum(axis=1) for a, b in pairs
+    )  # over the pairs that would be of one language
+    of_one = len(pairs) * languages
+    total = sum(similarity[a, :, b].sum() for a, b in pairs)
+    same, other = sums / of_one, (total - sums) / (of_one * (languages - 1))
+    differences = same - other
+    slack = 1e-12 * np.abs(differences).max()  # sums of the same numbers in another order are ties
+    above, below = (
+        np.mean(differences >= differences[0] - slack),
+        np.mean(differences <= differences[0] + slack),
+    )
+    return Specificity(
+        float(same[0]), float(other[0]), float(min(1, 2 * min(above, below))), len(differences)
+    )
+
+
+def _assignments(seeds: int, languages: int, rng: np.random.Generator) -> np.ndarray:
+    """Return which search counts as which language in each seed: int (assignments, seeds, languages).
+
+    The true one comes first, then all others or random ones. The first seed's stays, since only how seeds are
+    matched counts.
+    """
+    if factorial(languages) ** (seeds - 1) <= EXACT:
+        orders = list(permutations(range(languages)))
+        return np.array([(orders[0], *others) for others in product(orders, repeat=seeds - 1)])
+    given = np.broadcast_to(np.arange(languages), (1, seeds, languages))
+    return np.concatenate([given, rng.permuted(np.repeat(given, DRAWS, axis=0), axis=2)])
+
+
+def importance_similarity(importance: pd.DataFrame) -> Similarity:
+    """Return correlations of the unpruned models' head importances, less their seed's mean over languages.
+
+    Args:
+        importance: of all seeds' searches, stage 1's ``importance.parquet``.
+    """
+    unpruned = importance[(importance["step"] == 0) & (importance["importance"] == "exact")]
+    maps = unpruned.pivot(index=["seed", "language"], columns=["layer", "head"], values="weight")
+    centred = maps - maps.groupby("seed").transform("mean")
+    shape = 2 * tuple(len(maps.index.unique(name)) for name in ("seed", "language"))
+    return np.corrcoef(centred.to_numpy()).reshape(shape)
+
+
+def overlap_similarity(overlap: pd.DataFrame) -> Similarity:
+    """Return the Jaccard overlap of masks above that of random masks of their sizes.
+
+    Args:
+        overlap: one row per pair of masks, :func:`modspec.analysis.study_tables.mask_overlap`.
+    """
+    above = overlap["jaccard"] - overlap["chance"]
+    keys = ["seed", "language"]
+    a, b = (pd.MultiIndex.from_frame(overlap[[f"{k}_{x}" for k in keys]], names=keys) for x in "ab")
+    names = a.append(b).unique().sort_values()
+    table = np.full((len(names), len(names)), np.nan)
+    rows, columns = names.get_indexer(a), names.get_indexer(b)
+    table[rows, columns] = table[columns, rows] = above
+    shape = 2 * tuple(len(names.unique(level)) for level in (0, 1))
+    return table.reshape(shape)
