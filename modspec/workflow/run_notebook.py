@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from modspec.workflow.executed_notebooks import keep_tidied
 from modspec.workflow.process_environment import process_environment
 
 STOPPED = "stopped on request"
@@ -33,8 +32,10 @@ def run_notebook(source: Path, executed: Path, log: Path, parameters: dict[str, 
         DeadKernelError: the kernel was killed.
         Timeout: another process runs this job.
     """
-    # Imported late, since libraries read the environment when they are loaded.
+    # Imported late, since libraries read the environment when they are loaded; Snakemake needs none.
     from papermill import execute_notebook
+
+    from modspec.workflow.executed_notebooks import keep_tidied
 
     unfinished = executed.parent / "unfinished" / executed.name
     unfinished.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +82,8 @@ def main() -> None:
     os.environ.update(process_environment(given.threads))
     threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
     unfinished = given.executed.parent / "unfinished" / given.executed.name
+    # Else jsonschema, which checks notebooks, builds a grammar of web addresses for seconds. They have none.
+    sys.modules["rfc3987_syntax"] = None
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 

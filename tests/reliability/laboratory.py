@@ -281,10 +281,14 @@ def differences(found: dict[str, str], reference: dict[str, str]) -> list[str]:
 
 
 def leftovers(results: Path) -> list[str]:
-    """Return what a finished run should not have left: pieces, half-built directories, failed notebooks."""
+    """Return what a finished run should not have left: pieces, half-built directories, failed notebooks.
+
+    Locks stay, and ``.run.json``, which says whose a lock was.
+    """
     left = [path for pattern in (".*", "*.pieces") for path in results.rglob(pattern)]
     left += list((results / "notebooks" / "unfinished").glob("*"))
-    return sorted(str(path.relative_to(results)) for path in left if not path.name.endswith(".lock"))
+    left = [path for path in left if not path.name.endswith((".lock", ".run.json"))]
+    return sorted(str(path.relative_to(results)) for path in left)
 
 
 def made_again(operations: Iterable[str], before: dict[str, int]) -> list[str]:
