@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration test test-slow lint benchmark lab figures results publish restore docs environment constraints
+.PHONY: help study calibration test test-slow lint benchmark gpu-bundle gpu-check lab figures results publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -61,6 +61,19 @@ benchmark: $(INSTALLED)  ## compare influence with other packages (hours; ARGUME
 	# kronfluence asks for torchvision and never imports it, but transformers does: it must fit torch's build.
 	$(RUN) pip uninstall --yes torchvision
 	$(COMPUTE) modspec.benchmark $(ARGUMENTS)
+
+gpu-bundle: $(INSTALLED)  ## pack what gpu-check needs where there is no network (ARGUMENTS="--data DIR": XNLI's files)
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
+	$(COMPUTE) modspec.benchmark.gpu_bundle $(ARGUMENTS)
+
+# On a machine without a network: no virtual environment, but PYTHON with torch and the wheels of the bundle.
+gpu-check:  ## check and time scores on a GPU, with what gpu-bundle packed (15 minutes; docs/gpu.md)
+	@$(PYTHON) -m tarfile -e gpu-check.tar.xz runs/gpu-check
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target runs/gpu-check/packages \
+		runs/gpu-check/wheels/*.whl
+	export MODSPEC_CACHE="$$PWD/runs/gpu-check/cache" PYTHONPATH="$$PWD:$$PWD/runs/gpu-check/packages"
+	$(PYTHON) -m modspec.workflow.process_environment modspec.benchmark.gpu_check \
+		--data runs/gpu-check/data $(ARGUMENTS)
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(COMPUTE) jupyterlab --notebook-dir=notebooks

@@ -5,6 +5,7 @@ the first dot), ``<language>/<split>.<extension>`` or ``<split>/<language>.<exte
 ``<language>.<extension>`` and holds all of a language.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def find(data_dir: str | Path) -> DataDirectory:
     Raises:
         InputError: the directory is missing or cannot be listed, or two files hold one language and split.
     """
-    directory = DataDirectory(Path(data_dir), {}, {})
+    directory = DataDirectory(Path(os.path.expanduser(data_dir)), {}, {})
     try:
         entries = _entries(directory.path)
     except (OSError, ValueError) as error:

@@ -57,20 +57,25 @@ def test_sorted_batches_cover_every_index_once_shortest_first(lengths, batch_siz
     order = [int(i) for batch in batches for i in batch]
     assert sorted(order) == list(range(len(lengths)))
     assert order == sorted(order, key=lambda i: (lengths[i], i))
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-    assert all(1 <= len(batch) <= batch_size for batch in batches)
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == -(-len(lengths) // batch_size)
+    assert sizes == sizes[:1] * (len(sizes) - 1) + sizes[-1:] and all(0 < n <= sizes[0] for n in sizes)
+    assert not sizes or sizes[0] == -(-len(lengths) // len(sizes))  # no fuller than they must be
 
 
 @given(LENGTHS, SIZES, st.integers(1, 200))
 def test_sorted_batches_hold_no_more_tokens_than_allowed(lengths, batch_size, tokens):
     batches = sorted_batches(lengths, batch_size, tokens)
     assert [int(i) for batch in batches for i in batch] == np.argsort(lengths, kind="stable").tolist()
+    largest = max(map(len, batches), default=0)
     for batch, following in zip_longest(batches, batches[1:]):
         longest = lengths[batch].max()
         assert len(batch) == 1 or (len(batch) <= batch_size and len(batch) * longest <= tokens)
         if following is not None:  # as large as they can be
             grown = len(batch) + 1
-            assert grown > batch_size or grown * lengths[following[0]] > tokens
+            assert grown > largest or grown * lengths[following[0]] > tokens
+    if largest > 1:  # smaller batches would be more
+        assert len(sorted_batches(lengths, largest - 1, tokens)) > len(batches)
 
 
 @given(LENGTHS, SIZES, st.integers(0, 9), st.integers(1, 5))

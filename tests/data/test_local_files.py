@@ -209,6 +209,12 @@ def test_find_by_name(tmp_path: Path) -> None:
         find(tmp_path / "nowhere")
 
 
+def test_a_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "sw.tsv", "text\tlabel\na\tb\n")
+    assert find("~").languages == ("sw",)
+
+
 def test_a_split_that_one_language_lacks_is_named(tmp_path: Path) -> None:
     for name in ("dev.en.tsv", "test.en.tsv", "dev.de.tsv"):
         write(tmp_path / name, "a\tb\tneutral\n")
