@@ -242,7 +242,7 @@ def halves(results: Path, reference: dict[str, str]) -> list[str]:
                 try:
                     read_manifest(place)
                 except InputError as error:
-                    wrong.append(str(error))
+                    wrong.append(str(error).replace(f"{results}{os.sep}", ""))
     return wrong
 
 
