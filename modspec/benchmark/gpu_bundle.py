@@ -22,7 +22,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from modspec.data.file_names import find
 from modspec.downloads import CHECKSUMS, cache_root
+from modspec.errors import InputError
 from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.stages.material import load_material
@@ -56,10 +58,11 @@ def bundle(out: Path, data: Path, python: str) -> None:
             shutil.copytree(source, copied)
             if (copied / "encoder.safetensors").exists():
                 keep_pieces(copied, kept)
-        for split, language in ((s, t) for s in ("dev", "test") for t in parameters.languages):
-            file = path(data) / f"{split}.{language}.tsv"
-            (root / "data").mkdir(exist_ok=True)
-            shutil.copy(file, root / "data")
+        for (language, split), file in find(path(data)).files.items():
+            if language in parameters.languages:
+                copied = root / "data" / f"{split}.{language}{file.suffix}".lstrip(".")
+                copied.parent.mkdir(exist_ok=True)
+                shutil.copy(file, copied)
         download_wheels(root / "wheels", python)
         with tarfile.open(out, "w:xz") as archive:
             for part in sorted(root.iterdir()):
@@ -97,7 +100,12 @@ def main() -> None:
     parser.add_argument("--python", default="3.12", help="version of Python on the GPU machine (3.12)")
     parser.add_argument("--out", type=Path, default=Path("gpu-check.tar.xz"))
     given = parser.parse_args()
-    bundle(given.out, given.data, given.python)
+    try:
+        bundle(given.out, given.data, given.python)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except subprocess.CalledProcessError:  # pip has said why
+        sys.exit(f"error: pip cannot download the packages for Python {given.python}")
     print(f"{given.out}: {given.out.stat().st_size / 2**20:.0f} MiB")
 
 

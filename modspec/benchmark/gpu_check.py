@@ -52,6 +52,7 @@ REACHED = 5.0  # seconds that the part ``speed`` should take at most
 LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.03}
 SCORES = ("dot", "cosine", "dot_by_part", "cosine_by_part")
 PROFILED = 1024  # training examples
+PARTS = ("scores", "speed", "study")
 MEMORY = 0.8  # share of the GPU's free memory for evaluation gradients
 
 Study = Mapping[str, Any]  # as :func:`modspec.workflow.presets.resolve` takes it
@@ -223,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m modspec.benchmark.gpu_check", description=__doc__)
     parser.add_argument("--data", help="directory of XNLI's files (default: the hub)")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu-check/gpu-check.json"))
-    parser.add_argument("--parts", default="scores,speed,study", help="some of scores,speed,study")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args()
     device = choose_device("auto")
     if device.type != "cuda":
@@ -236,7 +237,7 @@ def main() -> None:
     }
     results: dict[str, Any] = {}
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    for name in given.parts.split(","):
+    for name in given.parts:
         start = time.perf_counter()
         try:
             results[name] = parts[name]()
@@ -245,8 +246,9 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
         record = {"missed": missed(results), **results, "provenance": provenance(hardware())}
         artifacts.write_json(given.out, record)
-    print("\n".join(["missed:", *missed(results)] if missed(results) else ["all reached"]))
     print(given.out)
+    if lines := missed(results):
+        sys.exit("\n".join(["missed:", *lines]))
 
 
 if __name__ == "__main__":

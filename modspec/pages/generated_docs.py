@@ -148,8 +148,8 @@ def specificity() -> str:
             "Jaccard overlap of masks, less chance": overlap_similarity(_read("mask_overlap", (study,))),
         }
         for name, similarity in measures.items():
-            found = language_specificity.specificity(similarity)
-            cell = f"{found.same:.3f}, other {found.other:.3f} (p = {found.p:.2g})"
+            test = language_specificity.specificity(similarity)
+            cell = f"{test.same:.3f}, other {test.other:.3f} (p = {test.p:.2g})"
             rows.setdefault(name, {})[study] = cell
     return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
 

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modspec.data.columns import ColumnNames
-from modspec.data.file_names import find
 from modspec.data.local_files import divide, load, plan_splits, read
 from modspec.errors import InputError
 
@@ -196,25 +195,6 @@ def test_parquet_defects(tmp_path: Path) -> None:
 # --- directories ----------------------------------------------------------------------------------
 
 
-def test_find_by_name(tmp_path: Path) -> None:
-    for name in ("train.en.tsv", "pt-BR.jsonl", "README.md", ".tsv", "extra.dev.en.csv"):
-        write(tmp_path / name, "")
-    directory = find(tmp_path)
-    assert set(directory.files) == {("en", "train"), ("pt-BR", "")}
-    assert {path.name for path in directory.not_read} == {"README.md", ".tsv", "extra.dev.en.csv"}
-    write(tmp_path / "train.en.csv", "")
-    with pytest.raises(InputError, match=r"'train\.en\.csv' and 'train\.en\.tsv' hold the same split"):
-        find(tmp_path)
-    with pytest.raises(InputError, match=r"data_dir: '.*nowhere' is not a directory"):
-        find(tmp_path / "nowhere")
-
-
-def test_a_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    write(tmp_path / "sw.tsv", "text\tlabel\na\tb\n")
-    assert find("~").languages == ("sw",)
-
-
 def test_a_split_that_one_language_lacks_is_named(tmp_path: Path) -> None:
     for name in ("dev.en.tsv", "test.en.tsv", "dev.de.tsv"):
         write(tmp_path / name, "a\tb\tneutral\n")
@@ -286,32 +266,6 @@ def test_divide_partitions_and_keeps_ids_together(ids: list[set[int]], block: in
 
 
 # --- what people call their files and columns -------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("train.en.tsv", ("en", "train")),
-        ("en.train.tsv", ("en", "train")),
-        ("validation-zh-Hant.jsonl", ("zh-Hant", "dev")),
-        ("eng_Latn_test.TSV", ("eng_Latn", "test")),
-        ("eng_Latn/val.csv", ("eng_Latn", "dev")),
-        ("test/de.parquet", ("de", "test")),
-        ("nan.tsv", ("nan", "")),
-        ("train.tsv", None),
-        ("train-00000-of-00002.en.parquet", None),
-        ("en.xlsx", None),
-        ("deep/er/en.tsv", None),
-    ],
-)
-def test_usual_names_of_files_are_known_and_no_file_is_ignored(
-    tmp_path: Path, name: str, place: tuple[str, str] | None
-) -> None:
-    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    write(tmp_path / name, "")
-    directory = find(tmp_path)
-    assert list(directory.files) == ([] if place is None else [place])
-    assert bool(directory.not_read) == (place is None)
 
 
 def test_a_file_of_an_asked_for_language_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

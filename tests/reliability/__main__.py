@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.reliability --kills 100 --out docs/reliability.md
 
-Every trial is a row of the CSV beside the report. A session that is interrupted continues there. Takes about
-half a minute per trial on two cores. Needs Linux; as root, it also fills and locks a real file system.
+Every trial is a row of the CSV beside the report. A session that is interrupted continues there. Takes one
+to two minutes per trial on two cores. Needs Linux; as root, it also fills and locks a real file system.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from tests.reliability.trials import Group, Trial
 NUMBERS = {"kills": 100, "moments": 10, "disk": 20, "altered": 24, "starts": 4, "directories": 6, "clock": 4}
 FIELDS = [*Trial("", "", "", "").row(), "commit"]
 SHARES = {"search": 10, "finetuning": 10, "scoring": 12, "influence tables": 10, "figures": 10}
-SHARES |= {"publish": 24, "restore": 24}  # per cent of the kills: these copy much, and are quickly repeated
+SHARES |= {
+    "publish": 24,
+    "restore": 24,
+}  # per cent of the kills; these cost seconds, not minutes
 
 GROUPS: dict[str, Group] = {
     "self-test": self_test,
