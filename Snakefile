@@ -28,12 +28,14 @@ from modspec.workflow.paths import path
 from modspec.workflow.presets import resolve
 from modspec.workflow.process_environment import process_environment
 from modspec.workflow.recorded_costs import recorded_costs
+from modspec.workflow.resources import check_writable
 from modspec.workflow.run_lock import lock_study
 
 if workflow.is_main_process:
     show_live(workflow.logger_manager)
 
 try:
+    check_writable("checkout", path(".snakemake"))
     study = resolve(config)
     first = study.parameters("search", seed=study.seeds[0])
     check_languages(first.task, first.languages, first.data_dir and path(first.data_dir))

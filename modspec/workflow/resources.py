@@ -1,5 +1,6 @@
 """What a machine gives a study: disk, and memory, also where a container or a cluster limits it."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -60,8 +61,10 @@ def check_writable(name: str, directory: Path) -> None:
         if folder == start and not folder.is_dir():
             raise InputError(f"{name}: {quoted_path(folder)} is a file; allowed: a directory")
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+            reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
             raise InputError(
-                f"{name}: {quoted_path(folder)} cannot be written to; allowed: a directory that can"
+                f"{name}: {quoted_path(folder)} cannot be written to ({reason}); allowed: a directory that can"
             )
 
 

@@ -35,8 +35,8 @@ def lock_study(run_dir: Path) -> None:
         holder.write_text(json.dumps(record), encoding="utf-8")
     except Timeout:
         raise InputError(
-            f"study: {quoted(run_dir.name)} is being run by {_described(holder)}; wait for it, stop it, or "
-            "give this one another name with study=NAME"
+            f"study: {quoted(run_dir.name)} is already running, started by {_described(holder)}; "
+            "wait for it, stop it, or give this one another name with study=NAME"
         ) from None
     except OSError as error:
         raise InputError(f"study: {quoted(str(run_dir))} cannot be written ({error.strerror})") from None
@@ -52,6 +52,6 @@ def _user() -> str:
 def _described(holder: Path) -> str:
     try:
         record = json.loads(holder.read_text(encoding="utf-8"))
-        return f"{record['user']} on {record['host']} (process {record['pid']}) since {record['since']}"
+        return f"{record['user']} on {record['host']} (process {record['pid']}) at {record['since']}"
     except (OSError, ValueError, KeyError):  # it started this very moment
         return "another process"

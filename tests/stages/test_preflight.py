@@ -130,9 +130,9 @@ def test_a_place_that_cannot_be_written_to_is_refused(project: Path, monkeypatch
     may_write = os.access
     locked = project / "runs" / "mine" / "search"  # root may write anywhere, so permission is simulated
     monkeypatch.setattr(os, "access", lambda file, mode: file != locked and may_write(file, mode))
-    assert f"{locked}' cannot be written to" in refusal()
+    assert f"{locked}' cannot be written to (Permission denied)" in refusal()
     locked = project / "runs"
-    assert f"{locked}' cannot be written to" in refusal(study="other")
+    assert f"{locked}' cannot be written to (Permission denied)" in refusal(study="other")
 
 
 def test_a_file_where_the_study_should_be_is_refused(project: Path) -> None:

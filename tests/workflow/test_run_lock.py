@@ -30,7 +30,8 @@ def test_a_second_run_is_told_who_runs_it_and_a_killed_one_holds_nothing(tmp_pat
         with pytest.raises(InputError) as caught:
             lock_study(study)
         pattern = (
-            rf"study: 'mine' is being run by \S.* on \S+ \(process {holder.pid}\) since \d{{4}}-\d\d-\d\d "
+            r"study: 'mine' is already running, started by \S.* on \S+ "
+            rf"\(process {holder.pid}\) at \d{{4}}-\d\d-\d\d "
         )
         assert re.match(pattern, str(caught.value))
         lock_study(tmp_path / "runs" / "other")
