@@ -9,7 +9,6 @@ The two round differently in the last digits. So do two runs on a GPU whose timi
 A CPU has PyTorch alone, and its results repeat bitwise.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modspec.influence import triton_kernel
-from modspec.influence.gradient_factors import Matrix
+from modspec.influence.gradient_factors import Matrix, multiplied_out
 
 # The same tile of the gradients of each batch of evaluation examples, multiplied out.
 Stacks = Sequence[Float[Tensor, "_ weights"]]
@@ -48,41 +47,39 @@ class Contraction:
             shares |= {name: self.counts[name] / total for name in names if self.counts[name]}
         return shares
 
-    def contract(self, matrix: Matrix, tile: int, evaluation: Stacks) -> Products:
+    def contract(self, passes: Sequence[Matrix], tile: int, evaluation: Stacks) -> Products:
         """Return the inner products of one tile of each example's gradient with evaluation gradients.
 
         Args:
-            matrix: a batch of examples.
+            passes: the same matrix of each forward and backward pass over a batch of examples.
             tile: the position of the tile.
             evaluation: the same tile of each batch of evaluation examples, multiplied out.
 
         Returns:
             For each evaluation batch the products, (evaluation, batch), and the squared norms, (batch,).
         """
-        if not self._fused:
-            return self._contract_torch(matrix, tile, evaluation)
-        inputs, grads = matrix.factors(tile)
+        if not self._fused or len(passes) > 1:
+            return self._contract_torch(passes, tile, evaluation)
+        inputs, grads = passes[0].factors(tile)
         shape = (inputs.shape, grads.shape, *(len(examples) for examples in evaluation))
         if shape not in self._faster:
             methods = self._contract_torch, self._contract_fused
-            self._faster[shape] = min(methods, key=lambda method: _seconds(method, matrix, tile, evaluation))
+            self._faster[shape] = min(methods, key=lambda method: _seconds(method, passes, tile, evaluation))
         method = self._faster[shape]
         name = "triton" if method == self._contract_fused else "pytorch"
         self.counts[name] += inputs.numel() * grads.shape[-1]
-        return method(matrix, tile, evaluation)
+        return method(passes, tile, evaluation)
 
-    def _contract_torch(self, matrix: Matrix, tile: int, evaluation: Stacks) -> Products:
-        inputs, grads = matrix.factors(tile)
-        shape = len(inputs), grads.shape[-1], inputs.shape[-1]
-        needed = math.prod(shape)
-        if self._buffer.numel() < needed or self._buffer.dtype != grads.dtype:
-            self._buffer = grads.new_empty(needed)
-        formed = matrix.dense(tile, self._buffer[:needed].view(shape))
+    def _contract_torch(self, passes: Sequence[Matrix], tile: int, evaluation: Stacks) -> Products:
+        grads = passes[0].grads
+        if self._buffer.dtype != grads.dtype:
+            self._buffer = grads.new_empty(0)
+        formed = multiplied_out(passes, tile, self._buffer)
         squares = torch.linalg.vector_norm(formed, dim=1).double().square()
         return [examples @ formed.T for examples in evaluation], squares
 
-    def _contract_fused(self, matrix: Matrix, tile: int, evaluation: Stacks) -> Products:
-        inputs, grads = matrix.factors(tile)
+    def _contract_fused(self, passes: Sequence[Matrix], tile: int, evaluation: Stacks) -> Products:
+        inputs, grads = passes[0].factors(tile)
         shape = grads.shape[-1], inputs.shape[-1]
         results = [triton_kernel.fused_products(inputs, grads, e.unflatten(1, shape)) for e in evaluation]
         return [products.T for products, _ in results], results[0][1].double()

@@ -9,6 +9,7 @@ of that input. A matrix is divided into tiles: one per head, or, where it has no
 longer side.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from modspec.influence.encoder_parts import Placement, Places
 from modspec.influence.gradients import HeadMask, Trace
@@ -40,11 +42,6 @@ class Matrix:
         inputs = self.inputs[:, :, tile if self.inputs.shape[2] > 1 else 0]
         return inputs, self.grads[:, :, tile if self.grads.shape[2] > 1 else 0]
 
-    def dense(self, tile: int, out: Tensor | None = None) -> Float[Tensor, "batch weights"]:
-        """Multiply out one tile of each example's gradient, into ``out`` (batch, out, in) if it is given."""
-        inputs, grads = self.factors(tile)
-        return torch.bmm(grads.mT, inputs, out=out).flatten(1)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -59,11 +56,52 @@ class Table:
 class GradientFactors:
     """The gradients of a batch of examples over all trainable parameters, one gradient per example."""
 
-    matrices: dict[str, Matrix]
+    matrices: dict[str, tuple[Matrix, ...]]  # of each forward and backward pass, one after the other
     tables: dict[str, Table]
     vectors: dict[int, Float[Tensor, "batch _"]]  # part -> gradients of its biases and layer norms
     batch: int
     device: torch.device
+
+
+def joined(passes: Sequence[GradientFactors]) -> GradientFactors:
+    """Join the gradients of several passes into those of one batch, whose examples follow one another.
+
+    Several passes over texts of similar length compute less padding than one, and their activations stay in
+    cache.
+    """
+    first = passes[0]
+    matrices = {name: sum((of_pass.matrices[name] for of_pass in passes), ()) for name in first.matrices}
+    tables = {}
+    for name, table in first.tables.items():
+        of_name = [of_pass.tables[name] for of_pass in passes]
+        # Padding has no gradient.
+        ids, grads = (
+            pad_sequence([row for table in of_name for row in getattr(table, field)], batch_first=True)
+            for field in ("ids", "grads")
+        )
+        tables[name] = Table(ids, grads, table.part)
+    vectors = {part: torch.cat([of_pass.vectors[part] for of_pass in passes]) for part in first.vectors}
+    return GradientFactors(matrices, tables, vectors, sum(of_pass.batch for of_pass in passes), first.device)
+
+
+def multiplied_out(
+    passes: Sequence[Matrix], tile: int, buffer: Tensor | None = None
+) -> Float[Tensor, "examples weights"]:
+    """Multiply out one tile of each example's gradient.
+
+    Args:
+        passes: the same matrix of several forward and backward passes, whose examples follow one another.
+        tile: the position of the tile.
+        buffer: memory for the result, which grows where it is too small; None for memory of its own.
+    """
+    factors = [matrix.factors(tile) for matrix in passes]
+    inputs, grads = factors[0]
+    batches = [len(of_pass) for of_pass, _ in factors]
+    shape = sum(batches), grads.shape[-1], inputs.shape[-1]
+    out = grads.new_empty(shape) if buffer is None else buffer.resize_(shape)
+    for (inputs, grads), rows in zip(factors, out.split(batches), strict=True):
+        torch.bmm(grads.mT, inputs, out=rows)
+    return out.flatten(1)
 
 
 def collect_factors(
@@ -102,9 +140,10 @@ def collect_factors(
             read = first.inputs.data_ptr(), first.inputs.shape, first.inputs.stride(), owners[weight]
             traces_of_matrix.setdefault(read, []).append(first)
     matrices = {}
-    for joined in traces_of_matrix.values():
-        name = " + ".join(trace.name for trace in joined)
-        matrices[name] = _matrix(joined, owners[joined[0].module.weight], mask, tile_weights)
+    for together in traces_of_matrix.values():
+        name = " + ".join(trace.name for trace in together)
+        place = owners[together[0].module.weight]
+        matrices[name] = (_matrix(together, place, mask, tile_weights),)
     vectors = _vectors(traces, owners, trainable)
     return GradientFactors(matrices, tables, vectors, len(traces[0].grads), traces[0].grads.device)
 
@@ -115,15 +154,17 @@ def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_w
     Under mixed precision G is bfloat16, and X is rounded to it as the layer itself rounded it.
     """
     shared = len({trace.module.weight for trace in traces}) < len(traces)
-    dim = 1 if shared else -1
-    inputs = torch.cat([trace.inputs for trace in traces], 1) if shared else traces[0].inputs
+    inputs = _concatenated([trace.inputs for trace in traces], 1) if shared else traces[0].inputs
     inputs = inputs.to(traces[0].grads.dtype)
+    grads = [trace.grads for trace in traces]
     tiles = len(place.weight)
     if place.axis == "rows":  # each head's rows of all modules side by side
         inputs = inputs.unsqueeze(2)
-        grads = torch.cat([trace.grads.unflatten(-1, (tiles, -1)) for trace in traces], dim)
+        grads = _concatenated(
+            [of_module.unflatten(-1, (tiles, -1)) for of_module in grads], 1 if shared else -1
+        )
     else:
-        grads = torch.cat([trace.grads for trace in traces], dim)
+        grads = _concatenated(grads, 1 if shared else -1)
         size, width = inputs.shape[-1], grads.shape[-1]
         if place.axis is None:
             longer = max(size, width)
@@ -137,6 +178,11 @@ def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_w
         kept = np.asarray(mask)[..., place.layer, :].reshape(-1, tiles).any(axis=0)
         active = np.flatnonzero(kept).tolist()
     return Matrix(inputs, grads, place.weight if place.axis else place.weight * tiles, tuple(active))
+
+
+def _concatenated(tensors: list[Tensor], dim: int) -> Tensor:
+    """Concatenate; a single tensor without the copy that ``torch.cat`` makes of it."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
 
 
 def _table(traces: list[Trace], part: int) -> Table:

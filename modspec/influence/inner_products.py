@@ -20,13 +20,13 @@ precision, and sums over tiles are float64: one float32 sum over millions of wei
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from modspec.influence.contraction import Contraction
-from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, sum_dtype
+from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, multiplied_out, sum_dtype
 
 GRAM_OVERHEAD = 16
 Shapes = Sequence[tuple[int, int]]  # (examples, tokens per example) of each training batch
@@ -68,36 +68,29 @@ def cheaper_form(size: int, width: int, examples: int, tokens: int, batches: Sha
     return "dense" if dense < ghost else "ghost"
 
 
-def make_target(passes: Sequence[GradientFactors], batches: Shapes, contraction: Contraction) -> Target:
-    """Stack the gradients of evaluation examples, each layer in the form that is cheaper for all batches.
-
-    The evaluation examples may come from several forward and backward passes. Passes over texts of like
-    length compute less padding, and stacked, their examples still meet a training batch in one product.
+def make_target(factors: GradientFactors, batches: Shapes, contraction: Contraction) -> Target:
+    """Prepare the gradients of evaluation examples, each layer in the form that is cheaper for all batches.
 
     Args:
-        passes: the evaluation examples' gradients, the longest texts last.
+        factors: the evaluation examples' gradients, the longest texts last.
         batches: the shapes of all training batches.
         contraction: counts the weights by form.
     """
     dense, ghost = {}, {}
-    examples = sum(factors.batch for factors in passes)
-    longest = max((m.inputs.shape[1] for m in passes[-1].matrices.values()), default=1)
-    for name, matrix in passes[-1].matrices.items():
-        matrices = [factors.matrices[name] for factors in passes]
-        packed = _packed(matrices)
+    longest = max((passes[-1].inputs.shape[1] for passes in factors.matrices.values()), default=1)
+    for name, passes in factors.matrices.items():
+        packed = _packed(passes)
         # The last layer and the classifier see one token of every text, however long the text is.
-        seen = batches if matrix.inputs.shape[1] == longest else [(n, 1) for n, _ in batches]
-        size, width = (values[0, 0].numel() for values in (matrix.inputs, matrix.grads))
-        form = cheaper_form(size, width, examples, len(packed.owners), seen)
+        seen = batches if passes[-1].inputs.shape[1] == longest else [(n, 1) for n, _ in batches]
+        size, width = (values[0, 0].numel() for values in (passes[-1].inputs, passes[-1].grads))
+        form = cheaper_form(size, width, factors.batch, len(packed.owners), seen)
         contraction.counts[form] += size * width
         if form == "dense":
-            dense[name] = {tile: _stacked(matrices, tile) for tile in packed.active}
+            dense[name] = {tile: multiplied_out(passes, tile) for tile in packed.active}
         else:
             ghost[name] = packed
-    tables = {name: _joined([factors.tables[name] for factors in passes]) for name in passes[0].tables}
-    vectors = {part: torch.cat([factors.vectors[part] for factors in passes]) for part in passes[0].vectors}
-    squares = torch.cat([inner_products(factors, [], 1, contraction)[1] for factors in passes])
-    return Target(dense, ghost, tables, vectors, squares.sqrt())
+    _, squares = inner_products(factors, [], 1, contraction)
+    return Target(dense, ghost, factors.tables, factors.vectors, squares.sqrt())
 
 
 def inner_products(
@@ -119,23 +112,26 @@ def inner_products(
     products = [torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes]
     pairs = list(zip(products, targets, strict=True))
     squares = torch.zeros(factors.batch, dtype=torch.float64, device=device)
-    for name, matrix in factors.matrices.items():
+    for name, passes in factors.matrices.items():
         tiles_without_square = []
-        for tile in matrix.active:
+        for tile in _active(passes):
             dense = [(total, target) for total, target in pairs if tile in target.dense.get(name, ())]
             if not dense:
                 tiles_without_square.append(tile)
                 continue
             stacks = [target.dense[name][tile] for _, target in dense]
-            tile_products, tile_squares = contraction.contract(matrix, tile, stacks)
+            tile_products, tile_squares = contraction.contract(passes, tile, stacks)
             squares += tile_squares
             for (total, _), product in zip(dense, tile_products, strict=True):
-                total[matrix.parts[tile]] += product
-        if tiles_without_square:
-            squares += _matrix_squares(matrix, tiles_without_square)
-        for total, target in pairs:
-            if name in target.ghost:
-                _add_ghost(total, matrix, target.ghost[name])
+                total[passes[0].parts[tile]] += product
+        ends = np.cumsum([len(matrix.grads) for matrix in passes])
+        for matrix, end in zip(passes, ends, strict=True):
+            rows = slice(end - len(matrix.grads), end)
+            if tiles_without_square:
+                squares[rows] += _matrix_squares(matrix, tiles_without_square)
+            for total, target in pairs:
+                if name in target.ghost:
+                    _add_ghost(total[..., rows], matrix, target.ghost[name])
     for name, table in factors.tables.items():
         squares += _table_squares(table)
         for total, target in pairs:
@@ -155,25 +151,12 @@ def _packed(matrices: Sequence[Matrix]) -> Packed:
         example, _ = keep.nonzero(as_tuple=True)
         kept.append((matrix.inputs[keep], matrix.grads[keep], first_owner + example))
         first_owner += len(keep)
-    active = tuple(sorted({tile for matrix in matrices for tile in matrix.active}))
-    return Packed(*(torch.cat(values) for values in zip(*kept, strict=True)), active)
+    return Packed(*(torch.cat(values) for values in zip(*kept, strict=True)), _active(matrices))
 
 
-def _stacked(matrices: Sequence[Matrix], tile: int) -> Float[Tensor, "examples weights"]:
-    """Multiply out one tile of the gradients of several passes, one below the other."""
-    inputs, grads = matrices[0].factors(tile)
-    batches = [len(matrix.grads) for matrix in matrices]
-    out = grads.new_empty(sum(batches), grads.shape[-1], inputs.shape[-1])
-    for matrix, rows in zip(matrices, out.split(batches), strict=True):
-        matrix.dense(tile, rows)
-    return out.flatten(1)
-
-
-def _joined(tables: Sequence[Table]) -> Table:
-    """Join the tables of several passes, padded to the longest: padding has no gradient."""
-    ids = pad_sequence([ids for table in tables for ids in table.ids], batch_first=True)
-    grads = pad_sequence([grads for table in tables for grads in table.grads], batch_first=True)
-    return Table(ids, grads, tables[0].part)
+def _active(passes: Sequence[Matrix]) -> tuple[int, ...]:
+    """Return the tiles that are not zero by a head mask in at least one of the passes."""
+    return tuple(sorted({tile for matrix in passes for tile in matrix.active}))
 
 
 def _add_ghost(total: Float64[Tensor, "parts examples batch"], training: Matrix, evaluation: Packed) -> None:

@@ -18,7 +18,7 @@ from modspec.data.examples import Examples, check_label_range, sorted_batches
 from modspec.errors import InputError, quoted
 from modspec.influence.contraction import Contraction
 from modspec.influence.encoder_parts import EncoderPart, Places, placements
-from modspec.influence.gradient_factors import GradientFactors, collect_factors
+from modspec.influence.gradient_factors import GradientFactors, collect_factors, joined
 from modspec.influence.gradients import HeadMask, Positions, TraceFunction, tracing
 from modspec.influence.inner_products import Shapes, Target, inner_products, make_target
 
@@ -73,12 +73,14 @@ class Tiling:
     """The largest amounts of work done at once on a kind of device."""
 
     evaluation: int  # evaluation examples that a training batch meets in one matrix product
-    evaluation_pass: int  # evaluation examples of one forward and backward pass
     tokens: int  # tokens of a batch, padding included
+    pass_tokens: (
+        int  # the same of a forward and backward pass; on a CPU, its activations should stay in cache
+    )
     weights: int  # weights of a tile; on a CPU, a tile of 64 examples should stay in cache
 
 
-TILINGS = {"cpu": Tiling(64, 16, 4096, 36_864), "cuda": Tiling(256, 256, 32_768, 2**22)}
+TILINGS = {"cpu": Tiling(64, 4096, 768, 36_864), "cuda": Tiling(256, 32_768, 32_768, 2**22)}
 
 
 def influence(
@@ -227,10 +229,9 @@ class _Scorer:
             evaluation_block: positions of the examples of each batch.
             shapes: the shapes of all training batches.
         """
-        targets, size = [], self.tiling.evaluation_pass
+        targets = []
         for columns in evaluation_block:
-            cuts = [columns[i : i + size] for i in range(0, len(columns), size)]
-            factors = [self._factors(evaluation, mask, cut) for cut in cuts]
+            factors = self._factors(evaluation, mask, columns)
             targets.append(make_target(factors, shapes, self.contraction))
             _check_finite(targets[-1].norms, evaluation, columns)
         return targets
@@ -264,9 +265,16 @@ class _Scorer:
 
     @torch.no_grad()
     def _factors(self, examples: Examples, mask: HeadMask | None, positions: Positions) -> GradientFactors:
-        batch_mask = mask[positions] if np.ndim(mask) == 3 else mask
-        traces = self.trace(examples, positions, batch_mask)
-        return collect_factors(traces, self.places, self.trainable, batch_mask, self.tiling.weights)
+        """Return the gradients of a batch, whose examples stand in the order of their lengths."""
+        passes = []
+        for cut in sorted_batches(examples.lengths[positions], len(positions), self.tiling.pass_tokens):
+            of_pass = positions[cut]
+            pass_mask = mask[of_pass] if np.ndim(mask) == 3 else mask
+            traces = self.trace(examples, of_pass, pass_mask)
+            passes.append(
+                collect_factors(traces, self.places, self.trainable, pass_mask, self.tiling.weights)
+            )
+        return joined(passes)
 
 
 def _examples_that_fit(model: nn.Module, precision: torch.dtype, memory: float | None) -> int:

@@ -21,7 +21,7 @@ from transformers import get_linear_schedule_with_warmup
 from modspec.data.examples import Examples, check_label_range, collate, shuffled_batches
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
-from modspec.models.head_masking import attention_layers, gated
+from modspec.models.head_masking import attention_layers, first_token_only, gated
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def finetune(
         batch = collate(train, indices, model.config.pad_token_id, device)
         labels = torch.from_numpy(train.labels[indices]).to(device)
         optimizer.zero_grad(set_to_none=True)
-        with gated(model, mask):
+        with gated(model, mask), first_token_only(model):
             with autocast(device, precision):
                 logits = model(**batch).logits
             loss = F.cross_entropy(logits.to(next(model.parameters()).dtype), labels)

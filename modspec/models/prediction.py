@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from modspec.data.examples import Examples, collate, sorted_batches
 from modspec.models.device_and_precision import autocast
-from modspec.models.head_masking import gated
+from modspec.models.head_masking import first_token_only, gated
 
 
 def rows_by_example(
@@ -72,7 +72,7 @@ def logits(
     """
 
     def rows_of(batch: dict[str, Tensor], positions: np.ndarray) -> Tensor:
-        with gated(model, mask), autocast(batch["input_ids"].device, precision):
+        with gated(model, mask), first_token_only(model), autocast(batch["input_ids"].device, precision):
             return model(**batch).logits
 
     return rows_by_example(model, examples, rows_of, (model.config.num_labels,), batch_size=batch_size)

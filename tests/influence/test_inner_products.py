@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modspec.influence.contraction import Contraction
-from modspec.influence.gradient_factors import GradientFactors, Matrix, Table
+from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, joined
 from modspec.influence.inner_products import (
     _matrix_squares,
     _table_squares,
@@ -46,7 +46,7 @@ def explicit(matrix: Matrix) -> np.ndarray:
 
 
 def gradients(matrix: Matrix) -> GradientFactors:
-    return GradientFactors({"m": matrix}, {}, {}, len(matrix.inputs), CPU)
+    return GradientFactors({"m": (matrix,)}, {}, {}, len(matrix.inputs), CPU)
 
 
 SHAPES = st.tuples(*[st.integers(1, top) for top in (4, 12, 4, 12, 8, 8, 4)])
@@ -58,24 +58,24 @@ def test_dense_ghost_and_explicit_matrices_agree(shape, cut, seed):
     n, t, m, u, size, out, tiles = shape
     tiles = 1 if cut == "none" else tiles
     rng = np.random.default_rng(seed)
-    # The evaluation side comes from two passes, the second of longer texts.
-    shapes = ((n, t), (m, u), (2, u + 3))
-    a, *passes = (random_matrix(rng, k, s, size, out, cut, tiles) for k, s in shapes)
-    weights = [explicit(a), np.concatenate([explicit(matrix) for matrix in passes], axis=1)]
-    m += 2
-    expected = np.zeros((PARTS, n, m))
+    # Both sides come from two passes, the second of longer texts and with other heads masked.
+    sides = ((n, t), (2, t + 1)), ((m, u), (2, u + 3))
+    own, other = ([random_matrix(rng, *shape, size, out, cut, tiles) for shape in side] for side in sides)
+    weights = [np.concatenate([explicit(matrix) for matrix in side], axis=1) for side in (own, other)]
+    expected = np.zeros((PARTS, n + 2, m + 2))
     for tile in range(tiles):
-        expected[a.parts[tile]] += weights[0][tile] @ weights[1][tile].T
+        expected[own[0].parts[tile]] += weights[0][tile] @ weights[1][tile].T
+    train, evaluation = (joined([gradients(matrix) for matrix in side]) for side in (own, other))
     for form in ("dense", "ghost"):
         contraction = Contraction(CPU)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("modspec.influence.inner_products.cheaper_form", lambda *_, form=form: form)
-            other = make_target([gradients(b) for b in passes], [(n, t)], contraction)
+            target = make_target(evaluation, [(n, t)], contraction)
         assert set(contraction.counts) == {form}
-        (products,), squares = inner_products(gradients(a), [other], PARTS, contraction)
+        (products,), squares = inner_products(train, [target], PARTS, contraction)
         np.testing.assert_allclose(products, expected, rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(squares, (weights[0] ** 2).sum((0, 2)), rtol=1e-10, atol=1e-10)
-        np.testing.assert_allclose(other.norms**2, (weights[1] ** 2).sum((0, 2)), rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(target.norms**2, (weights[1] ** 2).sum((0, 2)), rtol=1e-10, atol=1e-10)
 
 
 @settings(max_examples=80)
@@ -99,7 +99,7 @@ def test_embedding_products_equal_explicit_tables(shape, pieces, seed):
         tables.append(whole.reshape(len(whole), -1))
     own, *others = [GradientFactors({}, {"e": table}, {}, len(table.ids), CPU) for table in (a, *passes)]
     (products,), squares = inner_products(
-        own, [make_target(others, [(n, t)], Contraction(CPU))], PARTS, Contraction(CPU)
+        own, [make_target(joined(others), [(n, t)], Contraction(CPU))], PARTS, Contraction(CPU)
     )
     expected = tables[0] @ np.concatenate(tables[1:]).T
     np.testing.assert_allclose(products[1], expected, rtol=1e-10, atol=1e-10)

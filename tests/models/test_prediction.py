@@ -10,7 +10,7 @@ import torch
 
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
-from modspec.models.head_masking import gated
+from modspec.models.head_masking import first_token_only, gated
 from modspec.models.prediction import accuracy, logits, predict, rows_by_example
 from tests.helpers.models import KINDS, random_encoder, random_examples
 from tests.models.test_finetuning import MASKS, moving_elements
@@ -61,7 +61,8 @@ def test_logits_are_the_models_own_numbers_and_accuracy_counts_their_maxima(prec
     model, examples = random_encoder(dtype=torch.float32), random_examples(9, lengths=(5, 5))
     found = logits(model, examples, MASKS["en"], precision=precision)
     assert found.shape == (9, model.config.num_labels) and found.dtype == np.float64
-    with torch.no_grad(), gated(model.eval(), MASKS["en"]), autocast(torch.device("cpu"), precision):
+    own_mask, in_precision = gated(model.eval(), MASKS["en"]), autocast(torch.device("cpu"), precision)
+    with torch.no_grad(), own_mask, first_token_only(model), in_precision:
         expected = model(input_ids=torch.from_numpy(np.stack(examples.input_ids))).logits
     assert np.array_equal(found, expected.double().numpy())
     right = [int(row.argmax()) == label for row, label in zip(found, examples.labels, strict=True)]
