@@ -64,7 +64,8 @@ def check_writable(name: str, directory: Path) -> None:
             read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
             reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
             raise InputError(
-                f"{name}: {quoted_path(folder)} cannot be written to ({reason}); allowed: a directory that can"
+                f"{name}: {quoted_path(folder)} cannot be written to ({reason}); "
+                "allowed: a directory that can"
             )
 
 
