@@ -74,9 +74,7 @@ class Tiling:
 
     evaluation: int  # evaluation examples that a training batch meets in one matrix product
     tokens: int  # tokens of a batch, padding included
-    pass_tokens: (
-        int  # the same of a forward and backward pass; on a CPU, its activations should stay in cache
-    )
+    pass_tokens: int  # of a forward and backward pass; on a CPU, its activations should stay in cache
     weights: int  # weights of a tile; on a CPU, a tile of 64 examples should stay in cache
 
 
@@ -115,7 +113,7 @@ def influence(
         by_part: also return the scores by part of the encoder, see ``modspec.influence.encoder_parts``.
         precision: torch.bfloat16 runs forward, backward and contraction in bfloat16, with sums in float32;
             torch.float32 keeps the model's own precision.
-        batch_size: largest number of examples in one forward and backward pass.
+        batch_size: largest number of training examples that are contracted at once.
         memory: bytes for evaluation gradients; None takes half of what is free. If they need more, the
             evaluation examples are scored in blocks, and each block needs its own pass over ``train``.
         shard: (i, n) scores only the i-th of n shards of the training examples, see :func:`merge`.

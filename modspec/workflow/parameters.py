@@ -261,7 +261,7 @@ class InfluenceParameters(DataParameters):
     other_seed: Seed = param(1, "seed of the search whose masks are the other_seed masks")
     by_part: bool = param(True, "also score each head and other part of the encoder, without mask")
     score_precision: Precision = param("float32", "number format of scoring; auto as for precision")
-    batch_size: Positive = param(64, "largest number of examples per gradient pass")
+    batch_size: Positive = param(64, "largest number of training examples that are contracted at once")
     memory_gib: Annotated[float, Field(gt=0)] | None = param(
         None, "GiB for the test examples' gradients; None: half of the free memory"
     )
