@@ -3,8 +3,8 @@
 Head by head, in-language influence in the fully fine-tuned model (:mod:`modspec.analysis.by_part`) against
 what stage 1 found in models that were fine-tuned on one language: head importance and masks. Both the
 importance and the in-language influence of a head vary with its layer, so chance permutes heads within layers
-only; and heads that matter for one language matter for all, so other languages' importance and masks, and
-those of another seed, stand beside a language's own.
+only. Heads that matter for one language matter for all, so chance permutes all maps alike, and other
+languages' importance and masks, and those of another seed, stand beside a language's own.
 """
 
 from collections.abc import Iterator
@@ -151,10 +151,16 @@ def _within_layers(kept: pd.DataFrame) -> pd.DataFrame:
 
 
 def _permuted_within_layers(maps: pd.DataFrame, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return each row's values with the heads of every layer permuted: (rows, resamples, heads)."""
+    """Return each row's values with the heads of every layer permuted: (rows, resamples, heads).
+
+    All rows are permuted alike. They are maps of the same heads and resemble each other, so that permutations
+    of their own would cancel in the mean over rows, and make chance look narrower than it is.
+    """
     layers = maps.columns.get_level_values("layer").nunique()
     grid = maps.to_numpy().reshape(len(maps), 1, layers, -1)
-    return rng.permuted(np.repeat(grid, resamples, axis=1), axis=-1).reshape(len(maps), resamples, -1)
+    heads = np.broadcast_to(np.arange(grid.shape[-1]), (resamples, *grid.shape[2:]))
+    order = rng.permuted(heads, axis=-1)
+    return np.take_along_axis(grid, order[None], axis=-1).reshape(len(maps), resamples, -1)
 
 
 def _same(values: pd.DataFrame, predictors: pd.DataFrame, level: str) -> np.ndarray:

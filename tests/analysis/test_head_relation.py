@@ -140,6 +140,20 @@ def test_the_test_holds_its_level_where_layers_agree(measure: str) -> None:
         assert rows["value"].mean() > 0.3 and rows["chance"].mean() > 0.3
 
 
+@pytest.mark.parametrize("measure", ["share_importance", "share_mask"])
+def test_maps_that_resemble_each_other_are_no_independent_evidence(measure: str) -> None:
+    """Six copies of one map and of one mask that have nothing in common find no more than one of them."""
+    rng, runs = np.random.default_rng(2), 120
+    keys = [(language, seed) for language in "abc" for seed in (0, 1)]
+    p = []
+    for _ in range(runs):
+        copied = (dict.fromkeys(keys, *maps.values()) for maps in noise(rng, 1, 1))
+        found = head_relation(*frames(*copied), resamples=99)
+        overall = found[(found["seed"] == "all") & (found["language"] == "all languages")]
+        p += overall[(overall["measure"] == measure) & (overall["mask_kind"] == "own")]["p"].tolist()
+    assert (np.array(p) <= 0.05).sum() <= binom.ppf(0.999, len(p), 0.05)
+
+
 def test_own_against_others_is_the_brute_force_over_languages() -> None:
     found = own_against_other_languages(*frames(MAPS, IMPORTANCE, MASKS)).set_index("measure")
     assert len(found) == 4 and (found["smallest_p"] == 1 / 6).all() and (found["seeds"] == 2).all()
