@@ -156,3 +156,65 @@ COMPARISONS = {
         ),
     )
 }
+
+
+# --- version 2 of the analysis plan ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the analysis plan."""
+
+    text: str
+    margin: float | None  # effects below it do not matter; in the value's unit; None: none was set
+    sign: int = 0  # of the effect that is expected: 1, -1, or 0 where either is a finding
+
+
+POINT = 0.01
+QUESTIONS = {
+    "Q1": Question("Is influence language-wise without intervention?", POINT, 1),
+    "Q3": Question("Does a language's own subnetwork add in-language influence of its own?", POINT, 1),
+    "Q4": Question("Does SFT change the in-language share?", POINT),
+    "Q6": Question("What does SFT do to accuracy?", 2 * POINT),
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference of in-language shares, or of accuracies (Q6), that speaks to a question."""
+
+    question: str
+    # Condition and kind of mask of one value, of two (a - b), or of four ((a - b) - (c - d)).
+    values: tuple[tuple[str, str], ...]
+    text: str
+    differs_in: str  # besides the question's subject; empty: in nothing
+
+
+_FULL, _FULL_OWN, _SFT_OWN = ("full", "none"), ("full", "own"), ("sft", "own")
+_SFT_RANDOM_OWN = ("sft_random", "own")
+_TRAINING_AND_MASKS = "masks, training and composition of batches"
+_UNTRAINED = "a trained with an untrained mask; composition of batches"
+# Those that the first version's runs can show. Each side of a contrast is (condition, kind of mask).
+CONTRASTS = (
+    Contrast("Q1", (_FULL,), "full, no mask − chance", ""),
+    Contrast("Q3", (_FULL_OWN, _FULL), "full: own − no mask", "damage by a mask that was not trained under"),
+    Contrast(
+        "Q3", (_FULL_OWN, ("full", "other_language")), "full: own − other languages' masks", "mask size"
+    ),
+    Contrast("Q3", (_FULL_OWN, ("full", "other_seed")), "full: own − own mask of another seed", "mask size"),
+    Contrast("Q3", (_FULL_OWN, ("full", "random")), "full: own − random masks", "accuracy under the mask"),
+    Contrast("Q4", (_SFT_OWN, _FULL), "SFT, own mask − full, no mask", _TRAINING_AND_MASKS),
+    Contrast("Q4", (_SFT_OWN, _FULL_OWN), "SFT, own mask − full, own mask", _UNTRAINED),
+    Contrast(
+        "Q4",
+        (_SFT_OWN, ("sft", "none"), _FULL_OWN, _FULL),
+        "(SFT: own − no mask) − (full: own − no mask)",
+        "the trained state is the own mask under SFT, and no mask under full fine-tuning",
+    ),
+    Contrast("Q4", (_SFT_OWN, _SFT_RANDOM_OWN), "SFT − SFT with random masks", "overlap of the masks"),
+    Contrast("Q6", (_SFT_OWN, _FULL), "accuracy: SFT, own mask − full, no mask", _TRAINING_AND_MASKS),
+    Contrast("Q6", (_SFT_OWN, _FULL_OWN), "accuracy: SFT, own mask − full, own mask", _UNTRAINED),
+    Contrast(
+        "Q6", (_SFT_OWN, _SFT_RANDOM_OWN), "accuracy: SFT − SFT with random masks", "overlap of the masks"
+    ),
+)

@@ -8,12 +8,13 @@ does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
-from scipy.stats import binomtest, bootstrap, chi2, t
+from scipy.stats import binomtest, bootstrap, chi2, qmc, t
 
 from modspec.errors import InputError
 
@@ -70,7 +71,7 @@ def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[flo
     return _mean(_table(values)), *interval(values, confidence=confidence)
 
 
-def estimate(values: np.ndarray, *, confidence: float = 0.95) -> Estimate:
+def estimate(values: np.ndarray, *, training: np.ndarray | None = None, confidence: float = 0.95) -> Estimate:
     """Return the mean of ``values``, its :func:`interval`, two-sided test and power.
 
     p belongs to the same procedure: the two-sided p is below 1 - confidence exactly where the interval
@@ -79,6 +80,9 @@ def estimate(values: np.ndarray, *, confidence: float = 0.95) -> Estimate:
 
     Args:
         values: (seeds, examples).
+        training: (items,), what each item of the training sample adds to the mean, less what it would add if
+            all items were alike. For seeds that share one training sample, which is a third source of chance
+            then. None: every seed drew a sample of its own, so seeds already vary with it.
         confidence: of the interval; the test is at 1 - confidence.
 
     Returns:
@@ -87,11 +91,31 @@ def estimate(values: np.ndarray, *, confidence: float = 0.95) -> Estimate:
     Raises:
         InputError: as :func:`interval`.
     """
-    values = _table(values)
-    variance = _Variance.of(values)
-    mean, low, high = mean_and_interval(values, confidence)
-    p = 1.0 if mean == low == high == 0 else variance.p(abs(mean))
-    return Estimate(mean, low, high, p, variance.minimum_detectable((1 - confidence) / 2), *values.shape)
+    return pooled_estimate([(values, training)], confidence=confidence)
+
+
+def pooled_estimate(
+    samples: Sequence[tuple[np.ndarray, np.ndarray | None]], *, confidence: float = 0.95
+) -> Estimate:
+    """Return the mean of the means of independent samples (tasks), as :func:`estimate` does of one.
+
+    Args:
+        samples: the ``values`` and ``training`` of each, as for :func:`estimate`.
+        confidence: of the interval; the test is at 1 - confidence.
+
+    Returns:
+        ``seeds``: of the sample that has fewest. ``examples``: of all samples together.
+    """
+    tables = [_table(values) for values, _ in samples]
+    parts = [_Variance.of(table, training) for table, (_, training) in zip(tables, samples, strict=True)]
+    variance = _Variance.joined(parts)
+    mean = float(np.mean([_mean(values) for values in tables]))
+    tail = (1 - confidence) / 2
+    half = variance.critical(tail)
+    p = 1.0 if mean == half == 0 else variance.p(abs(mean))
+    seeds, examples = zip(*(values.shape for values in tables), strict=True)
+    detectable = variance.minimum_detectable(tail)
+    return Estimate(mean, mean - half, mean + half, p, detectable, min(seeds), sum(examples))
 
 
 def bootstrap_interval(
@@ -168,7 +192,24 @@ class _Variance:
     df: np.ndarray  # (parts,)
 
     @classmethod
-    def of(cls, values: np.ndarray) -> _Variance:
+    def joined(cls, variances: Sequence[_Variance]) -> _Variance:
+        """Return the variance of the mean of independent means."""
+        parts = np.concatenate([variance.parts for variance in variances]) / len(variances) ** 2
+        return cls(parts, np.concatenate([variance.df for variance in variances]))
+
+    @classmethod
+    def of(cls, values: np.ndarray, training: np.ndarray | None = None) -> _Variance:
+        """Return the variance of the mean of ``values``, (seeds, examples), and of a training sample's items;
+        see :func:`estimate`."""
+        crossed = cls._of_seeds_and_examples(values)
+        if training is None:
+            return crossed
+        items = len(training)
+        parts, df = np.append(crossed.parts, items * training.var(ddof=1)), np.append(crossed.df, items - 1)
+        return cls(parts, df)
+
+    @classmethod
+    def _of_seeds_and_examples(cls, values: np.ndarray) -> _Variance:
         """Return the variance of the mean of ``values``, (seeds, examples); see :func:`interval`."""
         if min(values.shape[1] - 1, values.shape[0]) < 1 or np.isnan(values).all():
             return cls(np.array([np.nan]), np.array([1]))
@@ -215,11 +256,14 @@ class _Variance:
         total = self.parts.sum()
         if np.isnan(total) or total == 0:
             return float(total)
-        middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        spreads = [chi2.ppf(middles, df) / df for df in self.df]
-        scaled = [q * q * part for q, part in zip(t.isf(tail, self.df), self.parts, strict=True)]
-        grids = np.meshgrid(*(a * b for a, b in zip(scaled, spreads, strict=True)), sparse=True)
-        needed = np.sqrt(sum(grids) / total)
+        if len(self.parts) > 2:  # a grid would have too many points
+            points = qmc.Sobol(len(self.parts), rng=0).random(QUANTILES**2).T
+        else:
+            middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
+            points = np.meshgrid(*[middles] * len(self.parts), sparse=True)
+        scaled = t.isf(tail, self.df) ** 2 * self.parts / self.df
+        sampled = zip(scaled, points, self.df, strict=True)
+        needed = np.sqrt(sum(scale * chi2.ppf(at, df) for scale, at, df in sampled) / total)
 
         def missing(shift: float) -> float:
             return (ndtr(shift - needed) + ndtr(-shift - needed)).mean() - POWER

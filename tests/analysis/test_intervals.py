@@ -17,6 +17,7 @@ from modspec.analysis.intervals import (
     bootstrap_interval,
     estimate,
     interval,
+    pooled_estimate,
     rejection_rate,
 )
 from modspec.analysis.permutation import label_permutation, language_permutation
@@ -174,6 +175,45 @@ def test_hubs_fool_intervals_over_examples_but_not_permutations(strata_size):
     any_rejected = sum((adjusted(p) <= 0.05).any() for p in one_sided)
     assert any_rejected <= binom.ppf(1 - 1e-4, runs, 0.05)
     assert rejection_rate(np.array(naive))[1] > 0.6
+
+
+@pytest.mark.slow
+def test_a_shared_training_sample_is_a_third_source_of_chance():
+    """Three seeds share a sample in which a few items are proponents of everything; the truth is 0.2."""
+    rng, runs, items, k = np.random.default_rng(0), 400, 100, 25
+    is_own = np.tile(np.arange(5) == 0, items)
+    p = {"without": [], "with": []}
+    for _ in range(runs):
+        strength = rng.normal(size=5 * items)
+        scores = strength + 0.5 * rng.normal(size=(3, 1, 5 * items)) + rng.normal(size=(3, 20, 5 * items))
+        listed = np.argsort(np.argsort(-scores, axis=2), axis=2) < k
+        weights = listed.mean(axis=(0, 1)) / k
+        added = (weights * (is_own - weights[is_own].sum())).reshape(items, 5).sum(axis=1)
+        values = listed[..., is_own].sum(axis=2) / k - 0.2
+        p["without"].append(estimate(values).p)
+        p["with"].append(estimate(values, training=added).p)
+    assert (np.array(p["with"]) <= 0.05).sum() <= binom.ppf(1 - 1e-3, runs, 0.05)
+    assert rejection_rate(np.array(p["without"]))[1] > 0.1
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_pooled_estimate_covers_and_is_the_estimate_of_a_single_sample(seeds):
+    rng, runs = np.random.default_rng(0), 1000
+    hits = 0
+    for _ in range(runs):
+        samples = [gaussian(rng, seeds, 20, sd)[0] for sd in (0, 0.5)]
+        pooled = pooled_estimate([(values, None) for values in samples])
+        hits += pooled.low <= 0 <= pooled.high
+    assert pooled.value == pytest.approx(np.mean([values.mean() for values in samples]))
+    assert hits >= binom.ppf(1e-3, runs, 0.95)
+    assert pooled_estimate([(samples[0], None)]) == estimate(samples[0])
+
+
+def test_power_over_more_than_two_variances_agrees_with_the_grid():
+    values, _ = gaussian(np.random.default_rng(0), 3, 40, 0.5)
+    alone, beside = estimate(values), estimate(values, training=np.zeros(500))  # a third part of nothing
+    assert beside.minimum_detectable == pytest.approx(alone.minimum_detectable, rel=2e-3)
+    assert (beside.low, beside.high) == (alone.low, alone.high)
 
 
 def arrangements(own, strata):

@@ -1,0 +1,37 @@
+"""Verdicts of the analysis plan: what a value with its interval says about a question.
+
+    rises, falls             the p-value, corrected for the number of questions, is below 1 - confidence
+    supported, contradicted  the same, where the question expects a sign
+    equivalent               the interval lies inside the question's margin: any effect is small
+    negligible               the same, and the interval excludes zero: the effect is there, and is small
+    undecided                none of these: the effect may be zero, and may be larger than the margin
+    too few seeds            fewer than three seeds say nothing about other seeds
+
+"Undecided" is not "no effect"; "equivalent" is the finding that there is none that matters.
+"""
+
+from modspec.analysis.intervals import Estimate
+from modspec.terms import Question
+
+SEEDS = 3  # the fewest that a verdict is given for
+
+
+def verdict(estimate: Estimate, question: Question, p_adjusted: float, confidence: float = 0.95) -> str:
+    """Return the verdict on a question.
+
+    Args:
+        estimate: of the question's value, with an interval at ``confidence``.
+        question: its margin and the sign that it expects.
+        p_adjusted: of the test that the value is zero, corrected for the number of questions.
+        confidence: between 0 and 1.
+    """
+    if estimate.seeds < SEEDS:
+        return "too few seeds"
+    if question.margin is not None and max(-estimate.low, estimate.high) < question.margin:
+        return "negligible" if estimate.low > 0 or estimate.high < 0 else "equivalent"
+    if not p_adjusted < 1 - confidence:
+        return "undecided"
+    sign = 1 if estimate.value > 0 else -1
+    if question.sign:
+        return "supported" if sign == question.sign else "contradicted"
+    return "rises" if sign > 0 else "falls"
