@@ -5,14 +5,14 @@ independent items. Seeds, items and, where all seeds share one training sample, 
 source of chance (:func:`modspec.analysis.intervals.estimate`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from modspec.analysis.intervals import adjusted, estimate, pooled_estimate
-from modspec.analysis.measurements import StudyRuns
+from modspec.analysis.measurements import Cell, StudyRuns
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.verdicts import verdict
 from modspec.terms import CONTRASTS, QUESTIONS, Contrast
@@ -30,7 +30,7 @@ def share_sample(runs: StudyRuns, contrast: Contrast) -> Sample | None:
     """
     if not all(runs.has(*scored) for scored in contrast.values):
         return None
-    values = [runs.difference(contrast.values, language).values for language in runs.languages]
+    cells = {language: runs.difference(contrast.values, language) for language in runs.languages}
     items = pd.factorize(runs.train["group"])[0]
     added = np.zeros(items.max() + 1)
     for scored, sign in zip(contrast.values, (1, -1, -1, 1), strict=False):
@@ -39,7 +39,18 @@ def share_sample(runs: StudyRuns, contrast: Contrast) -> Sample | None:
             is_own = (runs.train["language"] == language).to_numpy()
             share = weights[is_own].sum()
             added += sign * np.bincount(items, weights * (is_own - share)) / len(runs.languages)
-    return np.mean(values, axis=0), added
+    return by_item(cells), added
+
+
+def by_item(cells: Mapping[str, Cell]) -> np.ndarray:
+    """Return the values of all languages, (seeds, items): averaged over an item's translations.
+
+    Args:
+        cells: of each language. Where the languages' items differ, they follow one another instead.
+    """
+    items = {_items(cell.ids, [language] * len(cell.ids)) for language, cell in cells.items()}
+    values = [cell.values for cell in cells.values()]
+    return np.mean(values, axis=0) if len(items) == 1 else np.concatenate(values, axis=1)
 
 
 def accuracy_sample(predictions: pd.DataFrame, contrast: Contrast) -> Sample | None:
@@ -56,14 +67,15 @@ def accuracy_sample(predictions: pd.DataFrame, contrast: Contrast) -> Sample | N
     for (condition, kind), sign in zip(contrast.values, (1, -1, -1, 1), strict=False):
         rows = test[test["condition"] == condition]
         right = rows["no_mask" if kind == "none" else "in_force"] == rows["label"]
-        # The id of a translation is that of its item after the language.
-        item = [
-            name.removeprefix(f"{language}-")
-            for name, language in zip(rows["id"], rows["language"], strict=True)
-        ]
-        scored = pd.DataFrame({"seed": rows["seed"], "id": item, "right": right.astype(float)})
+        items = _items(rows["id"], rows["language"])
+        scored = pd.DataFrame({"seed": rows["seed"], "id": items, "right": right.astype(float)})
         values = values + sign * by_seed_and_example(scored, "right")
     return np.asarray(values), None
+
+
+def _items(ids: Iterable[str], languages: Iterable[str]) -> tuple[str, ...]:
+    """Return the items of test examples: a translation's id is that of its item after the language."""
+    return tuple(name.removeprefix(f"{language}-") for name, language in zip(ids, languages, strict=True))
 
 
 def samples_of(runs: StudyRuns, predictions: pd.DataFrame) -> dict[Contrast, Sample]:
@@ -117,12 +129,9 @@ def contrast_table(
             if contrast.differs_in:  # then it cannot support the question, whatever its sign
                 question = replace(question, sign=0)
             word = verdict(estimated, question, estimated.p, confidence)
-            names = {
-                "question": contrast.question,
-                "contrast": contrast.text,
-                "differs_in": contrast.differs_in,
-            }
-            rows.append({"study": study, **names, **vars(estimated), "p_holm": p_holm, "verdict": word})
+            row = {"study": study, "question": contrast.question, "contrast": contrast.text}
+            row |= {"differs_in": contrast.differs_in, **vars(estimated), "p_holm": p_holm, "verdict": word}
+            rows.append(row)
     table = pd.DataFrame(rows)
     # Tasks are equivalent together only where each of them is.
     is_small = table["verdict"].isin(["equivalent", "negligible"])

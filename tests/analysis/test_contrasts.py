@@ -6,8 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.analysis.contrasts import POOLED, accuracy_sample, contrast_table, samples_of, share_sample
-from modspec.analysis.measurements import StudyRuns, measure
+from modspec.analysis.contrasts import (
+    POOLED,
+    accuracy_sample,
+    by_item,
+    contrast_table,
+    samples_of,
+    share_sample,
+)
+from modspec.analysis.measurements import Cell, StudyRuns, measure
 from modspec.terms import CONTRASTS
 from tests.helpers.attribution import study
 
@@ -22,14 +29,22 @@ def runs(tmp_path) -> StudyRuns:
     return StudyRuns([measure(run) for run in study(tmp_path, GAINS, seeds=2, per_language=3)])
 
 
-def test_a_share_is_averaged_over_the_languages_of_an_item(runs):
+def test_a_share_is_the_difference_of_its_cells(runs):
     values, _ = share_sample(runs, OWN_MASK)
-    expected = [
-        runs.cell("full", "own", language).values - runs.cell("full", "none", language).values
+    cells = {
+        language: runs.difference([("full", "own"), ("full", "none")], language)
         for language in runs.languages
-    ]
-    np.testing.assert_allclose(values, np.mean(expected, axis=0))
-    assert values.shape == (2, 3) and share_sample(runs, BY_TEXT["SFT, own mask − full, no mask"]) is None
+    }
+    np.testing.assert_array_equal(values, by_item(cells))
+    assert values.mean() > 0 and share_sample(runs, BY_TEXT["SFT, own mask − full, no mask"]) is None
+
+
+def test_values_are_averaged_over_translations_and_other_items_follow_one_another():
+    values = {"en": np.array([[1.0, 2.0]]), "fr": np.array([[3.0, 6.0]])}
+    translated = {t: Cell(values[t], 0.0, (f"{t}-a", f"{t}-b")) for t in values}
+    others = {t: Cell(values[t], 0.0, (f"{t}-a", f"{t}-{t}")) for t in values}
+    assert by_item(translated).tolist() == [[2, 4]]
+    assert by_item(others).tolist() == [[1, 2, 3, 6]]
 
 
 def test_a_training_item_adds_what_the_share_loses_without_it(runs):
