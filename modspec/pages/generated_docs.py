@@ -17,7 +17,7 @@ from modspec.analysis import language_specificity, side_by_side, typology
 from modspec.analysis.contrasts import POOLED, Sample, contrast_table, samples_of
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.measurements import StudyRuns, read_measured
-from modspec.terms import LABELS, Contrast
+from modspec.terms import LABELS, QUESTIONS, Contrast
 from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
 from modspec.workflow.paths import project_root
 
@@ -169,8 +169,11 @@ def contrasts() -> str:
     differs = table.drop_duplicates("row").set_index("row")["differs_in"].replace("", "–")
     smallest = table.groupby("study", sort=False)["p_holm"].min()
     corrected = ", ".join(f"{p:.2f} (`{study}`)" for study, p in smallest.items())
+    questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
     return (
-        _markdown(wide.assign(**{"its sides also differ in": differs}))
+        "\n".join(questions)
+        + "\n\n"
+        + _markdown(wide.assign(**{"its sides also differ in": differs}))
         + f"\n\nThe smallest p after Holm's correction over all contrasts of a column: {corrected}."
     )
 

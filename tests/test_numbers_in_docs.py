@@ -1,0 +1,214 @@
+"""Numbers in the sentences of README and docs are the published ones."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.test_docs import PAGES, README, ROOT
+
+STUDIES = ("xnli", "pawsx", "reviews")
+
+
+def csv(name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "figures" / name, dtype={"seed": str})
+
+
+def interval(row: pd.Series, sign: str = "+") -> str:
+    return f"{100 * row['value']:{sign}.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]".replace(
+        "-", "−"
+    )
+
+
+def test_readmes_findings_are_the_published_ones() -> None:
+    claims = csv("results/claims_by_study.csv").query("language == 'all languages'")
+    comparisons = {
+        "C0: Are the most": "no mask - chance",
+        "C1: Does a": "own mask - no mask",
+        "C2: More than other": "own mask - other languages' masks",
+        "C2: More than random": "own mask - random mask",
+        "C3: Does SFT": "SFT - full",
+        "C5: Does SFT": "SFT - full, accuracy",
+        "C6: Does SFT": "SFT - full, specialization",
+    }
+    for question, comparison in comparisons.items():
+        (cells,) = re.findall(rf"^\| {re.escape(question)}[^|]*\| (.*) \|$", README, re.MULTILINE)
+        rows = claims[(claims["claim"] == question[:2]) & (claims["comparison"] == comparison)].set_index(
+            "study"
+        )
+        assert cells.split(" | ")[:3] == [interval(rows.loc[study]) for study in STUDIES], question
+
+
+def equivalence_statements() -> list[str]:
+    """README's "less than one point" holds, in the generated table of contrasts."""
+    rows = dict(re.findall(r"^\| (Q[34]: [^|]*) \| (.*) \|$", PAGES["docs/results.md"], re.MULTILINE))
+    for contrast in ("Q3: full: own − other languages' masks", "Q4: SFT, own mask − full, no mask"):
+        xnli, _, reviews = rows[contrast].replace("−", "-").split(" | ")[:3]
+        assert xnli.endswith("], equivalent")
+        assert all(abs(float(end)) < 1.1 for end in re.search(r"\[(.*), (.*)\]", reviews).groups())
+    return ["in `xnli` this means less than one point of share, in `reviews` hardly more"]
+
+
+def result_numbers() -> list[str]:
+    share = csv("pawsx/in_language_share.csv").query(
+        "language == 'ko' and condition == 'full' and score == 'cosine' and measure == 'proponents'"
+    )
+    by_seed = share[share["seed"] != "all"].pivot(index="seed", columns="mask_kind", values="value")
+    assert (by_seed["own"] < by_seed["none"]).all()
+    claims = csv("results/claims_by_study.csv").query("language == 'all languages'")
+    relations = [csv(f"{study}/head_relation.csv") for study in STUDIES]
+    values = [
+        table.query(
+            "seed == 'all' and language == 'all languages' and measure == 'share_importance'"
+            " and mask_kind == 'own'"
+        )["value"].iloc[0]
+        for table in relations
+    ]
+    return [
+        f"between {100 * by_seed['none'].min():.0f} and {100 * by_seed['none'].max():.0f} %",
+        f"{len(claims)} of them are shown",
+        f"rank correlations of {min(values):.2f} to {max(values):.2f}".replace("0.", "."),
+    ]
+
+
+def intent_numbers() -> list[str]:
+    settings = csv("intents/sensitivity.csv")
+
+    def changed(setting: str, comparison: str) -> pd.Series:
+        return settings[(settings["choice"] == setting) & (settings["comparison"] == comparison)].iloc[0]
+
+    parts = csv("intents/layer_share.csv").query(
+        "seed == 'all' and condition == 'full' and language == 'all languages'"
+    )
+    value = {(row.part, row.layer): f"{100 * row.value:.0f}" for row in parts.itertuples()}
+    own, random = "SFT - full", "SFT with random masks - full"
+    rises = [interval(changed("SFT: own-mask gradients", name), "") for name in (own, random)]
+    falls = interval(changed("dot product", own))
+    overlap = csv("intents/mask_overlap.csv")
+    language = overlap["language_a"] == overlap["language_b"]
+    same, other = overlap.loc[language, "jaccard"].mean(), overlap.loc[~language, "jaccard"].mean()
+    relation = csv("intents/head_relation.csv").query("seed == 'all' and language == 'all languages'")
+    relation = relation.set_index(["measure", "mask_kind"])["value"]
+    heads = [
+        f"{relation[measure, kind]:.2f}".removeprefix("0")
+        for kind in ("own", "other_language")
+        for measure in ("contribution_importance", "share_importance")
+    ]
+    rows = settings[settings["comparison"] == "own mask - random mask"]
+    numbers = ["value", "low", "high"]
+    others = rows[(rows[numbers] != rows[numbers].iloc[0]).any(axis=1)]
+    number, low_high = rises[0].split(" ", 1)
+    return [
+        f"by {number} points {low_high}, and with *random* masks by {rises[1]}",
+        f"falls: {falls}",
+        f"{value['attention', 1]} and {value['feed-forward', 1]} %",
+        f"to {value['attention', 12]} and {value['feed-forward', 12]} % in layer 12, "
+        f"and to {value['classifier', 13]} %",
+        f"overlap by {same:.2f}, masks of two languages by {other:.2f}".replace("0.", "."),
+        f"{heads[0]} for the contribution and {heads[1]} for the share",
+        f"it is {heads[2]} and {heads[3]}",
+        f"{(others['verdict'] == 'contradicted').sum()} of {len(others)} other settings contradict C2",
+    ]
+
+
+def calibration_numbers() -> list[str]:
+    folder = "embedded/calibration"
+    clones = (
+        csv(f"{folder}/false_positive_rates.csv").query("language == 'one half'").groupby("measure").first()
+    )
+    share, delta = clones.loc["share"], clones.loc["specialization"]
+    ceilings = csv(f"{folder}/datamodeling.csv").groupby("split")["ceiling"].first()
+    dose = csv(f"{folder}/dose_response.csv").query(
+        "dose == 0.25 and measure == 'share' and language == 'both halves'"
+    )
+    assert (dose["p"] < 0.05).tolist() == [True, False, True, False]  # together, and by seed
+    planted = csv(f"{folder}/planted_heads.csv")
+    recall = planted.query("condition == 'sft_random' and score == 'search' and measure == 'recall'")
+    chance = recall.set_index("language")["chance"]
+    nothing = planted.query("condition == 'full' and language == 'all languages'")
+    (off,) = nothing[nothing["p"] < 0.05].itertuples()
+    return [
+        f"off chance by {100 * share['excess']:.1f} points".replace("-", "−"),
+        f"(standard deviation {100 * share['sd']:.1f})",
+        f"and Δ by {100 * delta['excess']:+.1f} ({100 * delta['sd']:.1f})",
+        f"{ceilings['test']:.2f} for test sentences and {ceilings['held out']:.2f}".replace("0.", "."),
+        f"{chance['all languages']:.2f} for the search's recall".removeprefix("0"),
+        f"({chance['en']:.2f} in English, {chance['de']:.2f} in German)".replace("0.", "."),
+        f"1 of {len(nothing)} readings",
+        f"(importance's precision, {off.value:.2f}, p = {off.p:.3f})".replace(", 0.", ", .", 1),
+    ]
+
+
+def speed_numbers() -> list[str]:
+    table = csv("benchmark/influence_benchmark.csv").query("train == 1000")
+    texts = []
+    for workload in ("b", "c"):
+        rows = table[table["workload"] == workload].set_index("system")
+        ours = rows["seconds"]
+        ratios = {
+            (covers, precision): rows.loc[systems, "seconds"] / ours[f"modspec {precision}"]
+            for covers, systems in {
+                "all": ["captum", "trak"],
+                "linear": ["captum linear", "kronfluence"],
+            }.items()
+            for precision in ("float32", "bfloat16")
+        }
+        if workload == "b":
+            both = {p: pd.concat([ratios["all", p], ratios["linear", p]]) for p in ("float32", "bfloat16")}
+            texts += [
+                f"{both['float32'].min():.0f} to {both['float32'].max():.0f} times as fast in float32, and "
+                f"{both['bfloat16'].min():.0f} to {both['bfloat16'].max():.0f} times in bfloat16"
+            ]
+            whole = ratios["all", "float32"]
+            assert f"on short ones {whole.min():.0f} to {whole.max():.0f} times" in " ".join(README.split())
+        else:
+            for (_, precision), ratio in ratios.items():
+                low, high = (f"{value:.1f}".removesuffix(".0") for value in (ratio.min(), ratio.max()))
+                texts.append(
+                    f"{low} to {high} times" if precision == "float32" else f"({low} to {high} in bfloat16)"
+                )
+            assert texts[1] in " ".join(README.split())
+    bound = table[table["system"] == "modspec float32"].set_index("workload")["bound_share"]
+    every = csv("benchmark/influence_benchmark.csv").query("system == 'modspec bfloat16'")
+    large, memory = (
+        every[every["train"] == 1000],
+        every[every["workload"] == "b"].set_index("train")["peak_gib"],
+    )
+    assert (large["spearman"] > 0.999).all() and (large["top_100"] >= 0.98).all()
+    random = every[every["workload"] == "a"]
+    short, long = (every[(every["workload"] == w) & (every["train"] == 8)]["spearman"].iloc[0] for w in "bc")
+    quick = (
+        csv("benchmark/influence_benchmark.csv").query("workload == 'a' and train == 200").set_index("system")
+    )
+    older = csv("benchmark_avx2/influence_benchmark.csv").set_index("system")
+    return [
+        *texts,
+        f"{older['seconds']['modspec float32']:.1f} seconds, "
+        f"kronfluence {older['seconds']['kronfluence']:.1f}",
+        f"reaches {100 * older['bound_share']['modspec float32']:.0f} %",
+        f"{100 * bound['b']:.0f} % (`intents`) and {100 * bound['c']:.0f} % (XNLI)",
+        f"({random['spearman'].min():.2f} to {random['spearman'].max():.2f}; "
+        f"{np.floor(100 * random['top_100'].min()):.0f} to {100 * random['top_100'].max():.0f} %)",
+        f"({long:.3f} on XNLI, {short:.4f} on `intents`)",
+        f"{quick['seconds']['kronfluence']:.1f} against {quick['seconds']['modspec float32']:.1f} seconds",
+        f"{memory[1000]:.1f} GiB with 1,000 training examples and {memory[10000]:.1f} GiB with 10,000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("README.md", equivalence_statements),
+        ("docs/results.md", result_numbers),
+        ("docs/intents.md", intent_numbers),
+        ("docs/calibration.md", calibration_numbers),
+        ("docs/influence.md", speed_numbers),
+    ],
+)
+def test_numbers_in_sentences_are_the_published_ones(name: str, numbers) -> None:
+    page = " ".join(PAGES[name].split())
+    for text in numbers():
+        assert " ".join(text.split()) in page, text
