@@ -25,9 +25,9 @@ def share_sample(runs: StudyRuns, contrast: Contrast) -> Sample | None:
     """Return a contrast of in-language shares; None where the study has not all of its conditions and masks.
 
     Seeds are taken to share one training sample, as the first version's do. Its items are groups of
-    translations, whose contribution is taken for all languages together. The share is a ratio: a training item
-    that is a proponent of everything adds to both its parts, so its contribution is what it adds to the share
-    less what it would add at the mean share.
+    translations, whose contribution is taken for all languages together. The share is a ratio: a training
+    item that is a proponent of everything adds to both its parts, so its contribution is what it adds to the
+    share less what it would add at the mean share.
     """
     if not all(runs.has(*scored) for scored in contrast.values):
         return None

@@ -198,7 +198,7 @@ def test_a_shared_training_sample_is_a_third_source_of_chance():
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_a_pooled_estimate_covers_and_is_the_estimate_of_a_single_sample(seeds):
-    rng, runs = np.random.default_rng(0), 1000
+    rng, runs = np.random.default_rng(0), 200
     hits = 0
     for _ in range(runs):
         samples = [gaussian(rng, seeds, 20, sd)[0] for sd in (0, 0.5)]
