@@ -8,28 +8,43 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 # Conditions: what stage 2 trains. The order is the order of every table and figure.
-Condition = Literal["full", "sft", "sft_random", "sft_intersection", "sft_union"]
+Condition = Literal["full", "one_language_batches", "sft", "sft_random", "sft_intersection", "sft_union"]
 CONDITIONS: tuple[str, ...] = get_args(Condition)
-# Condition -> the masks that its batches are trained under: none; each language's own ("searched"), or its
-# random control; or one mask for every language, of the heads that all or any of the searched masks keep.
+# Condition -> the masks that its batches are trained under: none; each language's own ("searched"); the same
+# with all masks' heads permuted alike ("random"); or one mask for every language, of the heads that all or
+# any of the searched masks keep.
 TRAINS_UNDER: dict[str, str | None] = {
     "full": None,
+    "one_language_batches": None,
     "sft": "searched",
     "sft_random": "random",
     "sft_intersection": "intersection",
     "sft_union": "union",
 }
+SPARSE_CONDITIONS = tuple(condition for condition, masks in TRAINS_UNDER.items() if masks)
+# Conditions whose batches mix languages. In all others each batch is of one language.
+MIXED_BATCHES = ("full",)
 # Conditions under which every language has the same mask.
 SHARED_MASK_CONDITIONS = ("sft_intersection", "sft_union")
-# What a condition trains under -> mask_kind, in tables of accuracy, of the mask in force for a language.
+# What a condition trains under -> mask_kind, in the first version's tables of accuracy, of the mask in force.
 MASK_IN_FORCE = {None: "language", "searched": "language", "random": "random"}
 MASK_IN_FORCE |= {"intersection": "shared", "union": "shared"}
 
-# Kinds of mask that stage 3 scores test examples under.
-MaskKind = Literal["none", "own", "other_language", "other_seed", "random", "inherited"]
+# Kinds of mask that stage 3 scores test examples under. modspec.stages.control_masks makes those after "own".
+MaskKind = Literal[
+    "none",
+    "own",
+    "pooled_others",
+    "accuracy_matched",
+    "other_language",
+    "other_seed",
+    "random",
+    "dose",
+    "inherited",
+]
 MASK_KINDS: tuple[str, ...] = get_args(MaskKind)
 # Kinds of mask that an own mask's effect is compared with.
-CONTROL_MASK_KINDS = ("random", "other_language", "other_seed")
+CONTROL_MASK_KINDS = ("pooled_others", "accuracy_matched", "random", "other_language", "other_seed")
 
 # The mask under which a training example's gradient is taken: that of the test example which it is compared
 # with, or that of the training example's own language.
@@ -46,6 +61,7 @@ ALL_LANGUAGES = "all languages"  # in a column of languages: examples of all of 
 LABELS: dict[str, dict[str, str]] = {
     "condition": {
         "full": "full fine-tuning",
+        "one_language_batches": "one-language batches",
         "sft": "SFT",
         "sft_random": "SFT with random masks",
         "sft_intersection": "SFT with the masks' intersection",
@@ -55,9 +71,12 @@ LABELS: dict[str, dict[str, str]] = {
         "none": "no mask",
         "own": "own mask",
         "language": "mask",
+        "pooled_others": "pooled-others mask",
+        "accuracy_matched": "accuracy-matched random mask",
         "other_language": "other language's mask",
         "other_seed": "own mask, other seed",
         "random": "random mask",
+        "dose": "random mask of a given size",
         "inherited": "own mask, inherited importance",
         "shared": "shared mask",
     },

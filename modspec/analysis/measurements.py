@@ -28,7 +28,7 @@ from modspec.analysis.shares import (
     share_statistics,
     training_weights,
 )
-from modspec.terms import SHARED_MASK_CONDITIONS
+from modspec.terms import SHARED_MASK_CONDITIONS, SPARSE_CONDITIONS
 from modspec.workflow import artifacts
 
 # How scores are made from checkpoints and read; the first columns that tell rows of a table apart.
@@ -141,7 +141,9 @@ class StudyRuns:
     def settings(self) -> list[Setting]:
         """Return the study's own setting and every single departure from it that its runs allow."""
         own, table = self._complete(DEFAULT), self.statistics
-        sparse = [masks for condition, masks in self._gradient_masks.items() if condition != "full"]
+        sparse = [
+            masks for condition, masks in self._gradient_masks.items() if condition in SPARSE_CONDITIONS
+        ]
         values = {
             "top_k": table["top_k"],
             "measure": ("auc", "label_auc", "opponents"),
@@ -229,7 +231,7 @@ class StudyRuns:
         if gradient_mask:
             masks = [gradient_mask]
         elif kind == "none" or condition not in SHARED_MASK_CONDITIONS:
-            own_sparse = kind == "own" and condition != "full"
+            own_sparse = kind == "own" and condition in SPARSE_CONDITIONS
             masks = [(setting.train_gradient_mask or masks[0]) if own_sparse else "test_example"]
         # A mask that all languages share gives the same scores under either mask of training gradients.
         kind = setting.own_mask if kind == "own" else kind

@@ -17,6 +17,7 @@ from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
 from modspec.analysis.typology import language_pairs, mantel_tests
 from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
+from modspec.terms import SPARSE_CONDITIONS
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters
 from modspec.workflow.paths import finetuning_dir, influence_dir, path, search_dir
@@ -54,7 +55,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "head_masks": head_masks(masks),
         "mask_overlap": mask_overlap(masks),
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
-        "accuracy": with_majority(_concatenated(trained, "accuracy"), predictions),
+        "accuracy": with_majority(_accuracy(trained, scored), predictions),
         "in_language_share": in_language_share(runs.own_statistics, p.confidence),
         "specialization": specialization(runs, p.confidence),
         "influence_matrix": influence_matrix(runs.own_statistics),
@@ -84,6 +85,31 @@ def _concatenated(directories: list[Path], name: str) -> pd.DataFrame:
 def importances(p: FigureParameters) -> pd.DataFrame:
     """Return the head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
     return _concatenated(_artefacts(p)["search"], "importance")
+
+
+def _accuracy(trained: list[Path], scored: list[Path]) -> pd.DataFrame:
+    """Return the accuracies of stage 2, and those under the masks that only stage 3 scores."""
+    tables = [_concatenated(trained, "accuracy")]
+    for directory in scored:
+        if (directory / "predictions.parquet").exists():  # not in runs of the first version
+            made_by = artifacts.read_manifest(directory)["made_by"]["parameters"]
+            run = {name: made_by[name] for name in ("seed", "condition")}
+            predictions = pd.read_parquet(directory / "predictions.parquet")
+            tables.append(accuracy_under_masks(predictions).assign(**run))
+    return pd.concat(tables, ignore_index=True)
+
+
+def accuracy_under_masks(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of right predictions by kind of mask, draw, language and split.
+
+    Args:
+        predictions: stage 3's, with columns split, language, label, predicted, mask_kind, draw.
+    """
+    right = (predictions["predicted"] == predictions["label"]).rename("accuracy")
+    keys = ["mask_kind", "draw", "language", "split"]
+    by_key = right.groupby([predictions[name] for name in keys], sort=False)
+    table = by_key.agg(["mean", "size"]).set_axis(["accuracy", "examples"], axis=1)
+    return table.reset_index().assign(mask_language="")
 
 
 def with_majority(accuracy: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -184,7 +210,7 @@ def share_change(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
     """
     keys = ["condition", "train_gradient_mask", "language"]
     statistics = _in_language(runs.own_statistics)
-    sparse = (statistics["mask_kind"] == "own") & (statistics["condition"] != "full")
+    sparse = (statistics["mask_kind"] == "own") & statistics["condition"].isin(SPARSE_CONDITIONS)
     scored = statistics.loc[sparse, keys].drop_duplicates()
     rows = []
     for baseline, kind in (("full, no mask", "none"), ("full, own mask", "own")):

@@ -45,6 +45,7 @@ def finetune(
     clip: float = 1.0,
     seed: int = 0,
     masks: Mapping[str, np.ndarray] | None = None,
+    one_language_batches: bool = False,
     precision: torch.dtype = torch.float32,
     after_epoch: Callable[[Epoch], None] = lambda epoch: None,
     progress: str | None = None,
@@ -64,8 +65,9 @@ def finetune(
         warmup: share of all steps in which the learning rate rises.
         clip: largest l2 norm of a step's gradient.
         seed: of batches and dropout.
-        masks: {language: bool (layers, heads)} for sparse fine-tuning; None for full fine-tuning, which mixes
-            languages in a batch.
+        masks: {language: bool (layers, heads)} for sparse fine-tuning; None for full fine-tuning.
+        one_language_batches: every batch is of one language, as always with ``masks``; otherwise batches mix
+            languages. With masks that keep every head, training is the same as without masks.
         precision: dtype of matrix products; weights and losses keep the model's.
         after_epoch: called after each epoch, to write checkpoints.
         progress: label of a progress bar; None shows none.
@@ -83,7 +85,8 @@ def finetune(
         raise InputError(f"masks: none for {sorted(missing)}; allowed: one for every training language")
     device = next(model.parameters()).device
     rng = np.random.default_rng(seed)
-    plan = [_epoch_batches(train, batch_size, rng, masks is not None) for _ in range(epochs)]
+    one_language = one_language_batches or masks is not None
+    plan = [_epoch_batches(train, batch_size, rng, one_language) for _ in range(epochs)]
     steps = sum(map(len, plan))
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     optimizer = AdamW(_decay_groups(model, weight_decay), lr=learning_rate, fused=fused)

@@ -155,18 +155,22 @@ def check_origin(material: Material, directory: Path) -> None:
 
 
 def searched_masks(material: Material, parameters: Parameters, seed: int, importance: str = "exact") -> Masks:
-    """Return every language's mask as stage 1 found it with this seed, by exact or inherited importance.
+    """Return every language's mask as stage 1 found it with this seed.
+
+    Args:
+        importance: by which the mask was found: "exact", "inherited" or "pooled_others".
 
     Raises:
-        InputError: stage 1 has not run, or ran on other data, another encoder, or without the inherited
-            importance.
+        InputError: stage 1 has not run, or ran on other data, another encoder, or without this search.
     """
     directory = search_dir(parameters, seed)
     check_origin(material, directory)
-    file = directory / {"exact": "masks.safetensors", "inherited": "inherited.safetensors"}[importance]
+    file = directory / f"{'masks' if importance == 'exact' else importance}.safetensors"
     if not file.exists():
-        reason = "stage 1 ran with inherited_importance=False"
-        raise InputError(f"mask_kinds: {importance!r}, but {reason}; allowed: others")
+        raise InputError(
+            f"mask_kinds: {importance!r}, but {directory} was made without it "
+            "(inherited_importance, pooled_others); allowed: others"
+        )
     masks = load_masks(file)
     return {language: masks[language] for language in material.task.languages}
 

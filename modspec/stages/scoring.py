@@ -19,9 +19,12 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, EncoderPart, influence
 from modspec.models.device_and_precision import choose_precision
+from modspec.models.prediction import predict
+from modspec.stages.control_masks import mask_sets
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
 from modspec.stages.resuming import remembering, resumable
 from modspec.stages.scoring_plan import ScoringPass, plan_passes, scored_train
+from modspec.subnetworks.masks import save_masks
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import (
     checkpoint_file,
@@ -32,6 +35,7 @@ from modspec.workflow.paths import (
     search_dir,
 )
 
+PREDICTIONS = ["split", "id", "language", "label", "predicted", "mask_kind", "mask_language", "draw"]
 # Parameters that decide tables made from scores, and no score.
 TABLES_ONLY = ("top_ks",)
 
@@ -50,7 +54,8 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
 
     Files: those of :func:`modspec.analysis.measurements.write_measured`; ``translations.parquet``
     (:func:`modspec.analysis.translations.by_example`); ``parts.parquet`` (:func:`part_statistics`, no mask;
-    only with ``by_part``).
+    only with ``by_part``); ``masks.safetensors``, ``predictions.parquet`` and ``matching.parquet`` of
+    :func:`keep_scores`.
     """
     p = parameters
     scored = scores_dir(p, p.condition, p.seed)
@@ -59,8 +64,10 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
         run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
-        if p.by_part:
-            shutil.copy(scored / "parts.parquet", building / "parts.parquet")
+        copied = {"parts.parquet": p.by_part, "matching.parquet": "accuracy_matched" in p.mask_kinds}
+        copied |= {"predictions.parquet": True, "masks.safetensors": True}
+        for name in (name for name, is_there in copied.items() if is_there):
+            shutil.copy(scored / name, building / name)
 
     origin = made_by("influence", material, p.identity(), {"scores": scored})
     return resumable(influence_dir(p, p.condition, p.seed), origin, make)
@@ -71,7 +78,10 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
 
     Files: ``scores.safetensors`` {pass/score/epochNN}, cosine and dot product at each checkpoint, float32 of
     shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (one row per
-    column of every pass), ``train.parquet`` (one row per training example), ``parts.parquet``.
+    column of every pass), ``train.parquet`` (one row per training example), ``parts.parquet``;
+    ``masks.safetensors`` {name of mask set/language}, ``predictions.parquet`` (one row per dev or test
+    example and mask, where stage 2 has no such prediction), and ``matching.parquet`` of
+    :func:`modspec.stages.control_masks.match_accuracy`.
     """
     p = parameters
     directory = scores_dir(p, p.condition, p.seed)
@@ -81,11 +91,13 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
     if "other_seed" in p.mask_kinds:
         inputs["other_search"] = search_dir(p, p.other_seed)
     origin = made_by("scores", material, decisive, inputs)
-    passes = plan_passes(material, p)
     checkpoints = _checkpoints(p)
 
     def make(building: Path) -> None:
         model = material.new_classifier(p.seed)
+        load_checkpoint(model, checkpoints["file"].iloc[-1])
+        sets = mask_sets(material, p, model, origin)
+        passes = plan_passes(material, p, sets)
         pieces = {
             one.name: score_pass(
                 material,
@@ -104,8 +116,14 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
             for score, values in load_file(piece / "scores.safetensors").items()
         }
         save_file(scores, building / "scores.safetensors")
-        columns = [pd.read_parquet(piece / "columns.parquet") for piece in pieces.values()]
-        pd.concat(columns, ignore_index=True).to_parquet(building / "columns.parquet", index=False)
+        for name in ("columns", "predictions"):
+            tables = [pd.read_parquet(piece / f"{name}.parquet") for piece in pieces.values()]
+            pd.concat(tables, ignore_index=True).to_parquet(building / f"{name}.parquet", index=False)
+        masks = {f"{s.name}/{language}": mask for s in sets for language, mask in s.masks.items()}
+        save_masks(building / "masks.safetensors", masks)
+        if "accuracy_matched" in p.mask_kinds:
+            matching = pieces_dir(directory) / "accuracy-matched" / "matching.parquet"
+            shutil.copy(matching, building / "matching.parquet")
         checkpoints[["epoch", "learning_rate"]].to_parquet(building / "checkpoints.parquet", index=False)
         if p.by_part:
             shutil.copy(pieces["none"] / "parts.parquet", building / "parts.parquet")
@@ -128,9 +146,9 @@ def score_pass(
 ) -> Path:
     """Score one pass, with a progress bar of this name; return the piece's directory.
 
-    Files as in :func:`keep_scores`: ``scores.safetensors``, ``columns.parquet``; without masks
-    ``parts.parquet``. Says which form the contraction took. A pass that was killed resumes after its last
-    finished block.
+    Files as in :func:`keep_scores`: ``scores.safetensors``, ``columns.parquet``, ``predictions.parquet``;
+    without masks ``parts.parquet``. Says which form the contraction took. A pass that was killed resumes
+    after its last finished block.
     """
     p, name = parameters, scoring_pass.name
     piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / name
@@ -173,6 +191,7 @@ def score_pass(
             scoring_pass=name,
         )
         columns.to_parquet(building / "columns.parquet", index=False)
+        _predictions(material, scoring_pass, model).to_parquet(building / "predictions.parquet", index=False)
         if by_part:
             table = part_statistics(parts, cosine_by_part, train, evaluation, p.top_k)
             table = table.assign(condition=p.condition, seed=p.seed)
@@ -181,6 +200,21 @@ def score_pass(
     resumable(piece, origin, make)
     shutil.rmtree(blocks, ignore_errors=True)
     return piece
+
+
+def _predictions(material: Material, scoring_pass: ScoringPass, model: PreTrainedModel) -> pd.DataFrame:
+    """Return the model's predictions under the pass's mask for all dev and test examples that it is for.
+
+    So the accuracy under every mask that is scored is known; under own masks and without mask by stage 2.
+    """
+    frames = [pd.DataFrame(columns=PREDICTIONS)]
+    for split, (kinds, mask_languages, positions) in scoring_pass.predicted.items():
+        examples = material.examples[split].take(positions)
+        predicted = predict(model, examples, scoring_pass.evaluation_mask, precision=material.precision)
+        columns = (examples.ids, examples.languages, examples.labels, predicted, kinds, mask_languages)
+        frame = pd.DataFrame(dict(zip(PREDICTIONS[1:-1], columns, strict=True)))
+        frames.append(frame.assign(split=split, draw=scoring_pass.draw)[PREDICTIONS])
+    return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
 def _described(material: Material, examples: Examples) -> pd.DataFrame:

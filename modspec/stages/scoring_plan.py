@@ -1,18 +1,34 @@
 """Which examples stage 3 scores under which masks, in which passes over the training examples."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.stages.material import Material, masks_in_force, searched_masks
-from modspec.subnetworks.masks import Masks, random_masks
+from modspec.stages.material import Material
+from modspec.subnetworks.masks import Masks
 from modspec.workflow.parameters import InfluenceParameters
 
-# Added to the seed for random masks that are not those that sft_random trains under.
-RANDOM_DRAW = 1000
+# Kinds of mask of which a language has several, each a draw of its own.
+DRAWN = ("random", "accuracy_matched", "dose")
+# Examples under a mask: their kinds of mask, the languages that it was made for ("" without), and positions.
+Columns = tuple[tuple[str, ...], tuple[str, ...], np.ndarray]
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """Masks of one kind that training and test examples are scored under."""
+
+    kind: str
+    masks: Masks  # by the language that a mask was made for; of the kind "dose" one, for no language: ""
+    draw: int = 0  # which of several random masks
+
+    @property
+    def name(self) -> str:
+        """The name of the set in names of passes."""
+        return f"{self.kind}{self.draw}" if self.kind in DRAWN else self.kind
 
 
 @dataclass(frozen=True)
@@ -29,34 +45,48 @@ class ScoringPass:
     train_gradient_mask: str = "test_example"
     draw: int = 0  # which of several random masks
     split: str = "test"  # where the evaluation examples are from: "test" or "train"
+    # Split -> all examples that the mask is for, whose predictions under it are kept.
+    predicted: Mapping[str, Columns] = field(default_factory=dict)
 
 
-def plan_passes(material: Material, parameters: InfluenceParameters) -> list[ScoringPass]:
+def plan_passes(
+    material: Material, parameters: InfluenceParameters, mask_sets: Sequence[MaskSet]
+) -> list[ScoringPass]:
     """Return the passes that the parameters ask for; a further pass costs far more than a further column.
 
     With training gradients under the test example's mask, one pass per mask. With each under its own
     language's mask, one pass in all. With ``train_items``, one more pass without mask, whose evaluation
     examples are training examples.
 
+    Args:
+        mask_sets: of every kind of mask that the parameters ask for.
+
     Raises:
-        InputError: masks are missing, or the task has too few translated training examples.
+        InputError: the task has too few translated training examples.
     """
     p = parameters
-    train, test = scored_train(material, p), material.examples["test"]
-    positions = {
-        language: np.flatnonzero(test.languages == language)[: p.evaluation_per_language]
-        for language in p.languages
-    }
+    train = scored_train(material, p)
+    every = {split: _positions(material.examples[split], p.languages) for split in ("dev", "test")}
+    positions = {t: places[: p.evaluation_per_language] for t, places in every["test"].items()}
     passes = [_unmasked("none", np.concatenate(list(positions.values())))]
     if p.train_items:
         passes.append(_unmasked("train-items", translated_items(train, p.train_items), split="train"))
-    own_masks = masks_in_force(material, p, p.condition, p.seed)
     if "test_example" in p.train_gradient_masks:
-        for name, kind, draw, masks in _mask_sets(material, p, own_masks):
-            for language, mask in masks.items():
-                columns = _columns(p.mask_kinds, kind, language, positions)
-                passes.append(ScoringPass(f"{name}-{language}", *columns, mask, mask, draw=draw))
-    if "own_language" in p.train_gradient_masks and {"own", "other_language"} & set(p.mask_kinds):
+        for of_kind in mask_sets:
+            # Stage 2 has the predictions under own masks, which are in force there.
+            kinds = [kind for kind in p.mask_kinds if kind != "own"]
+            keeps_predictions = of_kind.kind != "own" or "other_language" in kinds
+            for language, mask in of_kind.masks.items():
+                columns = _columns(p.mask_kinds, of_kind.kind, language, positions)
+                predicted = {
+                    split: _columns(kinds, of_kind.kind, language, places)
+                    for split, places in every.items()
+                    if keeps_predictions
+                }
+                name = f"{of_kind.name}-{language}" if language else of_kind.name
+                passes.append(ScoringPass(name, *columns, mask, mask, draw=of_kind.draw, predicted=predicted))
+    own_masks = next((of_kind.masks for of_kind in mask_sets if of_kind.kind == "own"), {})
+    if "own_language" in p.train_gradient_masks and own_masks:
         columns = [_columns(p.mask_kinds, "own", language, positions) for language in own_masks]
         kinds, mask_languages, places = ([x for c in columns for x in c[field]] for field in range(3))
         train_mask, evaluation_mask = (
@@ -71,7 +101,8 @@ def plan_passes(material: Material, parameters: InfluenceParameters) -> list[Sco
 def count_columns(parameters: InfluenceParameters) -> int:
     """Return the number of columns of all passes of :func:`plan_passes`, without the masks that it needs."""
     p, kinds = parameters, set(parameters.mask_kinds) - {"none"}
-    columns, of_a_kind = 1, {kind: p.random_draws if kind == "random" else 1 for kind in kinds}
+    draws = {"random": p.random_draws, "accuracy_matched": p.random_draws, "dose": len(p.dose_shares)}
+    columns, of_a_kind = 1, {kind: draws.get(kind, 1) for kind in kinds}
     if "test_example" in p.train_gradient_masks:
         columns += sum(of_a_kind.values())
     if "own_language" in p.train_gradient_masks:
@@ -117,29 +148,20 @@ def _unmasked(name: str, positions: np.ndarray, split: str = "test") -> ScoringP
     return ScoringPass(name, ("none",) * count, ("",) * count, positions, split=split)
 
 
-def _mask_sets(
-    material: Material, p: InfluenceParameters, own_masks: Masks
-) -> Iterator[tuple[str, str, int, Masks]]:
-    """Name, kind, draw and masks of everything that training examples are scored under."""
-    if {"own", "other_language"} & set(p.mask_kinds):
-        yield "own", "own", 0, own_masks
-    if "random" in p.mask_kinds:
-        for draw in range(p.random_draws):
-            yield f"random{draw}", "random", draw, random_masks(own_masks, p.seed + RANDOM_DRAW * (draw + 1))
-    if "other_seed" in p.mask_kinds:
-        yield "other_seed", "other_seed", 0, masks_in_force(material, p, p.condition, p.other_seed)
-    if "inherited" in p.mask_kinds:
-        yield "inherited", "inherited", 0, searched_masks(material, p, p.seed, importance="inherited")
+def _positions(examples: Examples, languages: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the positions of every language's examples."""
+    return {language: np.flatnonzero(examples.languages == language) for language in languages}
 
 
 def _columns(
     mask_kinds: Sequence[str], kind: str, language: str, positions: Mapping[str, np.ndarray]
-) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
-    """Kinds, mask languages and positions of the test examples to score under one language's mask.
+) -> Columns:
+    """Return the examples that one language's mask is for; a mask of no language, "", is for all.
 
     Other languages' masks take turns over the examples: each example is scored under one of them.
     """
-    chosen = {language: (kind, positions[language])} if kind in mask_kinds else {}
+    for_languages = [language] if language else positions
+    chosen = {t: (kind, positions[t]) for t in for_languages} if kind in mask_kinds else {}
     if kind == "own" and "other_language" in mask_kinds:
         for other, places in positions.items():
             if other != language:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from modspec.errors import InputError
-from modspec.subnetworks.masks import Masks, random_masks
+from modspec.subnetworks.masks import Masks, permuted_masks
 from modspec.terms import TRAINS_UNDER
 
 
@@ -11,10 +11,10 @@ def condition_masks(condition: str, searched: Masks, seed: int) -> Masks:
     """Return the masks in force under a condition, by language.
 
     Args:
-        condition: a code of :data:`modspec.terms.CONDITIONS`. ``full`` trains without masks; its masks in
+        condition: a code of :data:`modspec.terms.CONDITIONS`. Where it trains without masks, its masks in
             force are the searched ones, which it is evaluated under.
         searched: {language: bool (layers, heads)}, as stage 1 found them.
-        seed: of the random masks.
+        seed: of the permutation of heads.
 
     Raises:
         InputError: an intersection keeps no head.
@@ -23,7 +23,7 @@ def condition_masks(condition: str, searched: Masks, seed: int) -> Masks:
     if kind == "searched":
         return searched
     if kind == "random":
-        return random_masks(searched, seed)
+        return permuted_masks(searched, seed)
     combine = {"intersection": np.all, "union": np.any}[kind]
     shared = combine(np.stack(list(searched.values())), axis=0)
     if not shared.any():

@@ -1,5 +1,6 @@
-"""Head masks as data: files, random controls, and the overlap of two masks."""
+"""Head masks as data: files, random masks, and the overlap of two masks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,31 @@ def random_masks(masks: Masks, seed: int) -> Masks:
         language: random_mask(mask, np.random.default_rng([seed, index]))
         for index, (language, mask) in enumerate(sorted(masks.items()))
     }
+
+
+def permuted_masks(masks: Masks, seed: int) -> Masks:
+    """Return all masks with the heads of each layer permuted in one way that is the same for all of them.
+
+    Sizes and overlaps stay as they are, in every layer; which heads a language has is left to chance.
+    """
+    # Drawn for the shape alone, so that no language's mask decides another's.
+    (layers, heads), rng = next(iter(masks.values())).shape, np.random.default_rng(seed)
+    order = rng.permuted(np.tile(np.arange(heads), (layers, 1)), axis=1)
+    return {language: np.take_along_axis(mask, order, axis=1) for language, mask in masks.items()}
+
+
+def dose_masks(grid: tuple[int, int], shares: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Return random masks of several sizes that belong to no language, bool (layers, heads) each.
+
+    Heads are dropped in one random order over all layers, so that a larger mask contains a smaller one.
+
+    Args:
+        grid: (layers, heads) of the encoder.
+        shares: of all heads that each mask keeps, rounded to whole heads.
+        seed: of the order.
+    """
+    rank = np.random.default_rng(seed).permutation(grid[0] * grid[1]).reshape(grid)
+    return [rank < round(share * rank.size) for share in shares]
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,7 +1,8 @@
 """The search for a language's subnetwork: the heads that its dev score needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,9 +29,14 @@ class Search:
     threshold_score: float  # the lowest dev score that is accepted
 
     @property
+    def accepted(self) -> list[np.ndarray]:
+        """The masks that passed, from the full mask on."""
+        return [step.mask for step in self.steps if step.accepted]
+
+    @property
     def mask(self) -> np.ndarray:
         """The last mask that passed; the full mask if the first pruning step already failed."""
-        return [step for step in self.steps if step.accepted][-1].mask
+        return self.accepted[-1]
 
     @property
     def note(self) -> str:
@@ -97,8 +103,30 @@ def search(
         current = score(mask)
 
 
+def search_along(importance: Callable[[np.ndarray], np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Drop the least important heads, in every layer and step as many as another search did; return the mask.
+
+    Args:
+        importance: called with a mask; returns the importance of heads under it, (layers, heads).
+        masks: the other search's, one per step, from the full mask to the one that it chose: each bool
+            (layers, heads), and contained in the one before.
+
+    Raises:
+        FloatingPointError: an importance is not finite.
+    """
+    mask = masks[0]
+    for before, after in pairwise(masks):
+        weights = np.where(mask, importance(mask), np.nan)
+        if not np.isfinite(weights[mask]).all():
+            raise FloatingPointError(f"importance is not finite with {mask.sum()} heads left")
+        counts = (before & ~after).sum(axis=1)
+        least = [least_important(*of_layer) for of_layer in zip(weights, counts, strict=True)]
+        mask = mask & ~np.stack(least)
+    return mask
+
+
 def least_important(weights: np.ndarray, count: int) -> np.ndarray:
-    """Return the ``count`` smallest weights as bool (layers, heads), NaN excluded, ties by position."""
+    """Return where the ``count`` smallest weights are, NaN excluded, ties by position: bool, same shape."""
     order = np.argsort(weights, axis=None, kind="stable")  # NaN sorts last
     chosen = np.zeros(weights.size, dtype=bool)
     chosen[order[:count]] = True

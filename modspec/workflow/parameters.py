@@ -220,6 +220,14 @@ class SearchParameters(TrainingParameters):
     step: Step = 0.1
     importance_examples: Positive = param(44, "training examples that importance is averaged over")
     inherited_importance: bool = param(True, "also search by the importance of widely copied code")
+    pooled_others: bool = param(
+        True, "also search each language's mask by the importance of the other languages, as its control"
+    )
+
+    @property
+    def searches_pooled_others(self) -> bool:
+        """Return whether there are pooled-others masks: a single language has no others."""
+        return self.pooled_others and len(self.languages) > 1
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()
@@ -252,12 +260,19 @@ class InfluenceParameters(DataParameters):
         (10, 20, 30, 50, 100, 200, 500), "other values of k to report, if there are enough examples"
     )
     mask_kinds: Some[MaskKind] = param(
-        ("none", "own", "other_language", "other_seed", "random"), "masks that test examples are scored under"
+        ("none", "own", "pooled_others", "accuracy_matched", "other_language"),
+        "masks that test examples are scored under",
     )
     train_gradient_masks: Some[TrainGradientMask] = param(
         ("test_example",), "masks of training gradients; under sparse fine-tuning the first is the main one"
     )
-    random_draws: Positive = param(1, "random masks drawn per own mask")
+    random_draws: Positive = param(1, "random masks, and accuracy-matched random masks, per own mask")
+    accuracy_tolerance: Fraction = param(
+        0.01, "largest difference of dev accuracy between an own mask and its accuracy-matched random masks"
+    )
+    dose_shares: Distinct[Fraction] = param(
+        (0.9, 0.7, 0.5, 0.3), "shares of heads that the random masks of the kind dose keep"
+    )
     other_seed: Seed = param(1, "seed of the search whose masks are the other_seed masks")
     by_part: bool = param(True, "also score each head and other part of the encoder, without mask")
     score_precision: Precision = param("float32", "number format of scoring; auto as for precision")
@@ -275,12 +290,15 @@ class InfluenceParameters(DataParameters):
             allowed = f"at most the {examples} training examples (languages x {limit})"
             yield f"top_k: {self.top_k}; allowed: {allowed}"
         yield from self._at_most("evaluation_per_language", "test_per_language")
-        controls = [kind for kind in self.mask_kinds if kind in ("other_seed", "random", "inherited")]
+        controls = [kind for kind in self.mask_kinds if kind not in ("none", "own", "other_language")]
         if controls and "test_example" not in self.train_gradient_masks:
             allowed = f"any that include 'test_example', because mask_kinds has {controls}"
             yield f"train_gradient_masks: {list(self.train_gradient_masks)}; allowed: {allowed}"
         if "none" not in self.mask_kinds:
             yield f"mask_kinds: {list(self.mask_kinds)}; allowed: any that include 'none', the baseline"
+        others = {"pooled_others", "accuracy_matched"} & set(self.mask_kinds)
+        if others and len(self.languages) == 1:
+            yield f"mask_kinds: {sorted(others)[0]!r}; allowed: with more languages than {self.languages[0]}"
         if "other_seed" in self.mask_kinds and self.other_seed == self.seed:
             allowed = f"a searched seed other than seed = {self.seed}, or mask_kinds without 'other_seed'"
             yield f"other_seed: {self.other_seed}; allowed: {allowed}"

@@ -116,6 +116,9 @@ def _contradictions(
         yield f"checkpoints: {quoted(chosen)}; allowed: 'last', 'all', or some of 1 to {epochs}"
     if "inherited" in influence.mask_kinds and not search.inherited_importance:
         yield "mask_kinds: 'inherited'; allowed: others, or inherited_importance = True"
+    needs_pooled = [k for k in influence.mask_kinds if k in ("pooled_others", "accuracy_matched")]
+    if needs_pooled and not search.pooled_others:
+        yield f"mask_kinds: {needs_pooled[0]!r}; allowed: others, or pooled_others = True"
 
 
 def resolve(config: Mapping[str, Any]) -> StudyPlan:

@@ -7,7 +7,7 @@ import pytest
 
 from modspec.errors import InputError
 from modspec.subnetworks.condition_masks import condition_masks
-from modspec.subnetworks.masks import random_masks
+from modspec.subnetworks.masks import permuted_masks
 from modspec.terms import CONDITIONS
 
 SEARCHED = {
@@ -18,8 +18,9 @@ INTERSECTION = np.array([[True, False, False], [False, True, False]])
 UNION = np.array([[True, True, False], [True, True, False]])
 EXPECTED = {
     "full": SEARCHED,
+    "one_language_batches": SEARCHED,
     "sft": SEARCHED,
-    "sft_random": random_masks(SEARCHED, 7),
+    "sft_random": permuted_masks(SEARCHED, 7),
     "sft_intersection": dict.fromkeys(SEARCHED, INTERSECTION),
     "sft_union": dict.fromkeys(SEARCHED, UNION),
 }

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from modspec.subnetworks.masks import (
     chance_jaccard,
+    dose_masks,
     jaccard,
     load_masks,
+    permuted_masks,
     random_mask,
     random_masks,
     save_masks,
@@ -55,6 +57,37 @@ def test_random_masks_keep_the_number_of_heads_of_each_layer(grid, seed):
     control = random_mask(mask, np.random.default_rng(seed + 1))
     assert control.dtype == bool and control.sum(1).tolist() == mask.sum(1).tolist()
     assert np.array_equal(control, random_mask(mask, np.random.default_rng(seed + 1)))
+
+
+@given(GRIDS, st.integers(0, 999), st.integers(2, 4))
+def test_permuted_masks_keep_sizes_and_overlaps_in_every_layer(grid, seed, languages) -> None:
+    rng = np.random.default_rng(seed)
+    masks = {f"t{i}": rng.random(grid) < 0.6 for i in range(languages)}
+    permuted = permuted_masks(masks, seed)
+    for a, b in combinations(masks, 2):
+        together = (permuted[a] & permuted[b]).sum(1)
+        assert together.tolist() == (masks[a] & masks[b]).sum(1).tolist()
+    for language, mask in masks.items():
+        assert permuted[language].sum(1).tolist() == mask.sum(1).tolist()
+        alone = permuted_masks({language: mask}, seed)
+        assert np.array_equal(alone[language], permuted[language])  # whatever the other languages are
+
+
+def test_permuted_masks_are_uniform_and_differ_by_seed_and_layer() -> None:
+    mask = np.array([[True, False, False, False], [True, False, False, False]])
+    kept = np.array([permuted_masks({"en": mask}, seed)["en"].argmax(1) for seed in range(4000)])
+    counts = np.bincount(4 * kept[:, 0] + kept[:, 1], minlength=16)
+    assert np.abs(counts - 250).max() < 4 * np.sqrt(250)
+
+
+@given(GRIDS, st.integers(0, 999))
+def test_dose_masks_have_their_sizes_and_lie_in_one_another(grid, seed) -> None:
+    shares = (0.9, 0.5, 0.2)
+    masks = dose_masks(grid, shares, seed)
+    heads = grid[0] * grid[1]
+    assert [int(mask.sum()) for mask in masks] == [round(share * heads) for share in shares]
+    for larger, smaller in zip(masks, masks[1:], strict=False):
+        assert not (smaller & ~larger).any()
 
 
 def test_random_masks_are_uniform_and_layers_independent():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modspec.errors import InputError
-from modspec.subnetworks.search import least_important, search
+from modspec.subnetworks.search import least_important, search, search_along
 
 GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6))
 THRESHOLDS = st.floats(0.01, 1)
@@ -175,3 +175,26 @@ def test_ties_go_by_position_and_nan_is_never_chosen():
     weights = np.array([[2.0, 1, np.nan], [1, 1, 0.5]])
     assert np.argwhere(least_important(weights, 3)).tolist() == [[0, 1], [1, 0], [1, 2]]
     assert least_important(weights, 6).sum() == 5
+
+
+@settings(max_examples=100)
+@given(GRIDS, THRESHOLDS, STEPS, st.integers(0, 999), st.sampled_from([0, 1, 3]))
+def test_a_search_along_another_keeps_as_many_heads_in_every_layer(grid, threshold, step, seed, levels):
+    own = Synthetic(grid, seed, levels).search(threshold=threshold, step=step)
+    other = Synthetic(grid, seed + 1, levels)
+    asked = []
+    found = search_along(lambda mask: asked.append(mask) or other.weights * mask, own.accepted)
+    assert found.dtype == bool and found.sum(1).tolist() == own.mask.sum(1).tolist()
+    # Step by step too, and within a layer the most important heads are left.
+    assert [m.sum(1).tolist() for m in asked] == [m.sum(1).tolist() for m in own.accepted[:-1]]
+    for kept, weights in zip(found, other.weights, strict=True):
+        assert not kept.any() or kept.all() or weights[kept].min() >= weights[~kept].max()
+    # Along itself, a search finds its own mask.
+    same = search_along(lambda mask: np.abs(Synthetic(grid, seed, levels).weights) * mask, own.accepted)
+    assert np.array_equal(same, own.mask)
+
+
+def test_a_search_along_another_refuses_importance_that_is_not_finite():
+    masks = [np.ones((1, 3), bool), np.array([[True, True, False]])]
+    with pytest.raises(FloatingPointError, match="not finite with 3 heads left"):
+        search_along(lambda mask: np.array([[1.0, np.nan, 2.0]]), masks)

@@ -41,7 +41,7 @@ WRONG = [
     (
         "finetuning",
         {"condition": "sparse"},
-        "condition: 'sparse' (str); allowed: 'full', 'sft', 'sft_random', 'sft_intersection' or 'sft_union'",
+        "condition: 'sparse' (str); allowed: 'full', 'one_language_batches', 'sft', 'sft_random', 'sft_intersection' or 'sft_union'",
     ),
     ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
     ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),
@@ -53,7 +53,18 @@ WRONG = [
     ),
     ("influence", {"checkpoints": "first"}, "checkpoints: 'first' (str); allowed: 'last' or 'all'"),
     ("influence", {"checkpoints": [1, 0]}, "checkpoints"),
-    ("influence", {"seed": 1}, "other_seed: 1; allowed: a searched seed other than seed = 1"),
+    (
+        "influence",
+        {"mask_kinds": ["none", "pooled_others"], "languages": ["de"]},
+        "mask_kinds: 'pooled_others'; allowed: with more languages than de",
+    ),
+    ("influence", {"accuracy_tolerance": 1}, "accuracy_tolerance: 1 (int); allowed"),
+    ("influence", {"dose_shares": [0.5, 1.5]}, "dose_shares.1: 1.5 (float); allowed"),
+    (
+        "influence",
+        {"seed": 1, "mask_kinds": ["none", "other_seed"]},
+        "other_seed: 1; allowed: a searched seed other than seed = 1",
+    ),
     ("figures", {"confidence": 95}, "confidence: 95 (int); allowed: less than 1"),
     ("figures", {"seeds": []}, "seeds: [] (list); allowed: at least 1 item"),
 ]

@@ -1,0 +1,55 @@
+"""Random masks that harm a model as much as a given mask does.
+
+A mask that a model was not trained under damages it, and the in-language share of proponents rises with
+damage. A random mask is therefore a control of a language's mask only where both leave the same accuracy. It
+is found from the language's own mask by swaps: in one layer, a kept head is dropped for a dropped one.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+Mask = Bool[np.ndarray, "layers heads"]
+Swaps = Int[np.ndarray, "swaps 3"]  # layer, the head that is dropped, the head that is kept in its place
+
+
+def random_swaps(mask: Mask, rng: np.random.Generator) -> Swaps:
+    """Return as many swaps within layers as there are, in random order, no head in two of them."""
+    swaps = []
+    for layer, is_kept in enumerate(mask):
+        kept, dropped = (rng.permutation(np.flatnonzero(heads)) for heads in (is_kept, ~is_kept))
+        swaps += [(layer, *pair) for pair in zip(kept, dropped, strict=False)]
+    return rng.permutation(np.array(swaps, dtype=np.int64).reshape(-1, 3))
+
+
+def swapped(mask: Mask, swaps: Swaps) -> Mask:
+    """Return the mask after these swaps; every layer keeps as many heads."""
+    layer, dropped, added = swaps.T
+    result = mask.copy()
+    result[layer, dropped], result[layer, added] = False, True
+    return result
+
+
+def accuracy_matched(
+    mask: Mask, most_swaps: int, is_matched: Callable[[Mask], bool], rng: np.random.Generator
+) -> tuple[Mask, int]:
+    """Return a random mask that is matched to ``mask``, and the number of swaps between the two.
+
+    That number is ``most_swaps`` where the mask after all of them is matched. Else it is found by bisection
+    along one random order of swaps: a number whose mask is matched, while one swap more is not.
+
+    Args:
+        mask: a language's own mask, which is matched to itself.
+        most_swaps: the number to try first; fewer where the mask does not allow as many.
+        is_matched: called with a mask; returns whether the model's accuracy under it is close enough.
+        rng: draws the order of swaps.
+    """
+    swaps = random_swaps(mask, rng)[:most_swaps]
+    if is_matched(swapped(mask, swaps)):
+        return swapped(mask, swaps), len(swaps)
+    low, high = 0, len(swaps)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_matched(swapped(mask, swaps[:middle])) else (low, middle)
+    return swapped(mask, swaps[:low]), low

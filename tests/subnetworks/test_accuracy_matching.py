@@ -1,0 +1,68 @@
+"""Accuracy-matched random masks, on models whose accuracy is known for every mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modspec.subnetworks.accuracy_matching import accuracy_matched, random_swaps, swapped
+
+GRIDS = st.tuples(st.integers(1, 5), st.integers(1, 7))
+
+
+def drawn(grid: tuple[int, int], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random(grid) < 0.6
+
+
+@given(GRIDS, st.integers(0, 999), st.integers(0, 40))
+def test_swaps_keep_every_layers_size_and_change_two_heads_each(grid, seed, count) -> None:
+    mask = drawn(grid, seed)
+    swaps = random_swaps(mask, np.random.default_rng(seed))
+    assert len(swaps) == np.minimum(mask.sum(1), (~mask).sum(1)).sum()
+    result = swapped(mask, swaps[:count])
+    assert result.sum(1).tolist() == mask.sum(1).tolist()
+    assert (result != mask).sum() == 2 * min(count, len(swaps))
+
+
+def test_every_head_of_a_layer_is_swapped_equally_often() -> None:
+    mask = np.array([[True, True, True, False, False]])
+    results = [swapped(mask, random_swaps(mask, np.random.default_rng(seed))[:1]) for seed in range(3000)]
+    kept = np.mean(results, axis=0)[0]
+    # 2/3 and 1/2, within four standard errors
+    assert np.abs(kept[:3] - 2 / 3).max() < 0.035
+    assert np.abs(kept[3:] - 1 / 2).max() < 0.037
+
+
+@given(GRIDS, st.integers(0, 999), st.integers(0, 30), st.integers(0, 30))
+def test_the_most_swaps_that_are_matched_are_found(grid, seed, asked, limit) -> None:
+    """Where every swap costs accuracy, matched are all masks with up to ``limit`` swaps."""
+    mask = drawn(grid, seed)
+    possible = len(random_swaps(mask, np.random.default_rng(0)))
+
+    def is_matched(candidate: np.ndarray) -> bool:
+        return (candidate != mask).sum() // 2 <= limit
+
+    found, swaps = accuracy_matched(mask, asked, is_matched, np.random.default_rng(seed))
+    assert swaps == min(asked, limit, possible)
+    assert (found != mask).sum() == 2 * swaps and is_matched(found)
+
+
+def test_few_masks_are_tried() -> None:
+    mask = np.arange(144).reshape(12, 12) % 2 == 0
+    tried = []
+
+    def is_matched(candidate: np.ndarray) -> bool:
+        tried.append(candidate)
+        return (candidate != mask).sum() // 2 <= 5
+
+    assert accuracy_matched(mask, 40, is_matched, np.random.default_rng(0))[1] == 5
+    assert len(tried) <= 1 + np.ceil(np.log2(40))
+
+
+def test_a_seed_decides_the_mask() -> None:
+    mask = np.arange(144).reshape(12, 12) % 3 > 0
+    first, again, other = (
+        accuracy_matched(mask, 10, lambda _: True, np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
