@@ -41,7 +41,8 @@ WRONG = [
     (
         "finetuning",
         {"condition": "sparse"},
-        "condition: 'sparse' (str); allowed: 'full', 'one_language_batches', 'sft', 'sft_random', 'sft_intersection' or 'sft_union'",
+        "condition: 'sparse' (str); allowed: 'full', 'one_language_batches', 'sft', 'sft_random', "
+        "'sft_intersection' or 'sft_union'",
     ),
     ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
     ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),
