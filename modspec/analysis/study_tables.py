@@ -232,12 +232,11 @@ def influence_matrix(statistics: pd.DataFrame) -> pd.DataFrame:
     return matrix.rename(columns={"proponents": "share"})
 
 
-def inherited_overlap(exact: Masks, inherited: Masks) -> pd.DataFrame:
-    """Return the overlap of each language's exact mask with the one that the inherited importance leads
-    to."""
-    rows = {language: _overlap(mask, inherited[language]) for language, mask in exact.items()}
+def overlap_with(own: Masks, others: Masks, name: str) -> pd.DataFrame:
+    """Return the overlap of each language's own mask with another mask of that language, called ``name``."""
+    rows = {language: _overlap(mask, others[language]) for language, mask in own.items()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=OVERLAP).rename_axis("language")
-    names = ("heads kept", "heads kept, inherited", "Jaccard overlap", "chance")
+    names = ("heads kept", f"heads kept, {name}", "Jaccard overlap", "chance")
     return table.drop(columns="heads").set_axis(names, axis=1).round(3)
 
 

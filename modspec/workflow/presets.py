@@ -79,8 +79,12 @@ class StudyPlan:
             kinds = values.get("mask_kinds", STAGES[stage].model_fields["mask_kinds"].default)
             # The other seed is the next one in the list; a study of one seed has none.
             values["other_seed"] = (*self.seeds, *self.seeds)[self.seeds.index(seed) + 1]
-            if len(self.seeds) == 1:
-                values["mask_kinds"] = [kind for kind in kinds if kind != "other_seed"]
+            missing = {"other_seed"} if len(self.seeds) == 1 else set()
+            languages = values.get("languages", DataParameters.model_fields["languages"].default)
+            if len(languages) == 1:  # then there are no others to pool
+                missing |= {"pooled_others", "accuracy_matched"}
+            if missing & set(kinds):
+                values["mask_kinds"] = [kind for kind in kinds if kind not in missing]
         return STAGES[stage](**values)
 
     def check(self) -> None:
