@@ -9,6 +9,7 @@ import pandas as pd
 
 from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.claim_tests import Level, claims, exchangeable
+from modspec.analysis.damage import share_by_accuracy
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured
@@ -51,14 +52,16 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     training_examples = len(runs.train)  # the same in every run
     tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs.train)
     predictions = _concatenated(trained, "predictions")
+    accuracy = _accuracy(trained, scored)
     by_name = {
         "head_masks": head_masks(masks),
         "mask_overlap": mask_overlap(masks),
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
-        "accuracy": with_majority(_accuracy(trained, scored), predictions),
+        "accuracy": with_majority(accuracy, predictions),
         "in_language_share": in_language_share(runs.own_statistics, p.confidence),
         "specialization": specialization(runs, p.confidence),
         "influence_matrix": influence_matrix(runs.own_statistics),
+        "share_by_accuracy": share_by_accuracy(runs.own_statistics, accuracy),
         "share_change": share_change(runs, p.confidence),
         "layer_share": layer_share(parts, p.confidence),
         "head_share": head_share(parts),

@@ -57,7 +57,7 @@ MARKS = {
     "other_seed": {"color": "#009E73", "marker": "v"},
     "random": {"color": "#CC79A7", "marker": "D"},
     "pooled_others": {"color": "#D55E00", "marker": "P"},
-    "accuracy_matched": {"color": "#56B4E9", "marker": "X"},
+    "accuracy_matched": {"color": "#56B4E9", "marker": "h"},
     "dose": {"color": "#80876B", "marker": "*"},
     "full": {"color": "#000000", "marker": "o"},
     "one_language_batches": {"color": "#009E73", "marker": "P"},
