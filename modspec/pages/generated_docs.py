@@ -18,8 +18,9 @@ from modspec.analysis.contrasts import POOLED, Sample, contrast_table, samples_o
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.measurements import StudyRuns, read_measured
 from modspec.terms import LABELS, QUESTIONS, Contrast
-from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
+from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters
 from modspec.workflow.paths import project_root
+from modspec.workflow.strict_parameters import Strict
 
 TASKS = ("xnli", "pawsx", "reviews")
 POOLED_TASKS = ("xnli", "reviews")  # pawsx is a case study: its seeds differ in whether they learn the task

@@ -125,7 +125,8 @@ def made_by(
 
     Args:
         artefact: a key of :data:`modspec.workflow.fingerprints.ENTRY_POINTS`.
-        parameters: those that decide it, as :meth:`modspec.workflow.parameters.Strict.identity` gives them.
+        parameters: those that decide it, as
+            :meth:`modspec.workflow.strict_parameters.Strict.identity` gives them.
         inputs: directories of artefacts, by name.
         piece: which piece of the artefact, where it is made in pieces.
     """

@@ -21,16 +21,15 @@ import yaml
 from modspec.errors import Contradiction, InputError, quoted
 from modspec.terms import CONDITIONS
 from modspec.workflow.parameters import (
-    RENAMED,
     STAGES,
     DataParameters,
     FinetuningParameters,
     InfluenceParameters,
     Parameters,
     SearchParameters,
-    renamed_message,
 )
 from modspec.workflow.paths import project_root
+from modspec.workflow.strict_parameters import RENAMED, renamed_message
 
 PRESETS = Path("notebooks/presets")
 SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures", "calibration")

@@ -9,14 +9,13 @@ import yaml
 
 from modspec.errors import Contradiction, InputError
 from modspec.workflow.parameters import (
-    RENAMED,
     STAGES,
     InfluenceParameters,
     ResultsParameters,
     SearchParameters,
-    literal_names,
 )
 from modspec.workflow.presets import resolve
+from modspec.workflow.strict_parameters import RENAMED, literal_names
 
 WRONG = [
     ("search", {"seedd": 3}, "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
