@@ -47,6 +47,7 @@ def finetune(
     masks: Mapping[str, np.ndarray] | None = None,
     one_language_batches: bool = False,
     precision: torch.dtype = torch.float32,
+    after_step: Callable[[int, int], None] = lambda step, steps: None,
     after_epoch: Callable[[Epoch], None] = lambda epoch: None,
     progress: str | None = None,
 ) -> list[Epoch]:
@@ -69,6 +70,7 @@ def finetune(
         one_language_batches: every batch is of one language, as always with ``masks``; otherwise batches mix
             languages. With masks that keep every head, training is the same as without masks.
         precision: dtype of matrix products; weights and losses keep the model's.
+        after_step: called after each step with its number, from 1, and the number of all steps.
         after_epoch: called after each epoch, to write checkpoints.
         progress: label of a progress bar; None shows none.
 
@@ -117,6 +119,7 @@ def finetune(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), bar:
         torch.manual_seed(seed)
         model.train()
+        step = 0
         for epoch, batches in enumerate(plan, start=1):
             loss_sum, rate_sum = 0.0, 0.0
             for indices in batches:
@@ -124,6 +127,8 @@ def finetune(
                 loss_sum += train_step(indices)
                 schedule.step()
                 bar.update()
+                step += 1
+                after_step(step, steps)
             records.append(Epoch(epoch, loss_sum / len(train), rate_sum / len(batches)))
             bar.set_postfix(loss=f"{records[-1].loss:.3f}")
             after_epoch(records[-1])

@@ -21,7 +21,13 @@ from modspec.stages.warm_start import started_classifier, training_options
 from modspec.subnetworks.masks import Masks, save_masks
 from modspec.terms import MIXED_BATCHES, TRAINS_UNDER
 from modspec.workflow.parameters import FinetuningParameters
-from modspec.workflow.paths import checkpoint_file, checkpoints_dir, finetuning_dir, search_dir
+from modspec.workflow.paths import (
+    checkpoint_file,
+    checkpoints_dir,
+    finetuning_dir,
+    search_dir,
+    training_checkpoint_file,
+)
 
 
 def finetune_condition(material: Material, parameters: FinetuningParameters) -> Path:
@@ -52,8 +58,13 @@ def finetune_condition(material: Material, parameters: FinetuningParameters) -> 
 
 
 def keep_checkpoints(material: Material, parameters: FinetuningParameters, in_force: Masks) -> Path:
-    """Train; return the directory of ``epochNN.safetensors`` and ``history.parquet``."""
+    """Train; return the directory of ``epochNN.safetensors`` and ``history.parquet``.
+
+    With ``training_checkpoints`` there are also ``progressN.NNN.safetensors``, the weights after so large a
+    share of training, and ``over_training.parquet``, which lists these shares.
+    """
     p = parameters
+    progress = [number / p.training_checkpoints for number in range(1, p.training_checkpoints + 1)]
 
     def make(building: Path) -> None:
         model = started_classifier(material, p)
@@ -62,6 +73,11 @@ def keep_checkpoints(material: Material, parameters: FinetuningParameters, in_fo
             if p.keep_checkpoints == "all" or epoch.epoch == p.epochs:
                 save_checkpoint(model, building / checkpoint_file(epoch.epoch))
 
+        def keep_on_the_way(step: int, steps: int) -> None:
+            for share in progress:
+                if step == max(1, round(share * steps)):
+                    save_checkpoint(model, building / training_checkpoint_file(share))
+
         history = finetune(
             model,
             material.examples["train"],
@@ -69,10 +85,14 @@ def keep_checkpoints(material: Material, parameters: FinetuningParameters, in_fo
             masks=in_force if TRAINS_UNDER[p.condition] else None,
             one_language_batches=p.condition not in MIXED_BATCHES,
             **training_options(material, p),
+            after_step=keep_on_the_way,
             after_epoch=keep,
             progress="fine-tuning",
         )
         pd.DataFrame(history).to_parquet(building / "history.parquet", index=False)
+        if progress:
+            listed = pd.DataFrame({"progress": progress})
+            listed.to_parquet(building / "over_training.parquet", index=False)
 
     inputs = {"search": search_dir(p, p.seed)}
     origin = made_by("finetuning", material, p.identity(), inputs, piece="checkpoints")

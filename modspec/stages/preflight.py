@@ -121,7 +121,8 @@ def _disk_line(
         run = scored, scored.condition, scored.seed
         if (influence_dir(*run) / "manifest.json").exists():
             continue
-        needed += weights * (trained.epochs if trained.keep_checkpoints == "all" else 1)
+        kept = trained.epochs if trained.keep_checkpoints == "all" else 1
+        needed += weights * (kept + trained.training_checkpoints)
         summed = {"last": 1, "all": trained.epochs}.get(scored.checkpoints) or len(scored.checkpoints)
         rows = len(scored.languages) * (scored.scored_per_language or scored.train_per_language)
         needed += 2 * FLOAT * rows * count_columns(scored) * summed  # cosine and dot product

@@ -20,8 +20,10 @@ from modspec.errors import InputError
 from modspec.influence import Arrays, Checkpoint, EncoderPart, influence
 from modspec.models.device_and_precision import choose_precision
 from modspec.models.prediction import predict
+from modspec.stages import over_training
 from modspec.stages.control_masks import mask_sets
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
+from modspec.stages.over_training import score_over_training, shares_over_training
 from modspec.stages.resuming import remembering, resumable
 from modspec.stages.scoring_plan import ScoringPass, plan_passes, scored_train
 from modspec.subnetworks.masks import save_masks
@@ -55,7 +57,7 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
     Files: those of :func:`modspec.analysis.measurements.write_measured`; ``translations.parquet``
     (:func:`modspec.analysis.translations.by_example`); ``parts.parquet`` (:func:`part_statistics`, no mask;
     only with ``by_part``); ``masks.safetensors``, ``predictions.parquet`` and ``matching.parquet`` of
-    :func:`keep_scores`.
+    :func:`keep_scores`; with ``over_training`` ``over_training.parquet`` (:func:`shares_over_training`).
     """
     p = parameters
     scored = scores_dir(p, p.condition, p.seed)
@@ -64,6 +66,9 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
         run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
+        if p.over_training:
+            shares = shares_over_training(run, p.top_k).assign(condition=p.condition, seed=p.seed)
+            shares.to_parquet(building / "over_training.parquet", index=False)
         copied = {"parts.parquet": p.by_part, "matching.parquet": "accuracy_matched" in p.mask_kinds}
         copied |= {"predictions.parquet": True, "masks.safetensors": True}
         for name in (name for name, is_there in copied.items() if is_there):
@@ -127,6 +132,10 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
         checkpoints[["epoch", "learning_rate"]].to_parquet(building / "checkpoints.parquet", index=False)
         if p.by_part:
             shutil.copy(pieces["none"] / "parts.parquet", building / "parts.parquet")
+        if p.over_training:
+            evaluation = material.examples["test"].take(passes[0].positions)
+            piece = score_over_training(material, p, model, scored_train(material, p), evaluation, origin)
+            shutil.copy(piece / over_training.FILE, building / over_training.FILE)
         train = _described(material, scored_train(material, p))
         train[["id", "language", "label", "group"]].to_parquet(building / "train.parquet", index=False)
 

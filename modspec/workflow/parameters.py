@@ -138,6 +138,9 @@ class FinetuningParameters(TrainingParameters):
     condition: Condition = param("full", "full, or sparse (sft) under own, random or shared masks")
     epochs: Positive = param(7, "epochs of fine-tuning on all languages")
     keep_checkpoints: Literal["last", "all"] = param("all", "epochs whose weights are kept")
+    training_checkpoints: Annotated[int, Field(ge=0)] = param(
+        0, "weights kept at so many equal steps over training, for the share over training; 0: none"
+    )
 
 
 class InfluenceParameters(DataParameters):
@@ -172,6 +175,9 @@ class InfluenceParameters(DataParameters):
         (0.9, 0.7, 0.5, 0.3), "shares of heads that the random masks of the kind dose keep"
     )
     other_seed: Seed = param(1, "seed of the search whose masks are the other_seed masks")
+    over_training: bool = param(
+        False, "also score each of stage 2's training_checkpoints, without mask: the share over training"
+    )
     by_part: bool = param(True, "also score each head and other part of the encoder, without mask")
     score_precision: Precision = param("float32", "number format of scoring; auto as for precision")
     batch_size: Positive = param(64, "largest number of training examples that are contracted at once")

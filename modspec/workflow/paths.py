@@ -58,6 +58,11 @@ def pieces_dir(directory: Path) -> Path:
     return directory.with_name(directory.name + ".pieces")
 
 
+def training_checkpoint_file(progress: float) -> str:
+    """Return the file name of the checkpoint after a share of training, above 0, at most 1."""
+    return f"progress{progress:.3f}.safetensors"
+
+
 def checkpoint_file(epoch: int) -> str:
     """Return the file name of an epoch's checkpoint; epochs count from 1."""
     return f"epoch{epoch:02d}.safetensors"

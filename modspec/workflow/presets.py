@@ -119,6 +119,8 @@ def _contradictions(
         yield f"checkpoints: {quoted(chosen)}; allowed: 'last', 'all', or some of 1 to {epochs}"
     if "inherited" in influence.mask_kinds and not search.inherited_importance:
         yield "mask_kinds: 'inherited'; allowed: others, or inherited_importance = True"
+    if influence.over_training and finetuning.training_checkpoints < 2:
+        yield "over_training: True; allowed: False, or training_checkpoints = 2 or more"
     needs_pooled = [k for k in influence.mask_kinds if k in ("pooled_others", "accuracy_matched")]
     if needs_pooled and not search.pooled_others:
         yield f"mask_kinds: {needs_pooled[0]!r}; allowed: others, or pooled_others = True"

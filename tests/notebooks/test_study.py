@@ -43,6 +43,7 @@ FIGURE_NAMES = [
     "head_influence",
     "claims",
     "sensitivity",
+    "share_by_accuracy",
     "share_by_k",
 ]
 

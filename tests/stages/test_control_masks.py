@@ -39,9 +39,10 @@ def study(tmp_path_factory) -> tuple[Material, InfluenceParameters]:
     search = SearchParameters(**shared, **TRAINING, epochs=2, threshold=0.5, importance_examples=12)
     material = load_material(search)
     search_all(material, search)
-    finetune_condition(material, FinetuningParameters(**shared, **TRAINING, epochs=2))
+    finetune_condition(material, FinetuningParameters(**shared, **TRAINING, epochs=2, training_checkpoints=3))
+    scoring = {"evaluation_per_language": 4, "top_k": 5, "over_training": True}
     return material, InfluenceParameters(
-        **shared, mask_kinds=KINDS, random_draws=2, accuracy_tolerance=0.1, evaluation_per_language=4, top_k=5
+        **shared, **scoring, mask_kinds=KINDS, random_draws=2, accuracy_tolerance=0.1
     )
 
 
@@ -99,6 +100,21 @@ def test_every_scored_mask_has_its_predictions(study) -> None:
     found = (dev["predicted"] == dev["label"]).groupby([dev["language"], dev["draw"]]).mean()
     expected = matching.set_index(["language", "draw"])["accuracy"]
     pd.testing.assert_series_equal(found.sort_index(), expected.sort_index(), check_names=False)
+
+
+def test_the_share_over_training_ends_where_the_last_checkpoint_is(study) -> None:
+    material, p = study
+    directory = reduce_scores_of(material, p)
+    shares = pd.read_parquet(directory / "over_training.parquet")
+    assert sorted(shares["progress"].unique()) == pytest.approx([1 / 3, 2 / 3, 1])
+    assert shares.groupby("progress").size().tolist() == [len(p.languages) * 4] * 3
+    last = shares[shares["progress"] == 1].set_index("id")["share"]
+    statistics = pd.read_parquet(directory / "statistics.parquet")
+    own = statistics[statistics["language"] == statistics["train_language"]]
+    own = own[(own["mask_kind"] == "none") & (own["score"] == "cosine") & (own["top_k"] == 5)]
+    expected = own[own["checkpoints"] == "all"].set_index("id")["proponents"]
+    pd.testing.assert_series_equal(last, expected.loc[last.index], check_names=False)
+    assert not shares[shares["progress"] < 1].set_index("id")["share"].equals(last)
 
 
 def reduce_scores_of(material: Material, p: InfluenceParameters) -> Path:

@@ -197,6 +197,7 @@ def test_the_language_code_no_is_not_false() -> None:
             {"influence_by_condition": {"sft": {"languages": ["en", "de"]}}},
             "languages: ('en', 'de', 'fr', 'es', 'ru') in search, but ('en', 'de') later; allowed: one",
         ),
+        ({"over_training": True}, "over_training: True; allowed: False, or training_checkpoints = 2"),
         ({"checkpoints": "all"}, "checkpoints: 'all'; allowed: 'last', or keep_checkpoints = 'all'"),
         (
             {"keep_checkpoints": "all", "checkpoints": [1, 9]},
