@@ -26,7 +26,8 @@ finetuning: {epochs: 2, learning_rate: 0.001, training_checkpoints: 2}
 influence: {scored_per_language: 28, evaluation_per_language: 3, top_k: 10, top_ks: [5, 10], checkpoints: all}
 influence_by_condition:
   full:
-    mask_kinds: [none, own, pooled_others, accuracy_matched, other_language, other_seed, random, dose, inherited]
+    mask_kinds:
+      [none, own, pooled_others, accuracy_matched, other_language, other_seed, random, dose, inherited]
     random_draws: 2
     over_training: true
   sft: {mask_kinds: [none, own], train_gradient_masks: [test_example, own_language], by_part: false}
