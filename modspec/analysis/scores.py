@@ -11,6 +11,8 @@ from safetensors import safe_open
 
 from modspec.workflow import artifacts
 
+SCORES = ("cosine", "dot")
+
 
 def score_name(score: str, epoch: int) -> str:
     """Return the name of one checkpoint's scores in a scoring pass."""
@@ -39,7 +41,7 @@ class KeptScores:
 
         Args:
             scoring_pass: name of the pass.
-            score: "cosine" or "dot".
+            score: one of ``SCORES``.
             checkpoints: "all" that were scored, or "last".
             checkpoint_weights: "learning_rate" or "one", what each checkpoint counts in the sum.
         """

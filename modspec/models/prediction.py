@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from modspec.data.examples import Examples, collate, sorted_batches
+from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, gated
 
@@ -62,17 +63,24 @@ def logits(
     Args:
         model: a sequence classifier.
         examples: n tokenised examples.
-        mask: bool (layers, heads), True = kept; None keeps every head.
+        mask: bool (layers, heads), or (n, layers, heads), one mask per example; True = kept; None keeps every
+            head.
         batch_size: examples per batch.
         precision: dtype of matrix products.
 
     Returns:
         float64 (n, labels), in the order of ``examples``; exactly the numbers that the model computed in
         its own precision.
+
+    Raises:
+        InputError: the mask fits neither the encoder nor the examples.
     """
+    if np.ndim(mask) == 3 and len(mask) != len(examples):
+        raise InputError(f"mask: {len(mask)} masks for {len(examples)} examples; allowed: one for each")
 
     def rows_of(batch: dict[str, Tensor], positions: np.ndarray) -> Tensor:
-        with gated(model, mask), first_token_only(model), autocast(batch["input_ids"].device, precision):
+        gates = mask[positions] if np.ndim(mask) == 3 else mask
+        with gated(model, gates), first_token_only(model), autocast(batch["input_ids"].device, precision):
             return model(**batch).logits
 
     return rows_by_example(model, examples, rows_of, (model.config.num_labels,), batch_size=batch_size)

@@ -118,6 +118,17 @@ def describe(material: Material) -> pd.DataFrame:
     return table.set_index(["split", "language"]).unstack("split").round(1).reindex(material.task.languages)
 
 
+def texts(material: Material, split: str) -> pd.DataFrame:
+    """Return what readers see of a split's examples, by id: language, text and the label's name.
+
+    The two texts of a pair are shown as one, with " | " between them.
+    """
+    rows = material.task.data[split].to_pandas().set_index("id")
+    pairs = rows["text_pair"].map(lambda text: f" | {text}" if text else "")
+    names = rows["label"].map(dict(enumerate(material.task.labels)))
+    return rows.assign(text=rows["text"] + pairs, label=names)[["language", "text", "label"]]
+
+
 def made_by(
     artefact: str, material: Material, parameters: Mapping[str, Any], inputs: Mapping[str, Path], **piece: str
 ) -> dict[str, Any]:

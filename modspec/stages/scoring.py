@@ -12,8 +12,14 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from modspec.analysis.measurements import measure, write_measured
-from modspec.analysis.scores import read_scores, score_name
+from modspec.analysis.scores import SCORES, read_scores, score_name
 from modspec.analysis.shares import share_statistics
+from modspec.analysis.strongest_examples import (
+    read_strongest_examples,
+    strongest_examples,
+    with_texts,
+    write_strongest_examples,
+)
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
 from modspec.errors import InputError
@@ -22,7 +28,7 @@ from modspec.models.device_and_precision import choose_precision
 from modspec.models.prediction import predict
 from modspec.stages import over_training
 from modspec.stages.control_masks import mask_sets
-from modspec.stages.material import Material, check_origin, load_checkpoint, made_by
+from modspec.stages.material import Material, check_origin, load_checkpoint, made_by, texts
 from modspec.stages.over_training import score_over_training, shares_over_training
 from modspec.stages.resuming import remembering, resumable
 from modspec.stages.scoring_plan import ScoringPass, plan_passes, scored_train
@@ -55,9 +61,11 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
     """Make stage 3's tables from its scores; return their directory.
 
     Files: those of :func:`modspec.analysis.measurements.write_measured`; ``translations.parquet``
-    (:func:`modspec.analysis.translations.by_example`); ``parts.parquet`` (:func:`part_statistics`, no mask;
-    only with ``by_part``); ``masks.safetensors``, ``predictions.parquet`` and ``matching.parquet`` of
-    :func:`keep_scores`; with ``over_training`` ``over_training.parquet`` (:func:`shares_over_training`).
+    (:func:`modspec.analysis.translations.by_example`); ``strongest_examples.parquet``
+    (:func:`modspec.analysis.strongest_examples.strongest_examples`); ``parts.parquet``
+    (:func:`part_statistics`, no mask; only with ``by_part``); ``masks.safetensors``,
+    ``predictions.parquet`` and ``matching.parquet`` of :func:`keep_scores`; with ``over_training``
+    ``over_training.parquet`` (:func:`shares_over_training`).
     """
     p = parameters
     scored = scores_dir(p, p.condition, p.seed)
@@ -66,6 +74,7 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
         run = read_scores(scored)
         write_measured(measure(run, p.top_ks), building)
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
+        write_strongest_examples(strongest_examples(run), building)
         if p.over_training:
             shares = shares_over_training(run, p.top_k).assign(condition=p.condition, seed=p.seed)
             shares.to_parquet(building / "over_training.parquet", index=False)
@@ -83,10 +92,10 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
 
     Files: ``scores.safetensors`` {pass/score/epochNN}, cosine and dot product at each checkpoint, float32 of
     shape (train, columns); ``checkpoints.parquet`` (their learning rates); ``columns.parquet`` (one row per
-    column of every pass), ``train.parquet`` (one row per training example), ``parts.parquet``;
-    ``masks.safetensors`` {name of mask set/language}, ``predictions.parquet`` (one row per dev or test
-    example and mask, where stage 2 has no such prediction), and ``matching.parquet`` of
-    :func:`modspec.stages.control_masks.match_accuracy`.
+    column of every pass, with the label that the last scored checkpoint predicts under the column's mask),
+    ``train.parquet`` (one row per training example), ``parts.parquet``; ``masks.safetensors`` {name of mask
+    set/language}, ``predictions.parquet`` (one row per dev or test example and mask, where stage 2 has no
+    such prediction), and ``matching.parquet`` of :func:`modspec.stages.control_masks.match_accuracy`.
     """
     p = parameters
     directory = scores_dir(p, p.condition, p.seed)
@@ -186,13 +195,18 @@ def score_pass(
                 progress=f"{progress}, epoch {checkpoint.epoch}",
             )
             print(f"{name}, epoch {checkpoint.epoch}: {scores.report}")
-            kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in ("cosine", "dot")}
+            kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in SCORES}
             if by_part:
                 parts = scores.parts
                 weight = checkpoint.learning_rate if p.eta == "learning_rate" else 1.0
                 cosine_by_part = cosine_by_part + weight * scores.cosine_by_part.astype(np.float64)
         save_file(dict(kept), building / "scores.safetensors")
+        # What was remembered is not computed again, so that the model may still have other weights.
+        load_checkpoint(model, checkpoints["file"].iloc[-1])
+        mask, precision = scoring_pass.evaluation_mask, material.precision
+        predicted = predict(model, evaluation, mask, batch_size=p.batch_size, precision=precision)
         columns = _described(material, evaluation).assign(
+            predicted=[material.task.labels[label] for label in predicted],
             mask_kind=scoring_pass.mask_kinds,
             mask_language=scoring_pass.mask_languages,
             train_gradient_mask=scoring_pass.train_gradient_mask,
@@ -279,19 +293,15 @@ def _checkpoints(p: InfluenceParameters) -> pd.DataFrame:
 def strongest_proponents(
     material: Material, parameters: InfluenceParameters, *, count: int = 3
 ) -> pd.DataFrame:
-    """Return the ``count`` strongest proponents (cosine, no mask) of each language's first test example."""
-    p = parameters
-    kept = read_scores(scores_dir(p, p.condition, p.seed))
-    scores, columns = kept.scores("none"), kept.columns_of("none")
-    train, test = (material.task.data[split].to_pandas().set_index("id") for split in ("train", "test"))
-    rows = []
-    for language in p.languages:
-        column = int(np.flatnonzero(columns["language"] == language)[0])
-        example = test.loc[columns["id"].iloc[column], "text"]
-        for rank, row in enumerate(np.argsort(-scores[:, column], kind="stable")[:count], start=1):
-            proponent = train.loc[kept.train["id"].iloc[row]]
-            label = material.task.labels[proponent["label"]]
-            shown = proponent["language"], proponent["text"], label, float(scores[row, column])
-            rows.append((language, example, rank, *shown))
-    names = ["language", "test example", "rank", "training language", "training example", "label", "score"]
-    return pd.DataFrame(rows, columns=names).set_index(names[:3]).round(3)
+    """Return the ``count`` strongest proponents (cosine, no mask) of each language's first test example.
+
+    They are read from stage 3's small artefact, which is published: no scores are needed. Columns and index
+    as in :func:`modspec.analysis.strongest_examples.with_texts`.
+
+    Raises:
+        InputError: the artefact is missing, older than this table, or of other data or another encoder.
+    """
+    directory = influence_dir(parameters, parameters.condition, parameters.seed)
+    check_origin(material, directory)
+    kept = read_strongest_examples(directory)
+    return with_texts(kept, texts(material, "train"), texts(material, "test"), count=count)

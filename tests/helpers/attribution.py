@@ -70,6 +70,7 @@ def columns_frame(
     ]
     frame = pd.DataFrame(rows, columns=["id", "language", "label", "group"])
     return frame.assign(
+        predicted="yes",
         scoring_pass=scoring_pass,
         mask_kind=kind,
         mask_language=mask_language,

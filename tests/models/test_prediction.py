@@ -69,6 +69,16 @@ def test_logits_are_the_models_own_numbers_and_accuracy_counts_their_maxima(prec
     assert accuracy(model, examples, MASKS["en"], precision=precision) == np.mean(right)
 
 
+def test_each_example_can_have_its_own_mask():
+    model, examples = random_encoder(), random_examples(11)
+    masks = np.random.default_rng(0).random((11, *MASKS["en"].shape)) < 0.5
+    alone = [logits(model, examples.take([i]), mask) for i, mask in enumerate(masks)]
+    np.testing.assert_allclose(logits(model, examples, masks, batch_size=4), np.concatenate(alone))
+    assert not np.allclose(logits(model, examples), np.concatenate(alone))
+    with pytest.raises(InputError, match="^mask: 10 masks for 11 examples; allowed: one for each$"):
+        logits(model, examples, masks[:10])
+
+
 def test_predict_of_nothing_is_nothing_and_errors_restore_the_mode():
     model = random_encoder()
     assert predict(model, random_examples(3).take([])).shape == (0,)

@@ -14,6 +14,12 @@ NAMES = ("calibration", "search", "finetuning", "influence", "figures")
 MODELS = {f"{number:02}": STAGES[name] for number, name in enumerate(NAMES)} | {"05": ResultsParameters}
 
 
+def tree(cell: nbformat.NotebookNode) -> ast.Module:
+    """The code of a cell, without magics; nothing of a cell of prose."""
+    lines = cell.source.splitlines() if cell.cell_type == "code" else []
+    return ast.parse("\n".join(line for line in lines if not line.startswith("%")))
+
+
 def test_all_are_here() -> None:
     assert [n.name[:2] for n in NOTEBOOKS] == list(MODELS)
 
@@ -45,6 +51,19 @@ def test_prose_first_provenance_last_and_no_definitions(file: Path) -> None:
     cells = nbformat.read(file, as_version=4).cells
     assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
     assert "provenance" in cells[-1].source
-    lines = [line for c in cells if c.cell_type == "code" for line in c.source.splitlines()]
-    code = "\n".join(line for line in lines if not line.startswith("%"))
-    assert not any(isinstance(n, (ast.FunctionDef, ast.ClassDef)) for n in ast.walk(ast.parse(code)))
+    nodes = [node for cell in cells for node in ast.walk(tree(cell))]
+    assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in nodes)
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_where_a_text_is_shown_its_pair_is_too(file: Path) -> None:
+    for cell in nbformat.read(file, as_version=4).cells:
+        constants = {n.value for n in ast.walk(tree(cell)) if isinstance(n, ast.Constant)}
+        assert "text" not in constants or "text_pair" in constants, cell.source
+
+
+def test_the_table_of_proponents_is_not_rounded_again() -> None:
+    """Its scores are text in a unit that fits them: rounded to decimals, they would all be 0."""
+    cells = nbformat.read(ROOT / "notebooks" / "03_influence_scoring.ipynb", as_version=4).cells
+    (last,) = [c.source for c in cells if "strongest_proponents(" in c.source]
+    assert last == "strongest_proponents(material, p, count=3)"

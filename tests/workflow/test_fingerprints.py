@@ -24,6 +24,7 @@ DECISIVE = {
     "models/head_masking.py": COMPUTED,
     "models/device_and_precision.py": COMPUTED,
     "models/finetuning.py": TRAINING,
+    "models/prediction.py": {"search", "finetuning", "scores"},
     "subnetworks/head_importance.py": {"search"},
     "subnetworks/search.py": {"search"},
     "subnetworks/condition_masks.py": {"finetuning", "scores"},
@@ -33,6 +34,7 @@ DECISIVE = {
     "stages/scoring_plan.py": {"scores"},
     "analysis/measurements.py": {"influence"},
     "analysis/translations.py": {"influence"},
+    "analysis/strongest_examples.py": {"influence"},
     "analysis/scores.py": {"scores", "influence"},
 }
 DISPLAY = [f"figures/{file.name}" for file in (PACKAGE / "figures").glob("[a-z]*.py")]
@@ -50,6 +52,7 @@ DISPLAY += [
         "side_by_side",
         "by_part",
         "typology",
+        "fitting_unit",
     )
 ]
 STAGES = ("start", "search", "finetuning", "scores", "influence")
@@ -112,7 +115,13 @@ def test_an_edit_of_any_display_makes_no_stage_stale(stale_after) -> None:
 
 
 def test_displays_that_share_a_module_with_decisive_code_make_no_stage_stale(stale_after) -> None:
-    for name, function in (("stages/scoring.py", "strongest_proponents"), ("stages/material.py", "describe")):
+    for name, function in (
+        ("stages/scoring.py", "strongest_proponents"),
+        ("stages/material.py", "describe"),
+        ("stages/material.py", "texts"),
+        ("analysis/strongest_examples.py", "with_texts"),
+        ("analysis/strongest_examples.py", "read_strongest_examples"),
+    ):
         assert f"def {function}(" in (PACKAGE / name).read_text(encoding="utf-8")
 
         def edit(text: str, function: str = function) -> str:
