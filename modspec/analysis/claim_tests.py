@@ -68,7 +68,8 @@ def claims(
     Args:
         runs: of all conditions and seeds.
         predictions: stage 2's, of all conditions and seeds; None: no C5.
-        strata: int (train,), within which language labels are exchangeable, see :func:`exchangeable`.
+        strata: int (train,), within which language labels are exchangeable, see :func:`exchangeable`; of the
+            training examples of all seeds, which are ``runs.train``.
         level: of intervals and tests.
         setting: how shares are measured.
 
@@ -108,14 +109,16 @@ def _falling(table: pd.DataFrame) -> set[str]:
     return set(table[falls]["language"]) - {ALL_LANGUAGES}
 
 
-def exchangeable(train: pd.DataFrame) -> np.ndarray:
+def exchangeable(train: pd.DataFrame, samples: np.ndarray | None = None) -> np.ndarray:
     """Return strata of training examples whose languages could have been otherwise.
 
     Translations of one example where the task is parallel, otherwise examples of one label, so that the
-    content of a language's examples is not mistaken for the language.
+    content of a language's examples is not mistaken for the language. Examples that other seeds drew are in
+    other strata, so that every seed keeps as many of each language.
 
     Args:
         train: one row per training example: language, label, group.
+        samples: bool (seeds, train), whether a seed drew the example; None: all did.
 
     Returns:
         int (train,).
@@ -123,7 +126,11 @@ def exchangeable(train: pd.DataFrame) -> np.ndarray:
     languages_per_group = train.groupby("group")["language"].nunique()
     languages = train["language"].nunique()
     parallel = languages > 1 and len(languages_per_group) > 1 and (languages_per_group == languages).all()
-    return pd.factorize(train["group" if parallel else "label"])[0]
+    names = train["group" if parallel else "label"]
+    if samples is None:
+        return pd.factorize(names)[0]
+    drawn_by = np.unique(samples, axis=1, return_inverse=True)[1].ravel()
+    return pd.factorize(pd.MultiIndex.from_arrays([names, drawn_by]))[0]
 
 
 def share_effects(runs: StudyRuns, setting: Setting) -> Iterator[Effect]:

@@ -24,14 +24,17 @@ Sample = tuple[np.ndarray, np.ndarray | None]  # (seeds, items), and what each t
 def share_sample(runs: StudyRuns, contrast: Contrast) -> Sample | None:
     """Return a contrast of in-language shares; None where the study has not all of its conditions and masks.
 
-    Seeds are taken to share one training sample, as the first version's do. Its items are groups of
-    translations, whose contribution is taken for all languages together. The share is a ratio: a training
-    item that is a proponent of everything adds to both its parts, so its contribution is what it adds to the
-    share less what it would add at the mean share.
+    Where seeds share one training sample, as the first version's do, its items are groups of translations,
+    whose contribution is taken for all languages together. The share is a ratio: a training item that is a
+    proponent of everything adds to both its parts, so its contribution is what it adds to the share less what
+    it would add at the mean share. Where every seed drew its own sample, seeds already vary with it, and no
+    contributions are returned.
     """
     if not all(runs.has(*scored) for scored in contrast.values):
         return None
     cells = {language: runs.difference(contrast.values, language) for language in runs.languages}
+    if not runs.one_sample:
+        return by_item(cells), None
     items = pd.factorize(runs.train["group"])[0]
     added = np.zeros(items.max() + 1)
     for scored, sign in zip(contrast.values, (1, -1, -1, 1), strict=False):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,6 +29,7 @@ from modspec.analysis.shares import (
     share_statistics,
     training_weights,
 )
+from modspec.errors import InputError
 from modspec.terms import SHARED_MASK_CONDITIONS, SPARSE_CONDITIONS
 from modspec.workflow import artifacts
 
@@ -60,7 +62,8 @@ class Cell:
     """One language's test examples under one condition and kind of mask; masks of one kind are averaged."""
 
     values: np.ndarray  # (seeds, examples): the measure minus chance
-    weights: np.ndarray | float  # float32 (seeds, train): mean over test examples; NaN where none are kept
+    # float32 (seeds, train), with StudyRuns' ``train``: mean over test examples; NaN where none are kept.
+    weights: np.ndarray | float
     ids: tuple[str, ...]  # of the examples, sorted
 
     def minus(self, other: Cell) -> Cell:
@@ -109,20 +112,43 @@ def read_measured(directory: Path) -> MeasuredRun:
 
 
 class StudyRuns:
-    """The runs of a study as cells with seeds stacked.
+    """The runs of a study as cells with seeds stacked, in ascending order.
+
+    Seeds share one training sample (``one_sample``), or each drew its own. ``train`` has every training
+    example of any seed once, and ``samples``, bool (seeds, train), says which seeds drew it. In the others it
+    weighs nothing, so that weights may be summed over seeds. ``sizes`` holds the number of training examples
+    of each language, which is the same in all runs.
 
     Args:
-        runs: of all conditions and seeds, on the same training and test examples.
+        runs: of all conditions and seeds, on the same test examples.
+
+    Raises:
+        InputError: runs of one seed have other training examples, or those of two seeds other numbers of
+            them.
     """
 
     def __init__(self, runs: Sequence[MeasuredRun]) -> None:
-        self.train = runs[0].train
+        by_seed = sorted(runs, key=lambda run: run.parameters["seed"])
+        samples = _samples(by_seed)
+        self.train = pd.concat(samples.values()).drop_duplicates(ignore_index=True)
+        rows = {seed: _positions(sample, self.train) for seed, sample in samples.items()}
+        self.samples = np.array([np.isin(np.arange(len(self.train)), places) for places in rows.values()])
+        self.one_sample = bool(self.samples.all())
+        self.sizes = runs[0].train["language"].value_counts()
         self.parameters = runs[0].parameters
         self.statistics = pd.concat([run.statistics for run in runs], ignore_index=True)
         self.languages = list(dict.fromkeys(runs[0].statistics["language"]))
         parameters = [run.parameters for run in runs]
         self._gradient_masks = {p["condition"]: p["train_gradient_masks"] for p in parameters}
-        weights = pd.concat([run.weights.assign(condition=run.parameters["condition"]) for run in runs])
+        weights = pd.concat(
+            run.weights.assign(
+                condition=run.parameters["condition"],
+                weights=run.weights["weights"].map(
+                    partial(_placed, rows[run.parameters["seed"]], len(self.train))
+                ),
+            )
+            for run in by_seed
+        )
         self._weights = dict(tuple(weights.groupby(["measure", *CELL], sort=False)["weights"]))
         in_language = self.statistics[self.statistics["language"] == self.statistics["train_language"]]
         columns = [*get_args(Measure), "chance"]
@@ -213,7 +239,7 @@ class StudyRuns:
         for name, value in cell:
             rows = rows[rows[name] == value]
         sums = rows.groupby(["seed", "id", "mask_language", "draw"], as_index=False)["influence"].sum()
-        number = (self.train["language"] != language).sum()
+        number = self.sizes[self.sizes.index != language].sum()
         return by_seed_and_example(sums, "influence") / number
 
     def _complete(self, setting: Setting) -> Setting:
@@ -237,6 +263,31 @@ class StudyRuns:
         kind = setting.own_mask if kind == "own" else kind
         keys = [(condition, *reading, kind, mask, language) for mask in masks]
         return next((key for key in keys if key in self._rows), keys[0])
+
+
+def _samples(runs: Sequence[MeasuredRun]) -> dict[int, pd.DataFrame]:
+    """Return the training examples of each seed; raise InputError where runs contradict each other."""
+    samples: dict[int, pd.DataFrame] = {}
+    sizes = runs[0].train["language"].value_counts().to_dict()
+    for run in runs:
+        name = "{condition}-seed{seed}".format_map(run.parameters)
+        if not run.train.equals(samples.setdefault(run.parameters["seed"], run.train)):
+            raise InputError(f"{name}: has other training examples than its seed's other conditions")
+        if (found := run.train["language"].value_counts().to_dict()) != sizes:
+            raise InputError(f"{name}: has {found} training examples; allowed: {sizes}, as in other seeds")
+    return samples
+
+
+def _positions(sample: pd.DataFrame, train: pd.DataFrame) -> np.ndarray:
+    """Return where the rows of a seed's sample stand in the table of all seeds' training examples."""
+    return pd.MultiIndex.from_frame(train).get_indexer(pd.MultiIndex.from_frame(sample))
+
+
+def _placed(rows: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
+    """Return a seed's weights in the table of all seeds' training examples, zero where it lacks one."""
+    placed = np.zeros(count, weights.dtype)
+    placed[rows] = weights
+    return placed
 
 
 def _readings(run: KeptScores, top_ks: Sequence[int]) -> Iterator[dict[str, Any]]:

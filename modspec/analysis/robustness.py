@@ -73,8 +73,7 @@ def share_by_k(runs: StudyRuns, level: Level) -> pd.DataFrame:
     Returns:
         One row per k and kind of mask: mask_kind, top_k, value, low, high, chance.
     """
-    train = runs.train["language"]
-    chance = float(np.mean([(train == language).mean() for language in runs.languages]))
+    chance = float(np.mean([runs.sizes.get(language, 0) / runs.sizes.sum() for language in runs.languages]))
     settings = [s for s in runs.settings() if s == DEFAULT or s.top_k is not None]
     by_k = {setting.top_k or runs.parameters["top_k"]: setting for setting in settings}
     rows = []

@@ -49,8 +49,9 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
     parts = _concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
     runs = StudyRuns([read_measured(directory) for directory in scored])
-    training_examples = len(runs.train)  # the same in every run
-    tests, strata = Level(p.confidence, p.permutations, p.resamples), exchangeable(runs.train)
+    training_examples = int(runs.sizes.sum())
+    tests = Level(p.confidence, p.permutations, p.resamples)
+    strata = exchangeable(runs.train, runs.samples)
     predictions = _concatenated(trained, "predictions")
     accuracy = _accuracy(trained, scored)
     by_name = {

@@ -35,8 +35,10 @@ def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
         One row per condition, measure and language or pair of languages; none for tasks without translations.
         ``observed``, ``chance``, ``control``: means over seeds and examples. ``value``, ``low``, ``high``,
         ``p``, ``minimum_detectable``: :func:`modspec.analysis.intervals.estimate` of observed - control; an
-        example is a group, whose translations are averaged. ``language_b`` is ``"all languages"`` where a row
-        is over all of them, and so is ``language_a``. Measures:
+        example is a group, whose translations are averaged. Where every seed drew its own training sample,
+        the training examples that are scored as test examples differ too, and the seeds' means alone are the
+        sample. ``language_b`` is ``"all languages"`` where a row is over all of them, and so is
+        ``language_a``. Measures:
 
         - ``translated_proponents``: share of the top-k proponents of a test example of ``language_a`` that
         have
@@ -56,12 +58,22 @@ def translations(examples: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
     controlled = examples.dropna(subset="control")
     for keys, group in controlled.groupby(["condition", "measure"], sort=False):
         for pair, rows_of_pair in _views(group):
-            observed, control = (by_seed_and_example(rows_of_pair, name) for name in ("observed", "control"))
+            observed, control = (_by_seed_and_item(rows_of_pair, name) for name in ("observed", "control"))
             effect = estimate(observed - control, confidence=confidence)
             means = observed.mean(), rows_of_pair["chance"].mean(), control.mean()
             result = effect.value, effect.low, effect.high, effect.p, effect.minimum_detectable
-            rows.append((*keys, *pair, *observed.shape, *means, *result))
+            items = rows_of_pair.groupby("seed")["id"].nunique()
+            rows.append((*keys, *pair, len(items), items.max(), *means, *result))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _by_seed_and_item(rows: pd.DataFrame, measure: str) -> np.ndarray:
+    """Return a measure as (seeds, items); where seeds have other items, the seeds' means as (1, seeds)."""
+    means = rows.groupby(["seed", "id"])[measure].mean()
+    of_seeds = means.groupby("seed")
+    if means.index.unique("id").size > of_seeds.size().max():
+        return of_seeds.mean().to_numpy()[None]
+    return by_seed_and_example(rows, measure)
 
 
 def by_example(run: KeptScores, *, top_k: int) -> pd.DataFrame:

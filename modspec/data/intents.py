@@ -209,18 +209,21 @@ def fill(ts: Sequence[Template], quota: int, taken: set[str], seed: int) -> list
 
 
 def sample(
-    languages: Sequence[str], sizes: Mapping[str, int], seed: int
+    languages: Sequence[str], sizes: Mapping[str, int], seed: int, train_seed: int | None = None
 ) -> tuple[tuple[str, ...], dict[str, list[dict[str, str]]]]:
     """Draw sentences for each split.
 
     A sentence occurs once in a language, in whatever split, label or letter case. Test is drawn before
-    dev, and dev before train, so that test does not change with the sizes of the others.
+    dev, and dev before train, so that test does not change with the sizes of the others. With a
+    ``train_seed``, train is drawn anew from the templates that ``seed`` gave it, so that neither dev nor test
+    changes: other sentences of the same templates, whose ids name that seed.
 
     Args:
         languages: languages of the sample.
         sizes: {"train", "dev", "test": rows per language}, shared out equally among the labels; the first
             labels get one more where the size does not divide.
         seed: of the sample.
+        train_seed: of the training sentences; None: ``seed``.
 
     Returns:
         Label names, and the rows of each split, language by language, shuffled within each.
@@ -229,27 +232,34 @@ def sample(
         InputError: a language's templates cannot make that many different sentences.
     """
     labels = shared_intents(languages)
+    train_seed = seed if train_seed is None else train_seed
     splits = {split: [] for split in sizes}
     for language in languages:
         taken: set[str] = set()
-        rows = {split: [] for split in sizes}
+        divided, drawn = {}, {}
         for i, intent in enumerate(labels):
             quotas = {
                 split: sizes[split] // len(labels) + (i < sizes[split] % len(labels))
                 for split in ("test", "dev", "train")
             }
-            for split, found in _sample_intent(language, intent, quotas, taken, seed).items():
-                rows[split] += [{**row, "language": language, "label": intent} for row in found]
+            divided[intent], drawn[intent] = _sample_intent(language, intent, quotas, taken, seed)
+        if train_seed != seed:
+            _draw_training_anew(language, divided, drawn, train_seed)
         for split in splits:
-            random.Random(f"{seed} {language} {split}").shuffle(rows[split])
-            splits[split] += rows[split]
+            rows = [
+                {**row, "language": language, "label": intent}
+                for intent, rows_of_intent in drawn.items()
+                for row in rows_of_intent[split]
+            ]
+            random.Random(f"{train_seed if split == 'train' else seed} {language} {split}").shuffle(rows)
+            splits[split] += rows
     return labels, splits
 
 
 def _sample_intent(
     language: str, intent: str, quotas: Mapping[str, int], taken: set[str], seed: int
-) -> dict[str, list[dict[str, str]]]:
-    """Return the rows of one intent by split, and update ``taken``.
+) -> tuple[dict[str, list[Template]], dict[str, list[dict[str, str]]]]:
+    """Return the templates and the rows of one intent by split, and update ``taken``.
 
     A division of the templates that cannot make enough sentences for a split is drawn again.
     """
@@ -261,9 +271,31 @@ def _sample_intent(
         short = [split for split in quotas if len(rows[split]) < quotas[split]]
         if not short:
             taken |= used
-            return rows
-    split = short[0]
-    raise InputError(
-        f"{split}_per_language: needs {quotas[split]} different sentences of {intent} in "
-        f"{language}, whose templates for {split} make {len(rows[split])}; ask for fewer examples"
+            return divided, rows
+    raise _too_few(short[0], quotas[short[0]], intent, language, len(rows[short[0]]))
+
+
+def _draw_training_anew(
+    language: str,
+    divided: Mapping[str, Mapping[str, list[Template]]],
+    drawn: Mapping[str, dict[str, list[dict[str, str]]]],
+    seed: int,
+) -> None:
+    """Replace the training rows of every intent, in place; none of their sentences is in dev or test."""
+    held_out = (row for rows in drawn.values() for split in ("test", "dev") for row in rows[split])
+    taken = {row["text"].casefold() for row in held_out}
+    for intent, rows in drawn.items():
+        quota = len(rows["train"])
+        rows["train"] = fill(divided[intent]["train"], quota, taken, seed)
+        if len(rows["train"]) < quota:
+            raise _too_few("train", quota, intent, language, len(rows["train"]))
+        for row in rows["train"]:
+            template, _, number = row["id"].rpartition("/")
+            row["id"] = f"{template}/{seed}-{number}"
+
+
+def _too_few(split: str, quota: int, intent: str, language: str, count: int) -> InputError:
+    return InputError(
+        f"{split}_per_language: needs {quota} different sentences of {intent} in "
+        f"{language}, whose templates for {split} make {count}; ask for fewer examples"
     )

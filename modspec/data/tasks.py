@@ -142,6 +142,7 @@ def load_task(
     dev_per_language: int,
     test_per_language: int,
     seed: int = 0,
+    train_seed: int | None = None,
     data_dir: str | Path | None = None,
     parallel: bool = True,
     columns: Mapping[str, str | None] | None = None,
@@ -153,6 +154,7 @@ def load_task(
         languages: languages of the sample.
         train_per_language: training examples per language; dev and test likewise.
         seed: of the sample.
+        train_seed: of the training examples; None: ``seed``. Dev and test do not depend on it.
         data_dir: directory of local files (see ``modspec.data.local_files``); None takes the task from the
             hub or, if the hub cannot be reached, from its cache.
         parallel: take the same pairs in every language where translations are known (xnli, pawsx, multiemo,
@@ -167,12 +169,13 @@ def load_task(
     check_languages(name, languages, data_dir)
     check_columns(columns or {}, data_dir)
     sizes = {"train": train_per_language, "dev": dev_per_language, "test": test_per_language}
+    seeds = dict.fromkeys(sizes, seed) | {"train": seed if train_seed is None else train_seed}
     numbers = [(f"{split}_per_language", size, 1) for split, size in sizes.items()]
-    for number, value, least in [*numbers, ("seed", seed, 0)]:
+    for number, value, least in [*numbers, ("seed", seed, 0), ("train_seed", seeds["train"], 0)]:
         if type(value) is not int or value < least:
             raise InputError(f"{number}: {value!r}, needed: a whole number from {least}")
     if name == "intents":
-        labels, rows = intents.sample(languages, sizes, seed)
+        labels, rows = intents.sample(languages, sizes, seed, seeds["train"])
         frames = {split: pd.DataFrame(rows[split]).assign(text_pair="") for split in sizes}
         source = (
             "home-assistant-intents, expanded sentence templates; "
@@ -198,7 +201,7 @@ def load_task(
     frames = {}
     for split, size in sizes.items():
         of_split = {language: pools[language, split] for language in languages}
-        frames[split] = draw(of_split, split, size, seed, aligned, aligned and parallel)
+        frames[split] = draw(of_split, split, size, seeds[split], aligned, aligned and parallel)
     return _task(languages, labels, frames, f"{name}, {source}", files)
 
 

@@ -66,17 +66,7 @@ def load_material(parameters: DataParameters) -> Material:
     p = parameters
     device = choose_device(p.device)
     precision = choose_precision(p.precision, device)
-    sizes = p.model_dump(include={"train_per_language", "dev_per_language", "test_per_language"})
-    data_dir = None if p.data_dir is None else path(p.data_dir)
-    task = load_task(
-        p.task,
-        p.languages,
-        **sizes,
-        seed=p.data_seed,
-        data_dir=data_dir,
-        parallel=p.parallel,
-        columns=p.columns,
-    )
+    task = load_sample(p)
     encoder = encoder_name(p.encoder)
     check_length(p.encoder, load_config(encoder), p.max_length)
     tokenizer = load_tokenizer(encoder)
@@ -86,6 +76,26 @@ def load_material(parameters: DataParameters) -> Material:
     examples = {name: trimmed(split, kept) for name, split in full.items()}
     fingerprints = {"data": task.fingerprint, "encoder": encoder_fingerprint(encoder)}
     return Material(task, examples, encoder, kept, device, precision, fingerprints)
+
+
+def load_sample(parameters: DataParameters) -> Task:
+    """Draw the examples that the parameters name.
+
+    Raises:
+        InputError: the task cannot be had as asked for.
+    """
+    p = parameters
+    sizes = p.model_dump(include={"train_per_language", "dev_per_language", "test_per_language"})
+    return load_task(
+        p.task,
+        p.languages,
+        **sizes,
+        seed=p.data_seed,
+        train_seed=p.train_sample_seed,
+        data_dir=None if p.data_dir is None else path(p.data_dir),
+        parallel=p.parallel,
+        columns=p.columns,
+    )
 
 
 def encoder_name(value: str) -> str:
@@ -161,8 +171,8 @@ def check_origin(material: Material, directory: Path) -> None:
     for name, value in material.fingerprints.items():
         if origin[name] != value:
             raise InputError(
-                f"{directory}: was made from another {name} (task, languages, sizes, data_seed or encoder "
-                "differ); run its stage again with these parameters"
+                f"{directory}: was made from another {name} (task, languages, sizes, data_seed, "
+                "train_sample_seed or encoder differ); run its stage again with these parameters"
             )
 
 

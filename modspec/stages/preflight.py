@@ -13,7 +13,7 @@ from torch import nn
 from modspec.errors import InputError, quoted, quoted_path
 from modspec.models.device_and_precision import choose_device
 from modspec.models.encoders import is_here, unloaded_classifier
-from modspec.stages.material import Material, load_material
+from modspec.stages.material import Material, load_material, load_sample
 from modspec.stages.scoring_plan import count_columns, scored_train, translated_items
 from modspec.workflow.parameters import FinetuningParameters, InfluenceParameters, TrainingParameters
 from modspec.workflow.paths import checkpoints_dir, influence_dir, path, scores_dir
@@ -29,9 +29,10 @@ Job = FinetuningParameters | InfluenceParameters
 def check_study(plan: StudyPlan, cores: int = 1) -> list[str]:
     """Check what the jobs of a study share; return lines that say what the study is and takes.
 
-    Data are read, drawn and tokenised, and the encoder's weights are loaded, as every job does it. Of a model
-    that is yet to be downloaded from the hub, only config and tokenizer are read. Disk and memory are lower
-    bounds: with less, the study cannot end. Nothing is written but the caches of downloads.
+    Data are read, drawn and tokenised, and the encoder's weights are loaded, as every job does it. If every
+    seed has its own training sample, those of further seeds are only drawn. Of a model that is yet to be
+    downloaded from the hub, only config and tokenizer are read. Disk and memory are lower bounds: with less,
+    the study cannot end. Nothing is written but the caches of downloads.
 
     Args:
         plan: of the study.
@@ -48,6 +49,9 @@ def check_study(plan: StudyPlan, cores: int = 1) -> list[str]:
         choose_device(device)
     check_writable("study", path(searches[0].study_dir))
     material = load_material(searches[0])
+    if plan.train_samples == "per_seed":
+        for search in searches[1:]:
+            load_sample(search)
     for job in scoring:
         translated_items(scored_train(material, job), job.train_items)
     # Loading checks the weights. Where they are to be downloaded, the architecture says how many there are.
@@ -64,8 +68,9 @@ def check_study(plan: StudyPlan, cores: int = 1) -> list[str]:
     # A job loads all rows of the embedding before it leaves some out; later it trains, or scores.
     of_a_job = [FLOAT * loaded, TRAINED * weights, *(weights + _gradients(model, job) for job in scoring)]
     at_once = min(max(cores // plan.threads, 1), len(runs))
+    drawn = ", a training sample per seed" if plan.train_samples == "per_seed" else ""
     return [
-        f"study: {quoted(plan.name)}, {len(searches)} x search, {len(runs)} x fine-tuning and scoring",
+        f"study: {quoted(plan.name)}, {len(searches)} x search, {len(runs)} x fine-tuning and scoring{drawn}",
         _data_line(material, searches[0].max_length),
         f"encoder: {quoted(searches[0].encoder)} ({model.config.model_type}), "
         f"{model.config.num_hidden_layers} layers x {model.config.num_attention_heads} heads, "

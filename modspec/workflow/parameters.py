@@ -71,6 +71,9 @@ class DataParameters(Parameters):
     test_per_language: Positive = param(30, "test examples per language")
     parallel: bool = param(True, "take the same items in every language, where translations are known")
     data_seed: Seed = param(0, "seed that draws the examples, the same for all runs of a study")
+    train_sample_seed: Seed | None = param(
+        None, "seed that draws the training examples; None: data_seed, one sample for all seeds"
+    )
     max_length: Annotated[int, Field(ge=8, le=512)] = param(128, "tokens per text or text pair, at most")
     seed: Seed = param(0, "seed of the classifier's initialisation, batch order and dropout")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = param(

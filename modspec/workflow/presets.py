@@ -2,8 +2,9 @@
 
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (shared by stages 1 to
 3), ``search``, ``finetuning``, ``influence``, ``influence_by_condition`` (for one condition's scoring only),
-``figures``, and ``calibration``, which runs only on request. All other parameters keep the defaults of
-``modspec.workflow.parameters``.
+``figures``, and ``calibration``, which runs only on request. With ``train_samples: per_seed`` every seed of
+stages 1 to 3 draws its own training examples; dev and test examples are the same for all. All other
+parameters keep the defaults of ``modspec.workflow.parameters``.
 """
 
 import difflib
@@ -33,12 +34,15 @@ from modspec.workflow.strict_parameters import RENAMED, renamed_message
 
 PRESETS = Path("notebooks/presets")
 SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures", "calibration")
-TOP = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}  # keys outside sections, and defaults
+# Keys outside sections, and their defaults.
+TOP = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1, "train_samples": "shared"}
+TRAIN_SAMPLES = ("shared", "per_seed")
 KEYS = (*TOP, *SECTIONS)
 # Parameters that the study sets for each of its jobs.
 # Parameters of the data that a study has once: a stage's seed, device and precision may be its own.
 SHARED = set(DataParameters.model_fields) - {"study_dir", "seed", "device", "precision"}
 RESERVED = {"study_dir", "figures_dir", "seed", "seeds", "condition", "conditions", "other_seed"}
+RESERVED |= {"train_sample_seed"}
 
 
 # A study's name is that of its folders, and stands in commands of the shell.
@@ -54,6 +58,7 @@ class StudyPlan:
     conditions: tuple[str, ...]
     threads: int  # per job
     values: Mapping[str, Mapping[str, Any]]  # section -> parameter -> value
+    train_samples: str = "shared"  # one training sample for all seeds, or one "per_seed"
 
     def parameters(self, stage: str, *, seed: int = 0, condition: str = "full") -> Parameters:
         """Return the parameters of one job.
@@ -71,6 +76,8 @@ class StudyPlan:
             values |= {"figures_dir": f"runs/{self.name}/figures", "seeds": self.seeds}
             return STAGES[stage](**values | shared | self.values[stage])
         values |= {"seed": seed, **self.values["data"], **self.values[stage]}
+        if self.train_samples == "per_seed":
+            values["train_sample_seed"] = seed
         if stage != "search":
             values["condition"] = condition
         if stage == "influence":
@@ -124,6 +131,9 @@ def _contradictions(
     needs_pooled = [k for k in influence.mask_kinds if k in ("pooled_others", "accuracy_matched")]
     if needs_pooled and not search.pooled_others:
         yield f"mask_kinds: {needs_pooled[0]!r}; allowed: others, or pooled_others = True"
+    if "other_seed" in influence.mask_kinds and influence.train_sample_seed is not None:
+        reason = "another seed's masks were found on another training sample"
+        yield f"mask_kinds: 'other_seed'; allowed: others, because train_samples = 'per_seed' ({reason})"
 
 
 def resolve(config: Mapping[str, Any]) -> StudyPlan:
@@ -158,7 +168,10 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     (threads,) = _list_of("threads", [top["threads"]], int)
     if threads < 1:
         raise InputError(f"threads: {threads}; allowed: at least 1")
-    plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values)
+    samples = top["train_samples"]
+    if samples not in TRAIN_SAMPLES:
+        raise InputError(f"train_samples: {quoted(samples)}; allowed: {' or '.join(TRAIN_SAMPLES)}")
+    plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values, samples)
     plan.check()
     return plan
 
@@ -261,7 +274,8 @@ def _check_section(section: str, value: Any) -> None:
         elif not isinstance(name, str):
             raise InputError(f"{section}: {quoted(name)} is not a parameter; allowed: names of parameters")
         elif name in RESERVED and (section, name) != ("calibration", "seeds"):
-            raise InputError(f"{section}: {quoted(name)} is set for each job; allowed: seeds, conditions")
+            allowed = "seeds, conditions, train_samples"
+            raise InputError(f"{section}: {quoted(name)} is set for each job; allowed: {allowed}")
 
 
 def _merged(section: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,29 @@ def test_all_languages_is_the_mean_over_languages() -> None:
     assert found["shared_groups", "en", ALL] == pytest.approx(pairs[[("de", "en"), ("en", "fr")]].mean())
 
 
+def test_training_items_of_a_sample_per_seed_lie_within_seeds() -> None:
+    """Test examples stay crossed with seeds; of training items only the seeds' means are compared."""
+    runs = [simulated(seed, by_meaning) for seed in range(3)]
+    own = []
+    for made in runs:
+        name = f"sample{made.parameters['seed']}-"
+        train = made.train.assign(id=name + made.train["id"], group=name + made.train["group"])
+        items = made.columns["scoring_pass"] == "train-items"
+        columns = made.columns.copy()
+        columns.loc[items, ["id", "group"]] = name + columns.loc[items, ["id", "group"]]
+        own.append(replace(made, train=train, columns=columns))
+    found, crossed = (translated(some, top_k=10).set_index(KEYS).loc["full"] for some in (own, runs))
+    of_items = found.index.get_level_values("measure").isin(["translations_found", "translation_percentile"])
+    pd.testing.assert_frame_equal(found[~of_items], crossed[~of_items])
+    columns = ["seeds", "examples", "observed", "chance", "control", "value"]
+    pd.testing.assert_frame_equal(found.loc[of_items, columns], crossed.loc[of_items, columns])
+    each = [translated([made], top_k=10).set_index(KEYS)["value"].to_dict() for made in own]
+    for key, row in found[of_items].iterrows():
+        test = ttest_1samp([values["full", *key] for values in each], 0)
+        interval = test.confidence_interval(0.95)
+        assert tuple(row[["low", "high", "p"]]) == pytest.approx((*interval, test.pvalue))
+
+
 def test_conditions_are_kept_apart_and_items_are_a_choice() -> None:
     made = simulated(1, noise)
     columns = made.columns.query("scoring_pass == 'none'")

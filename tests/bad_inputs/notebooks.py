@@ -14,6 +14,7 @@ ROWS = [
         ("01", "learning_rate: 5e-05", "learning_rate: '5e-05' (str); allowed: number"),
         ("01", "inherited: true", "inherited: was renamed; allowed: inherited_importance: True"),
         ("01", "columns: {label: topic}", "columns: {'label': 'topic'}; allowed: with files of a data_dir"),
+        ("01", "train_sample_seed: -1", "train_sample_seed: -1 (int); allowed: greater than or equal to 0"),
         ("02", "condition: dense", "condition: 'dense' (str); allowed: 'full', 'sft'"),
         ("02", "start_languages: [zz]", "start_languages: 'zz'; allowed: some of en, de, fr, es, ru"),
         ("03", "top_k: 5000", "top_k: 5000; allowed: at most the 220 training examples"),

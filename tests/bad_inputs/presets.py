@@ -117,6 +117,10 @@ texts: dict[str, tuple[Content, str]] = {
         "calibration: {retrainings: 1}",
         "retrainings: 1 (int); allowed: greater",
     ),
+    "masks of a seed with another sample": (
+        "train_samples: per_seed\ninfluence: {mask_kinds: [none, own, other_seed]}",
+        "mask_kinds: 'other_seed'; allowed: others, because train_samples = 'per_seed'",
+    ),
     "an old name": (
         "search: {inherited: true}",
         "inherited: was renamed; allowed: inherited_importance: True",
@@ -178,6 +182,7 @@ values = {
         "train_per_language: all": "train_per_language: 'all' (str); allowed: integer",
         "train_per_language: null": "train_per_language: None (NoneType); allowed: integer",
         "train_per_language: 100 # %\n  dev_per_language: -1": "dev_per_language: -1 (int); allowed: greater",
+        "train_sample_seed: 3": "data: 'train_sample_seed' is set for each job; allowed: seeds, conditions",
         "data_seed: -1": "data_seed: -1 (int); allowed: greater than or equal to 0",
         "data_seed: 99999999999": "data_seed: 99999999999 (int); allowed: less than or equal to 4294967295",
     },
@@ -253,6 +258,11 @@ tops = {
     "threads: -2": "threads: -2; allowed: at least 1",
     "threads: two": "threads: ['two']; allowed: one or more different whole numbers",
     "threads: 1.5": "threads: [1.5]; allowed: one or more different whole numbers",
+    "train_samples: each": "train_samples: 'each'; allowed: shared or per_seed",
+    "train_samples: [shared]": "train_samples: ['shared']; allowed: shared or per_seed",
+    "train_samples: {seed: 3}": "train_samples: {'seed': 3}; allowed: shared or per_seed",
+    "train_samples: true": "train_samples: True; allowed: shared or per_seed",
+    "train_samples:": "train_samples: None; allowed: shared or per_seed",
     "threads: all": "threads: ['all']; allowed: one or more different whole numbers",
 }
 for line, answer in tops.items():

@@ -77,6 +77,9 @@ def test_xnli_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         assert row["text"] == f"{row['language']} validation {number}"
         assert row["text_pair"] == f"h{number}" and row["label"] == number % 3
     assert task.source == "xnli, facebook/xnli from the hub; its train, validation and test splits"
+    other = load("xnli", ["en", "de"], 30, 15, train_seed=1)
+    same = [other.data[split].to_list() == task.data[split].to_list() for split in ("train", "dev", "test")]
+    assert same == [False, True, True]
 
 
 def test_pawsx_from_the_hub_without_untranslated_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
+from itertools import combinations
 
 import hassil
 import home_assistant_intents
@@ -123,8 +124,9 @@ def test_labels_are_shared_and_balanced(sampled) -> None:
         assert len({row["id"] for row in rows}) == len(rows)
 
 
-def test_no_template_and_no_sentence_crosses_splits_or_labels(sampled) -> None:
-    _, splits = sampled
+@pytest.mark.parametrize("train_seed", [None, 0, 2])
+def test_no_template_and_no_sentence_crosses_splits_or_labels(sampled, train_seed: int | None) -> None:
+    _, splits = sampled if train_seed is None else intents.sample(LANGUAGES, SIZES, 1, train_seed)
     homes: dict[str, set[str]] = defaultdict(set)
     texts: Counter[tuple[str, str]] = Counter()
     for split, rows in splits.items():
@@ -163,6 +165,29 @@ def test_seed_decides(sampled) -> None:
     assert intents.sample(LANGUAGES, SIZES, seed=1) == sampled
     other = intents.sample(LANGUAGES, SIZES, seed=2)[1]["test"]
     assert {row["group"] for row in other} != {row["group"] for row in sampled[1]["test"]}
+
+
+def test_a_seed_of_the_training_sentences_changes_nothing_else(sampled) -> None:
+    labels, splits = sampled
+    samples = {seed: intents.sample(LANGUAGES, SIZES, 1, seed) for seed in (0, 1, 2)}
+    assert samples[1] == sampled
+    for found, rows in samples.values():
+        assert found == labels and rows["dev"] == splits["dev"] and rows["test"] == splits["test"]
+        assert {row["group"] for row in rows["train"]} == {row["group"] for row in splits["train"]}
+        for column in ("language", "label"):
+            assert Counter(r[column] for r in rows["train"]) == Counter(r[column] for r in splits["train"])
+    # Most sentences are others, and an id never names two of them.
+    texts = [{row["id"]: row["text"] for row in rows["train"]} for _, rows in samples.values()]
+    for one, other in combinations(texts, 2):
+        assert len(set(one.values()) & set(other.values())) < 0.2 * len(one)
+        assert not set(one) & set(other)
+
+
+def test_too_few_sentences_of_another_seed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill = intents.fill
+    monkeypatch.setattr(intents, "fill", lambda ts, quota, taken, seed: fill(ts, quota - seed, taken, seed))
+    with pytest.raises(InputError, match=r"train_per_language: needs 2 different .* train make 1; ask"):
+        intents.sample(["en"], {"train": 26, "dev": 13, "test": 13}, 0, 1)
 
 
 def test_test_sentences_do_not_depend_on_the_size_of_train(sampled) -> None:

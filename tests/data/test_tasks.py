@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from modspec.data.local_files import SPLITS
 from modspec.data.tasks import TASKS, Task, available_languages, load_task, stratified
 from modspec.errors import InputError
+from modspec.workflow.parameters import SearchParameters
 
 SHARED = Path(
     os.environ.get("MODSPEC_SHARED_DATA", Path(__file__).resolve().parents[2] / ".." / "shared" / "data")
@@ -186,6 +188,42 @@ def test_rows_depend_on_neither_directory_nor_format(tmp_path: Path) -> None:
     assert other.fingerprint != tasks[0].fingerprint
 
 
+@pytest.mark.parametrize("parallel", [True, False])
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_a_seed_of_the_training_examples_changes_nothing_else(
+    tmp_path: Path, with_ids: bool, parallel: bool
+) -> None:
+    directory = own_data(tmp_path / "own", with_ids)
+    options = {"data_dir": directory, "seed": 4, "parallel": parallel}
+    tasks = {seed: load("local", ["de", "en"], 9, 6, train_seed=seed, **options) for seed in (None, 4, 5)}
+    assert tasks[4].fingerprint == tasks[None].fingerprint != tasks[5].fingerprint
+    for split in ("dev", "test"):
+        assert tasks[5].data[split].to_list() == tasks[None].data[split].to_list()
+    assert set(tasks[5].data["train"]["id"]) != set(tasks[None].data["train"]["id"])
+    check(tasks[5], {"train": 9, "dev": 6, "test": 6})
+    # The same training examples as with this seed for all splits.
+    alone = load("local", ["de", "en"], 9, 6, **options | {"seed": 5})
+    assert tasks[5].data["train"].to_list() == alone.data["train"].to_list()
+
+
+def test_without_a_seed_of_their_own_the_examples_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    own = load("local", ["de", "en"], 9, 6, data_dir=own_data(tmp_path / "own", with_ids=True))
+    short = load("intents", ["en", "de"], 40, 26)
+    assert (own.fingerprint[:16], short.fingerprint[:16]) == ("ebf68a0ece10d828", "7c7736830ff55c31")
+
+
+@needs_shared_data
+@pytest.mark.parametrize("study", ["xnli", "pawsx"])
+def test_the_published_examples_are_drawn_again(study: str) -> None:
+    file = Path(__file__).parents[2] / "figures" / study / "artefacts" / "search" / "seed0" / "manifest.json"
+    made_by = json.loads(file.read_text(encoding="utf-8"))["made_by"]
+    p = SearchParameters(**made_by["parameters"])
+    sizes = p.model_dump(include={f"{split}_per_language" for split in SPLITS})
+    options = {"seed": p.data_seed, "train_seed": p.train_sample_seed, "parallel": p.parallel}
+    task = load_task(p.task, p.languages, **sizes, **options, data_dir=SHARED / p.task)
+    assert task.fingerprint == made_by["data"]
+
+
 def test_translations_with_different_labels_are_refused(tmp_path: Path) -> None:
     directory = own_data(tmp_path / "own", with_ids=False)
     lines = ["id,text,label", *(f"{i},t{i},{'bad' if i < 20 else 'good'}" for i in range(60))]
@@ -237,6 +275,7 @@ def test_labels_are_as_equal_as_the_data_allow(counts: list[int], share: float, 
         ({"train_per_language": 0}, "train_per_language: 0, needed: a whole number from 1"),
         ({"dev_per_language": 1.5}, "dev_per_language: 1.5, needed: a whole number from 1"),
         ({"seed": -1}, "seed: -1, needed: a whole number from 0"),
+        ({"train_seed": 0.5}, "train_seed: 0.5, needed: a whole number from 0"),
         ({"name": "xnli", "languages": ["ko"]}, "languages: xnli lacks ko; there: ar, bg, de"),
         ({"name": "multiemo"}, "data_dir: None, but task 'multiemo' needs a directory of files"),
         ({"name": "local"}, "data_dir: None, but task 'local' needs a directory of files"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,17 +86,18 @@ def study(
     *,
     seeds: int = 3,
     per_language: int = 8,
-    train: pd.DataFrame | None = None,
+    train: pd.DataFrame | Sequence[pd.DataFrame] | None = None,
     noise: float = 1.0,
     **options,
 ) -> list[KeptScores]:
     """Runs whose scores are noise plus, for training examples of the own language, a gain: {(condition,
-    mask kind): gain}."""
+    mask kind): gain}. train: the training examples of all seeds, or of each."""
     train = train_frame(20) if train is None else train
+    samples = [train] * seeds if isinstance(train, pd.DataFrame) else train
     runs = []
     for condition in dict.fromkeys(c for c, _ in gains):
         for seed in range(seeds):
-            rng = np.random.default_rng([seed, len(condition)])
+            rng, train = np.random.default_rng([seed, len(condition)]), samples[seed]
             scores, columns = {}, []
             for kind in (k for c, k in gains if c == condition):
                 draws = 2 if kind == "random" else 1

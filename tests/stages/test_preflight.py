@@ -17,6 +17,7 @@ from modspec.models import encoders
 from modspec.stages import preflight
 from modspec.stages.preflight import check_study
 from modspec.workflow import resources
+from modspec.workflow.parameters import SearchParameters
 from modspec.workflow.presets import StudyPlan, resolve
 from modspec.workflow.resources import GIB
 from tests.helpers.models import save_encoder
@@ -77,6 +78,25 @@ def test_the_lines_say_what_the_study_is_and_takes_and_nothing_is_written(projec
     )
     assert "for 2 jobs at once" in lines[5]
     assert sorted(project.rglob("*")) == before
+
+
+def test_every_seeds_own_training_sample_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = plan(train_samples="per_seed")
+    assert check_study(own)[0].endswith("fine-tuning and scoring, a training sample per seed")
+    jobs = [own.parameters(s, seed=n) for s in ("search", "finetuning", "influence") for n in (0, 1)]
+    found = [preflight.load_material(job) for job in jobs]
+    data = [material.fingerprints["data"] for material in found]
+    assert data == data[:2] * 3 and len(set(data)) == 2
+    for split, same in {"train": False, "dev": True, "test": True}.items():
+        first, second = (material.task.data[split].to_list() for material in found[:2])
+        assert (first == second) == same
+
+    def refuse(job: SearchParameters) -> None:
+        raise InputError(f"sample of seed {job.train_sample_seed}")
+
+    monkeypatch.setattr(preflight, "load_sample", refuse)
+    assert refusal(train_samples="per_seed") == "sample of seed 1"
+    check_study(plan())
 
 
 def test_texts_that_are_cut_off_are_counted() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,20 @@ def test_a_study_of_one_seed_has_no_other_seed_control() -> None:
     assert isinstance(p, InfluenceParameters)
 
 
+def test_seeds_share_a_training_sample_or_draw_their_own(tmp_path) -> None:
+    (tmp_path / "empty.yaml").write_text("{}")
+    preset = {"preset": str(tmp_path / "empty.yaml"), "seeds": [3, 7]}
+    shared, own = resolve(preset), resolve(preset | {"train_samples": "per_seed"})
+    for stage, seed in product(("search", "finetuning", "influence"), (3, 7)):
+        assert shared.parameters(stage, seed=seed).train_sample_seed is None
+        assert own.parameters(stage, seed=seed).train_sample_seed == seed
+    assert own.parameters("calibration").train_sample_seed is None
+    # Nobody asked for masks of seeds with another sample.
+    kinds = [study.parameters("influence", seed=3).mask_kinds for study in (shared, own)]
+    assert set(kinds[0]) - set(kinds[1]) == {"other_seed"}
+    resolve(preset | {"train_samples": "per_seed", "seeds": 3, "mask_kinds": ["none", "other_seed"]})
+
+
 def test_the_language_code_no_is_not_false() -> None:
     assert resolve({"languages": ["no", "en"]}).parameters("search").languages == ("no", "en")
 
@@ -188,7 +203,19 @@ def test_the_language_code_no_is_not_false() -> None:
         ({"conditions": ["dense"]}, "condition: 'dense' (str); allowed: 'full'"),
         ({"threads": "two"}, "threads: ['two']; allowed: "),
         ({"threshold": 1.5}, "threshold: 1.5 (float); allowed: less than or equal to 1"),
+        ({"train_samples": "each"}, "train_samples: 'each'; allowed: shared or per_seed"),
+        (
+            {"train_sample_seed": 3},
+            "data: 'train_sample_seed' is set for each job; allowed: seeds, conditions, train_samples",
+        ),
         # what one stage asks of another
+        (
+            {
+                "train_samples": "per_seed",
+                "influence_by_condition": {"full": {"mask_kinds": ["none", "other_seed"]}},
+            },
+            "mask_kinds: 'other_seed'; allowed: others, because train_samples = 'per_seed'",
+        ),
         (
             {"finetuning": {"max_length": 64}},
             "max_length: 128 in search, but 64 later; allowed: one for all stages, in section data",
