@@ -1,10 +1,10 @@
 """Presets: a whole study in one YAML file, resolved and checked before anything runs.
 
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (shared by stages 1 to
-3), ``search``, ``finetuning``, ``influence``, ``influence_by_condition`` (for one condition's scoring only),
-``figures``, and ``calibration``, which runs only on request. With ``train_samples: per_seed`` every seed of
-stages 1 to 3 draws its own training examples; dev and test examples are the same for all. All other
-parameters keep the defaults of ``modspec.workflow.parameters``.
+3), ``search``, ``finetuning``, ``influence``, ``finetuning_by_condition`` and ``influence_by_condition`` (for
+one condition only), ``figures``, and ``calibration``, which runs only on request. With ``train_samples:
+per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test examples are the same for
+all. All other parameters keep the defaults of ``modspec.workflow.parameters``.
 """
 
 import difflib
@@ -33,7 +33,8 @@ from modspec.workflow.paths import project_root
 from modspec.workflow.strict_parameters import RENAMED, renamed_message
 
 PRESETS = Path("notebooks/presets")
-SECTIONS = ("data", "search", "finetuning", "influence", "influence_by_condition", "figures", "calibration")
+BY_CONDITION = ("finetuning_by_condition", "influence_by_condition")
+SECTIONS = ("data", "search", "finetuning", "influence", *BY_CONDITION, "figures", "calibration")
 # Keys outside sections, and their defaults.
 TOP = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1, "train_samples": "shared"}
 TRAIN_SAMPLES = ("shared", "per_seed")
@@ -80,8 +81,8 @@ class StudyPlan:
             values["train_sample_seed"] = seed
         if stage != "search":
             values["condition"] = condition
+            values |= self.values[f"{stage}_by_condition"].get(condition, {})
         if stage == "influence":
-            values |= self.values["influence_by_condition"].get(condition, {})
             kinds = values.get("mask_kinds", STAGES[stage].model_fields["mask_kinds"].default)
             # The other seed is the next one in the list; a study of one seed has none.
             values["other_seed"] = (*self.seeds, *self.seeds)[self.seeds.index(seed) + 1]
@@ -106,7 +107,7 @@ class StudyPlan:
             for problem in _contradictions(search, finetuning, influence):
                 raise InputError(problem)
         self.parameters("figures")
-        for stage, condition in [("calibration", ""), *product(["influence"], CONDITIONS)]:
+        for stage, condition in [("calibration", ""), *product(["finetuning", "influence"], CONDITIONS)]:
             with suppress(Contradiction):
                 self.parameters(stage, seed=self.seeds[0], condition=condition)
 
@@ -262,7 +263,7 @@ def _check_section(section: str, value: Any) -> None:
     if not isinstance(value, dict | None):
         raise InputError(f"{section}: {quoted(value)}; allowed: a mapping such as '{{name: value}}'")
     for name, of_name in (value or {}).items():
-        if section == "influence_by_condition":
+        if section in BY_CONDITION:
             if name not in CONDITIONS:
                 allowed = _closest_first(name, list(CONDITIONS))
                 raise InputError(f"{section}: {quoted(name)} is not a condition; allowed: {allowed}")
@@ -279,7 +280,7 @@ def _check_section(section: str, value: Any) -> None:
 
 
 def _merged(section: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a section with changes, also within the mappings of ``influence_by_condition``."""
+    """Return a section with changes, also within the mappings of sections by condition."""
     both = {k: {**section[k], **v} for k, v in changes.items() if isinstance(v, dict) and k in section}
     return {**section, **changes, **both}
 
