@@ -40,6 +40,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 # Parts of the encoder that influence is resolved by.
 ENCODER_PARTS = ("embeddings", "attention", "feed-forward", "norms", "classifier")
 
+# In a column of languages that are left out of training: random items, as many examples as a language has.
+RANDOM_PART = "random part"
 ALL_LANGUAGES = "all languages"  # in a column of languages: examples of all of them together
 
 # Column -> code -> what a reader is shown, in drawing order.
@@ -66,6 +68,7 @@ LABELS: dict[str, dict[str, str]] = {
         "own_language": "training gradients under their own masks",
     },
     "part": {part: {"norms": "layer norms"}.get(part, part) for part in ENCODER_PARTS},
+    "quantity": {"lost margin": "lost margin (nats)", "influence": "influence (largest: 1)"},
     "baseline": {
         "full, no mask": "against full fine-tuning, no mask",
         "full, own mask": "against full fine-tuning, own mask",

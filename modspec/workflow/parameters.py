@@ -234,6 +234,17 @@ class FinetuningParameters(TrainingParameters):
     keep_checkpoints: Literal["last", "all"] = param("all", "epochs whose weights are kept")
 
 
+class LeaveOneOutParameters(FinetuningParameters):
+    """Notebook 6: stage 2's training, repeated without one language at a time."""
+
+    condition: Literal["full", "sft"] = param("full", "condition of stage 2 whose training is repeated")
+
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if len(self.languages) < 2:
+            yield f"languages: {list(self.languages)}; allowed: two or more, since one is left out"
+
+
 class InfluenceParameters(DataParameters):
     """Stage 3: the influence of training examples on predictions."""
 
@@ -360,6 +371,7 @@ STAGES: Mapping[str, type[Parameters]] = {
     "influence": InfluenceParameters,
     "figures": FigureParameters,
     "calibration": CalibrationParameters,
+    "leave_one_out": LeaveOneOutParameters,
 }
 
 

@@ -3,7 +3,8 @@
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (shared by stages 1 to
 3), ``search``, ``finetuning``, ``influence``, ``influence_by_condition`` (for one condition's scoring only),
 ``figures``, and ``calibration``, which runs only on request. All other parameters keep the defaults of
-``modspec.workflow.parameters``.
+``modspec.workflow.parameters``. Leaving languages out, also on request, repeats the training of section
+``finetuning`` and so has no section.
 """
 
 import difflib
@@ -71,7 +72,8 @@ class StudyPlan:
             shared = self.values["data"] if stage == "calibration" else {"conditions": self.conditions}
             values |= {"figures_dir": f"runs/{self.name}/figures", "seeds": self.seeds}
             return STAGES[stage](**values | shared | self.values[stage])
-        values |= {"seed": seed, **self.values["data"], **self.values[stage]}
+        section = "finetuning" if stage == "leave_one_out" else stage
+        values |= {"seed": seed, **self.values["data"], **self.values[section]}
         if stage != "search":
             values["condition"] = condition
         if stage == "influence":
@@ -268,7 +270,7 @@ def _section_of(name: str, value: Any) -> str:
         raise InputError(renamed_message(name, value))
     if name in DataParameters.model_fields:
         return "data"
-    having = [stage for stage, model in STAGES.items() if name in model.model_fields]
+    having = [stage for stage, model in STAGES.items() if name in model.model_fields and stage in SECTIONS]
     # The calibration shares names with every stage; its own values of these are set in its section.
     stages = [stage for stage in having if stage != "calibration"] or having
     if len(stages) == 1:
