@@ -19,6 +19,9 @@ TRAINS_UNDER: dict[str, str | None] = {
     "sft_intersection": "intersection",
     "sft_union": "union",
 }
+# Conditions whose training can be repeated without one language.
+LeftOutCondition = Literal["full", "sft"]
+LEFT_OUT_CONDITIONS: tuple[str, ...] = get_args(LeftOutCondition)
 # Conditions under which every language has the same mask.
 SHARED_MASK_CONDITIONS = ("sft_intersection", "sft_union")
 # What a condition trains under -> mask_kind, in tables of accuracy, of the mask in force for a language.

@@ -263,11 +263,10 @@ def _resampled(items: pd.DataFrame, scored: np.ndarray, count: int, rng: np.rand
     some item, or none, was scored.
     """
     codes, _ = pd.factorize(items["group"])
-    groups = items.assign(code=codes, scored=scored).groupby("code")
-    strata = groups["language"].agg(lambda column: tuple(sorted(set(column)))).to_frame()
-    strata["scored"] = groups["scored"].any()
+    strata = pd.crosstab(codes, items["language"]).astype(bool)
+    strata["scored"] = pd.Series(scored).groupby(codes).any()
     weights = np.ones((1 + count, len(strata)))
-    for members in strata.groupby(["language", "scored"]).indices.values():
+    for members in strata.groupby(list(strata)).indices.values():
         size = len(members)
         weights[1:, members] = rng.multinomial(size, np.full(size, 1 / size), count)
     return weights[:, codes]

@@ -16,7 +16,7 @@ import psutil
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modspec.errors import Contradiction, InputError, has_visible_character, quoted
-from modspec.terms import Condition, MaskKind, Precision, TrainGradientMask
+from modspec.terms import Condition, LeftOutCondition, MaskKind, Precision, TrainGradientMask
 
 
 def _distinct(values: tuple) -> tuple:
@@ -237,7 +237,7 @@ class FinetuningParameters(TrainingParameters):
 class LeaveOneOutParameters(FinetuningParameters):
     """Notebook 6: stage 2's training, repeated without one language at a time."""
 
-    condition: Literal["full", "sft"] = param("full", "condition of stage 2 whose training is repeated")
+    condition: LeftOutCondition = param("full", "condition of stage 2 whose training is repeated")
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()

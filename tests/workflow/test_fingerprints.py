@@ -12,7 +12,7 @@ import pytest
 from modspec.workflow import fingerprints
 
 PACKAGE = Path(fingerprints.__file__).parents[1]
-TRAINING = {"start", "search", "finetuning"}
+TRAINING = {"start", "search", "finetuning", "leave_one_out"}
 COMPUTED = TRAINING | {"scores"}
 # Files whose code decides results -> the artefacts that a change makes stale.
 DECISIVE = {
@@ -26,10 +26,12 @@ DECISIVE = {
     "models/finetuning.py": TRAINING,
     "subnetworks/head_importance.py": {"search"},
     "subnetworks/search.py": {"search"},
-    "subnetworks/condition_masks.py": {"finetuning", "scores"},
+    "models/prediction.py": {"search", "finetuning", "leave_one_out"},
+    "subnetworks/condition_masks.py": {"finetuning", "scores", "leave_one_out"},
     "stages/warm_start.py": TRAINING,
     "stages/search.py": {"search"},
-    "stages/finetuning.py": {"finetuning"},
+    "stages/finetuning.py": {"finetuning", "leave_one_out"},
+    "stages/leave_one_out.py": {"leave_one_out"},
     "stages/scoring_plan.py": {"scores"},
     "analysis/measurements.py": {"influence"},
     "analysis/translations.py": {"influence"},
@@ -45,6 +47,7 @@ DISPLAY += [
         "claim_tests",
         "claim_tables",
         "robustness",
+        "leave_one_out",
         "study_tables",
         "language_specificity",
         "side_by_side",
@@ -52,7 +55,7 @@ DISPLAY += [
         "typology",
     )
 ]
-STAGES = ("start", "search", "finetuning", "scores", "influence")
+STAGES = ("start", "search", "finetuning", "scores", "influence", "leave_one_out")
 
 
 @pytest.fixture(scope="module")
