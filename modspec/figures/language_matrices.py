@@ -1,5 +1,6 @@
 """Figures of one language against another: accuracy under masks, influence, overlap of masks."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -104,20 +105,24 @@ def leave_one_out(frame: pd.DataFrame) -> Figure:
         quantity: rows.pivot_table("value", "left_out", "language", sort=False)[languages]
         for quantity, rows in by_level(frame, "quantity").items()
     }
-    width = SINGLE * len(tables)
-    fig, panels = grid(tables, len(tables), (width, max(0.25 * len(sets), 1.2)), 0.5)
+    columns = 1 if len(languages) > 6 else len(tables)
+    width = SINGLE if columns == len(tables) == 1 and len(languages) <= 6 else DOUBLE
+    fig, panels = grid(tables, columns, (width, max(0.25 * len(sets), 1.2) + 0.4), 0.1)
     for quantity, table, ax in panels:
         rows = [left_out for left_out in sets if left_out in table.index]
         norm = around(0, table)
-        form = "{:.2f}".format if len(languages) <= 6 else "{:.1f}".format
-        _heatmap(ax, table.loc[rows], form, "RdBu_r", norm)
+        # Two digits of the largest number at least; and no -0.00.
+        decimals = max(2, 1 - math.floor(math.log10(table.abs().max(axis=None) or 1)))
+        _heatmap(ax, table.loc[rows].round(decimals) + 0.0, f"{{:.{decimals}f}}".format, "RdBu_r", norm)
         for column, language in enumerate(languages):
             if language in rows:
                 _outline(ax, rows.index(language), column)
         row_title = "left out of training" if quantity == "lost margin" else "training language"
         ax.set(xlabel="test language", ylabel=row_title)
         bar = colour_bar(fig, [ax], "RdBu_r", norm, LABELS["quantity"][quantity])
-        bar.set_ylim(min(0.0, table.min(axis=None)), max(0.0, table.max(axis=None)))
+        low, high = min(0.0, table.min(axis=None)), max(0.0, table.max(axis=None))
+        if low < high:
+            bar.set_ylim(low, high)
     return fig
 
 

@@ -164,7 +164,9 @@ def test_a_language_that_others_need_costs_them_more_than_a_random_part() -> Non
 
 
 @pytest.mark.parametrize(("effect", "rate"), [(0.0, 0.05), (0.6, None)])
-def test_costs_are_told_from_a_random_parts_at_the_level_that_is_said(effect: float, rate: float | None) -> None:
+def test_costs_are_told_from_a_random_parts_at_the_level_that_is_said(
+    effect: float, rate: float | None
+) -> None:
     """Simulated runs with translations that are alike: level without effect, power with one."""
     runs = 100 if rate else 20
     lost = with_random(np.full((2, 2), effect))
