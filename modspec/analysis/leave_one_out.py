@@ -213,16 +213,16 @@ def in_words(excess: pd.DataFrame, found: Agreement | None = None) -> str:
     """Return what :func:`against_random_part` and :func:`agreement` say, one sentence a line."""
     mean = excess[(excess["measure"] == "lost margin") & (excess["left_out"] == ALL_LANGUAGES)]
     lines = [
-        f"On test items of {row.items}, leaving out a language costs {row.value:.2f} nats of margin more "
-        f"than leaving out a random part [{row.low:.2f}, {row.high:.2f}] (mean over languages)."
+        f"On test items of {row.items}, leaving out a language costs {row.value:z.2f} nats of margin more "
+        f"than leaving out a random part [{row.low:z.2f}, {row.high:z.2f}] (mean over languages)."
         for row in mean.itertuples(index=False)
     ]
     if found is not None and np.isnan(found.value):
         lines.append(f"No rank correlation is shown, because it needs {FEWEST_LANGUAGES} languages.")
     elif found is not None:
         lines.append(
-            f"Influence and lost margin have a rank correlation of {found.value:.2f} [{found.low:.2f}, "
-            f"{found.high:.2f}] over {found.pairs} ordered pairs of languages."
+            f"Influence and lost margin have a rank correlation of {found.value:z.2f} [{found.low:z.2f}, "
+            f"{found.high:z.2f}] over {found.pairs} ordered pairs of languages."
         )
     return "\n".join([*lines, "All intervals are over test items: they say nothing of other seeds."])
 

@@ -111,9 +111,9 @@ def leave_one_out(frame: pd.DataFrame) -> Figure:
     for quantity, table, ax in panels:
         rows = [left_out for left_out in sets if left_out in table.index]
         norm = around(0, table)
-        # Two digits of the largest number at least; and no -0.00.
+        # Two digits of the largest number at least; z: no -0.00.
         decimals = max(2, 1 - math.floor(math.log10(table.abs().max(axis=None) or 1)))
-        _heatmap(ax, table.loc[rows].round(decimals) + 0.0, f"{{:.{decimals}f}}".format, "RdBu_r", norm)
+        _heatmap(ax, table.loc[rows], f"{{:z.{decimals}f}}".format, "RdBu_r", norm)
         for column, language in enumerate(languages):
             if language in rows:
                 _outline(ax, rows.index(language), column)
