@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration test test-slow lint benchmark gpu-bundle gpu-check lab figures results publish restore docs environment constraints
+.PHONY: help study calibration leave-one-out test test-slow lint benchmark gpu-bundle gpu-check lab figures results publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -38,6 +38,12 @@ calibration: $(INSTALLED)  ## test the method where the answer is known (half an
 	echo
 	echo "Executed notebook: runs/$(PRESET)/notebooks/00_calibration.ipynb"
 	echo "Figures:           runs/$(PRESET)/figures/calibration/"
+
+leave-one-out: $(INSTALLED)  ## repeat the study's training without one language at a time
+	@$(COMPUTE) modspec.models.encoders fetch e5-small
+	$(COMPUTE) snakemake leave_one_out --cores $(CORES) --config preset=$(PRESET)
+	echo
+	echo "Executed notebooks: runs/$(PRESET)/notebooks/06_leave_one_out-*.ipynb"
 
 # One thread per process, as many processes as cores. Tests of one file share fixtures, so one process runs them.
 PYTEST := OMP_NUM_THREADS=1 $(COMPUTE) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder

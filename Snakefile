@@ -1,6 +1,7 @@
-# The whole study: four notebooks, each run by papermill in its own process; and, on request, the calibration.
+# The whole study: four notebooks, each run by papermill in its own process; and, on request, the calibration and
+# trainings without one language.
 #
-#   snakemake [calibration] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
+#   snakemake [calibration | leave_one_out] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
 #
 # Presets and overrides: modspec/workflow/presets.py. A run writes under runs/<study>/ only, figures too;
 # `make publish` copies results to figures/ and notebooks/executed/.
@@ -22,6 +23,7 @@ from snakemake.exceptions import WorkflowError
 
 from modspec.data.tasks import check_languages
 from modspec.errors import InputError
+from modspec.terms import LEFT_OUT_CONDITIONS
 from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.live_log import show_live
 from modspec.workflow.paths import path
@@ -78,16 +80,17 @@ RUN_NOTEBOOK = (
 
 # Where an artefact was deleted, delete its notebook too, so that both are made again. Checkpoints are large;
 # they may be missing once they have been scored.
-for notebook in Path(f"{RUN}/notebooks").glob("0[123]_*-*.ipynb"):
+for notebook in Path(f"{RUN}/notebooks").glob("0[1236]_*-*.ipynb"):
     number, _, job = notebook.stem.partition("-")
     exists = {
         stage: Path(f"{RUN}/{stage}/{job}/manifest.json").exists()
-        for stage in ("search", "finetuning", "checkpoints", "influence")
+        for stage in ("search", "finetuning", "checkpoints", "influence", "leave_one_out")
     }
     done = {
         "01": exists["search"],
         "02": exists["finetuning"] and (exists["checkpoints"] or exists["influence"]),
         "03": exists["influence"],
+        "06": exists["leave_one_out"],
     }
     if not done[number[:2]]:
         notebook.unlink()
@@ -222,3 +225,30 @@ rule calibration:
     threads: 2
     shell:
         RUN_NOTEBOOK
+
+
+rule without_a_language:
+    input:
+        notebook="notebooks/06_leave_one_out.ipynb",
+        classifier=rules.finetuning.output.notebook,
+    output:
+        notebook=f"{RUN}/notebooks/06_leave_one_out-{{condition}}-seed{{seed}}.ipynb",
+    log:
+        f"{RUN}/logs/06_leave_one_out-{{condition}}-seed{{seed}}.log",
+    message:
+        "leave one out, {wildcards.condition}, seed {wildcards.seed}"
+    params:
+        job=papermill("leave_one_out"),
+        code=code_fingerprint("leave_one_out"),
+    threads: study.threads
+    shell:
+        RUN_NOTEBOOK
+
+
+rule leave_one_out:
+    input:
+        expand(
+            rules.without_a_language.output.notebook,
+            condition=[condition for condition in study.conditions if condition in LEFT_OUT_CONDITIONS],
+            seed=study.seeds,
+        ),

@@ -24,6 +24,9 @@ TRAINS_UNDER: dict[str, str | None] = {
 SPARSE_CONDITIONS = tuple(condition for condition, masks in TRAINS_UNDER.items() if masks)
 # Conditions whose batches mix languages. In all others each batch is of one language.
 MIXED_BATCHES = ("full",)
+# Conditions whose training can be repeated without one language.
+LeftOutCondition = Literal["full", "sft"]
+LEFT_OUT_CONDITIONS: tuple[str, ...] = get_args(LeftOutCondition)
 # Conditions under which every language has the same mask.
 SHARED_MASK_CONDITIONS = ("sft_intersection", "sft_union")
 # What a condition trains under -> mask_kind, in the first version's tables of accuracy, of the mask in force.
@@ -55,6 +58,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 # Parts of the encoder that influence is resolved by.
 ENCODER_PARTS = ("embeddings", "attention", "feed-forward", "norms", "classifier")
 
+# In a column of languages that are left out of training: random items, as many examples as a language has.
+RANDOM_PART = "random part"
 ALL_LANGUAGES = "all languages"  # in a column of languages: examples of all of them together
 
 # Column -> code -> what a reader is shown, in drawing order.
@@ -85,6 +90,7 @@ LABELS: dict[str, dict[str, str]] = {
         "own_language": "training gradients under their own masks",
     },
     "part": {part: {"norms": "layer norms"}.get(part, part) for part in ENCODER_PARTS},
+    "quantity": {"lost margin": "lost margin (nats)", "influence": "influence (largest: 1)"},
     "baseline": {
         "full, no mask": "against full fine-tuning, no mask",
         "full, own mask": "against full fine-tuning, own mask",

@@ -16,18 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
 from scipy.stats import bootstrap, permutation_test, rankdata
 from tqdm import tqdm
-from transformers import PreTrainedModel
 
 from modspec.calibration.models import Content, kept, trained
 from modspec.calibration.scorers import SCORERS, SCORING, all_scores
 from modspec.calibration.templates import HELD_OUT, TEST, judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.models.prediction import logits
+from modspec.models.prediction import logits, margins
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import pieces_dir
@@ -59,7 +56,7 @@ def datamodeling(material: Material, p: CalibrationParameters, directory: Path) 
     def retrain(chosen: np.ndarray, seed: int, subset: int) -> Content:
         """Margins of the evaluation examples after training on the ``chosen`` training examples alone."""
         model = trained(material, p, train.take(np.flatnonzero(chosen)), seed)
-        values = margins(model, evaluation, material.precision)
+        values = margins(logits(model, evaluation, precision=material.precision), evaluation.labels)
         rows = {"seed": seed, "subset": subset, "id": evaluation.ids, "margin": values}
         return {"margins": pd.DataFrame(rows)}
 
@@ -114,13 +111,6 @@ def draw_subsets(train: Examples, count: int, share: float, rng: np.random.Gener
         steps = np.floor(share * np.arange(len(train) + 1) + rng.random())
         subset[order[np.diff(steps) > 0]] = True
     return subsets
-
-
-def margins(model: PreTrainedModel, examples: Examples, precision: torch.dtype) -> np.ndarray:
-    """Return log p / (1 - p) for the probability p of each example's label: float64 (n,)."""
-    values = torch.from_numpy(logits(model, examples, precision=precision))
-    right = F.one_hot(torch.from_numpy(examples.labels), values.shape[1]).bool()
-    return (values[right] - values.masked_fill(right, -torch.inf).logsumexp(1)).numpy()
 
 
 # Judging.

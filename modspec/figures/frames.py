@@ -11,7 +11,8 @@ from modspec.terms import ALL_LANGUAGES, LABELS
 
 FLAGS = {"kept", "accepted"}
 TEXTS = {*LABELS, "seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
-TEXTS |= {"train_language", "split", "score", "measure", "claim", "comparison", "verdict", "choice", "study"}
+TEXTS |= {"left_out", "train_language", "split", "score", "measure", "claim", "comparison", "verdict"}
+TEXTS |= {"choice", "study"}
 MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable"}  # one seed lacks some statistics
 
 

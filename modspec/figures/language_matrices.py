@@ -1,5 +1,6 @@
 """Figures of one language against another: accuracy under masks, influence, overlap of masks."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,9 +14,9 @@ from seaborn.utils import relative_luminance
 
 from modspec.errors import InputError
 from modspec.figures import style
-from modspec.figures.frames import levels, only
+from modspec.figures.frames import by_level, levels, only
 from modspec.figures.style import DOUBLE, GREY, LIGHT, MARKS, SINGLE, around, colour_bar, figure, grid
-from modspec.terms import LABELS, MASK_IN_FORCE, TRAINS_UNDER
+from modspec.terms import LABELS, MASK_IN_FORCE, RANDOM_PART, TRAINS_UNDER
 
 
 @figure("seed condition mask_kind mask_language language split accuracy examples", optional="majority")
@@ -92,6 +93,37 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
     label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"
     bar = colour_bar(fig, fig.axes, "RdBu_r", norm, label)
     bar.set_ylim(min(chance, shares.min()), max(chance, shares.max()))
+    return fig
+
+
+@figure("quantity left_out language value")
+def leave_one_out(frame: pd.DataFrame) -> Figure:
+    """Draw what each left-out set costs (rows) each language's test items (columns), and, where the table has
+    it, the influence of each language beside it; outlined: the test items' own language."""
+    languages = levels(frame, "language")
+    sets = sorted(levels(frame, "left_out"), key=lambda left_out: (left_out == RANDOM_PART, left_out))
+    tables = {
+        quantity: rows.pivot_table("value", "left_out", "language", sort=False)[languages]
+        for quantity, rows in by_level(frame, "quantity").items()
+    }
+    columns = 1 if len(languages) > 6 else len(tables)
+    width = SINGLE if columns == len(tables) == 1 and len(languages) <= 6 else DOUBLE
+    fig, panels = grid(tables, columns, (width, max(0.25 * len(sets), 1.2) + 0.4), 0.1)
+    for quantity, table, ax in panels:
+        rows = [left_out for left_out in sets if left_out in table.index]
+        norm = around(0, table)
+        # Two digits of the largest number at least; z: no -0.00.
+        decimals = max(2, 1 - math.floor(math.log10(table.abs().max(axis=None) or 1)))
+        _heatmap(ax, table.loc[rows], f"{{:z.{decimals}f}}".format, "RdBu_r", norm)
+        for column, language in enumerate(languages):
+            if language in rows:
+                _outline(ax, rows.index(language), column)
+        row_title = "left out of training" if quantity == "lost margin" else "training language"
+        ax.set(xlabel="test language", ylabel=row_title)
+        bar = colour_bar(fig, [ax], "RdBu_r", norm, LABELS["quantity"][quantity])
+        low, high = min(0.0, table.min(axis=None)), max(0.0, table.max(axis=None))
+        if low < high:
+            bar.set_ylim(low, high)
     return fig
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modspec.data.examples import Examples, collate, sorted_batches
@@ -84,6 +85,23 @@ def logits(
             return model(**batch).logits
 
     return rows_by_example(model, examples, rows_of, (model.config.num_labels,), batch_size=batch_size)
+
+
+def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return each example's margin log p / (1 - p), for the probability p of its label (Park et al. 2023).
+
+    The loss is a decreasing function of it. Unlike the loss, it does not level off where p is near 1.
+
+    Args:
+        logits: float64 (n, labels).
+        labels: int64 (n,), the right labels.
+
+    Returns:
+        float64 (n,), in nats; above 0 where the label is more probable than all others together.
+    """
+    values = torch.from_numpy(logits)
+    right = F.one_hot(torch.from_numpy(labels), values.shape[1]).bool()
+    return (values[right] - values.masked_fill(right, -torch.inf).logsumexp(1)).numpy()
 
 
 def predict(model: nn.Module, examples: Examples, mask: np.ndarray | None = None, **options) -> np.ndarray:

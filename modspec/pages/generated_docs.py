@@ -18,7 +18,13 @@ from modspec.analysis.contrasts import POOLED, Sample, contrast_table, samples_o
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.measurements import StudyRuns, read_measured
 from modspec.terms import LABELS, QUESTIONS, Contrast
-from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters
+from modspec.workflow.parameters import (
+    STAGES,
+    DataParameters,
+    Parameters,
+    ResultsParameters,
+    TrainingParameters,
+)
 from modspec.workflow.paths import project_root
 from modspec.workflow.strict_parameters import Strict
 
@@ -101,6 +107,7 @@ def all_parameters() -> str:
         parameters("01 subnetwork search", STAGES["search"], DataParameters),
         parameters("02 fine-tuning", STAGES["finetuning"], DataParameters),
         parameters("03 influence scoring", STAGES["influence"], DataParameters),
+        parameters("06 leave one language out", STAGES["leave_one_out"], TrainingParameters),
         parameters("00 calibration", STAGES["calibration"], DataParameters),
         parameters("04 figures", STAGES["figures"], Parameters),
         parameters("05 results", ResultsParameters),

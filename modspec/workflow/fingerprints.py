@@ -31,6 +31,7 @@ ENTRY_POINTS = {
     "finetuning": (MATERIAL, ("modspec.stages.finetuning", "finetune_condition")),
     "scores": (MATERIAL, ("modspec.stages.scoring", "keep_scores")),
     "influence": (("modspec.stages.scoring", "reduce_scores"),),
+    "leave_one_out": (MATERIAL, ("modspec.stages.leave_one_out", "leave_one_out")),
     "calibration/clone": (MATERIAL, ("modspec.calibration.clones", "clone_experiment")),
     "calibration/cipher": (MATERIAL, ("modspec.calibration.cipher", "cipher_experiment")),
     "calibration/scores": (MATERIAL, JUDGED, ("modspec.calibration.scorers", "all_scores")),

@@ -21,7 +21,7 @@ from snakemake.settings.enums import Quietness
 
 from modspec.workflow.run_notebook import STOPPED
 
-NOT_JOBS = ("all", "total")  # in Snakemake's counts
+NOT_JOBS = ("all", "leave_one_out", "total")  # in Snakemake's counts
 REPEATED = 600  # seconds between lines of a running job where there is no terminal
 KEPT = "What is finished is kept, pieces of unfinished stages too: the same command goes on from there."
 # Beginnings of what Snakemake says of a failed job beside what the job's log says.

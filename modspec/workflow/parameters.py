@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from modspec.errors import has_visible_character, quoted
-from modspec.terms import Condition, MaskKind, Precision, TrainGradientMask
+from modspec.terms import Condition, LeftOutCondition, MaskKind, Precision, TrainGradientMask
 from modspec.workflow.strict_parameters import PATHS_AND_HARDWARE, Strict
 
 
@@ -144,6 +144,17 @@ class FinetuningParameters(TrainingParameters):
     training_checkpoints: Annotated[int, Field(ge=0)] = param(
         0, "weights kept at so many equal steps over training, for the share over training; 0: none"
     )
+
+
+class LeaveOneOutParameters(FinetuningParameters):
+    """Notebook 6: stage 2's training, repeated without one language at a time."""
+
+    condition: LeftOutCondition = param("full", "condition of stage 2 whose training is repeated")
+
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if len(self.languages) < 2:
+            yield f"languages: {list(self.languages)}; allowed: two or more, since one is left out"
 
 
 class InfluenceParameters(DataParameters):
@@ -285,4 +296,5 @@ STAGES: Mapping[str, type[Parameters]] = {
     "influence": InfluenceParameters,
     "figures": FigureParameters,
     "calibration": CalibrationParameters,
+    "leave_one_out": LeaveOneOutParameters,
 }

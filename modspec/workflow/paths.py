@@ -53,6 +53,11 @@ def influence_dir(p: Parameters, condition: str, seed: int) -> Path:
     return path(p.study_dir) / "influence" / f"{condition}-seed{seed}"
 
 
+def leave_one_out_dir(p: Parameters, condition: str, seed: int) -> Path:
+    """Return the place of notebook 06's artefact: margins of classifiers trained without a language."""
+    return path(p.study_dir) / "leave_one_out" / f"{condition}-seed{seed}"
+
+
 def pieces_dir(directory: Path) -> Path:
     """Return the place of an unfinished artefact's finished pieces, from which a killed stage resumes."""
     return directory.with_name(directory.name + ".pieces")

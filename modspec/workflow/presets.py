@@ -4,7 +4,8 @@ A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``da
 3), ``search``, ``finetuning``, ``influence``, ``finetuning_by_condition`` and ``influence_by_condition`` (for
 one condition only), ``figures``, and ``calibration``, which runs only on request. With ``train_samples:
 per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test examples are the same for
-all. All other parameters keep the defaults of ``modspec.workflow.parameters``.
+all. All other parameters keep the defaults of ``modspec.workflow.parameters``. Leaving languages out, also on
+request, repeats the training of section ``finetuning`` and so has no section.
 """
 
 import difflib
@@ -76,12 +77,13 @@ class StudyPlan:
             shared = self.values["data"] if stage == "calibration" else {"conditions": self.conditions}
             values |= {"figures_dir": f"runs/{self.name}/figures", "seeds": self.seeds}
             return STAGES[stage](**values | shared | self.values[stage])
-        values |= {"seed": seed, **self.values["data"], **self.values[stage]}
+        section = "finetuning" if stage == "leave_one_out" else stage
+        values |= {"seed": seed, **self.values["data"], **self.values[section]}
         if self.train_samples == "per_seed":
             values["train_sample_seed"] = seed
         if stage != "search":
             values["condition"] = condition
-            values |= self.values[f"{stage}_by_condition"].get(condition, {})
+            values |= self.values[f"{section}_by_condition"].get(condition, {})
         if stage == "influence":
             kinds = values.get("mask_kinds", STAGES[stage].model_fields["mask_kinds"].default)
             # The other seed is the next one in the list; a study of one seed has none.
@@ -291,7 +293,7 @@ def _section_of(name: str, value: Any) -> str:
         raise InputError(renamed_message(name, value))
     if name in DataParameters.model_fields:
         return "data"
-    having = [stage for stage, model in STAGES.items() if name in model.model_fields]
+    having = [stage for stage, model in STAGES.items() if name in model.model_fields and stage in SECTIONS]
     # The calibration shares names with every stage; its own values of these are set in its section.
     stages = [stage for stage in having if stage != "calibration"] or having
     if len(stages) == 1:

@@ -19,7 +19,7 @@ from modspec.workflow.artifacts import MANIFEST, describe, read_manifest
 from modspec.workflow.paths import path
 
 # The stages whose artefacts are published: without weights and scores, which are large.
-PUBLISHED = ("search", "finetuning", "influence")
+PUBLISHED = ("search", "finetuning", "influence", "leave_one_out")
 PROVENANCE = "provenance.json"
 
 
@@ -95,7 +95,7 @@ def restore(study: str) -> list[Path]:
     sources = [source for stage in PUBLISHED for source in _artefacts(published / "artefacts" / stage)]
     if not sources:
         raise InputError(f"study: {study}; allowed: a published one, and {published}/artefacts has nothing")
-    notebooks = _notebooks(executed, "0[123]_*.ipynb")
+    notebooks = _notebooks(executed, "0[1236]_*.ipynb")
     missing = []
     for source in sources:
         target = run / source.parent.name / source.name

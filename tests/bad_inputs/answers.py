@@ -66,8 +66,8 @@ def _notebook(number: str, text: str) -> None:
     """What the third cell of a notebook does with papermill's parameters."""
     from modspec.workflow.parameters import STAGES
 
-    stage = ("calibration", "search", "finetuning", "influence", "figures")[int(number)]
-    STAGES[stage](**yaml.safe_load(text))
+    stages = ("calibration", "search", "finetuning", "influence", "figures", "results", "leave_one_out")
+    STAGES[stages[int(number)]](**yaml.safe_load(text))
 
 
 FUNCTIONS: dict[str, Callable[..., None]] = {

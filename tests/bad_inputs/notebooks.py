@@ -22,6 +22,8 @@ ROWS = [
         ("03", "other_seed: 0", "other_seed: 0; allowed: a searched seed other than seed = 0"),
         ("04", "seeds: []", "seeds: [] (list); allowed: at least 1 item"),
         ("04", "confidence: 95", "confidence: 95 (int); allowed: less than 1"),
+        ("06", "condition: sft_random", "condition: 'sft_random' (str); allowed: 'full' or 'sft'"),
+        ("06", "languages: [en]", "languages: ['en']; allowed: two or more, since one is left out"),
         ("00", "language: sw", "language: 'sw'; allowed: one of en, de, fr, es, ru"),
         ("00", "cipher_shares: [0, 2]", "cipher_shares.1: 2 (int); allowed: less than or equal to 1"),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, spearmanr
@@ -12,11 +11,12 @@ from scipy.stats import binomtest, spearmanr
 from modspec.calibration import retraining as module
 from modspec.calibration import scorers
 from modspec.calibration.models import trained
-from modspec.calibration.retraining import ceiling, datamodeling, draw_subsets, judge, margins
+from modspec.calibration.retraining import ceiling, datamodeling, draw_subsets, judge
 from modspec.calibration.scorers import SCORERS
 from modspec.calibration.templates import judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
+from modspec.models.prediction import logits, margins
 from tests.calibration.test_scorers import count_trainings
 from tests.calibration.test_templates import examples, tiny
 from tests.helpers.models import random_examples
@@ -117,7 +117,7 @@ def test_retrainings_that_disagree_leave_no_room() -> None:
     assert ceiling(np.stack([values, 2 * values])) == pytest.approx(1)
 
 
-# Subsets and margins.
+# Subsets.
 
 
 @settings(max_examples=50)
@@ -139,19 +139,6 @@ def test_subsets_differ_and_more_of_them_begin_alike() -> None:
     assert len({row.tobytes() for row in many}) == 40
     # Every example is as likely as any other: 40 draws at 0.5, four standard deviations.
     assert (np.abs(many.mean(axis=0) - 0.5) < 4 * np.sqrt(0.25 / 40)).all()
-
-
-def test_margins_are_log_odds_of_the_right_label() -> None:
-    material, p = tiny()
-    model, tested = material.new_classifier(0).train(), examples("test", 6)
-    found = margins(model, tested, material.precision)
-    assert model.training  # as it was
-    model.eval()
-    for i in range(len(tested)):
-        with torch.no_grad():
-            logits = model(torch.from_numpy(tested.input_ids[i])[None]).logits[0].double()
-        p = float(torch.softmax(logits, 0)[tested.labels[i]])
-        assert found[i] == pytest.approx(np.log(p / (1 - p)), abs=1e-4)
 
 
 # The experiment.
@@ -188,7 +175,8 @@ def test_outcomes_are_those_of_training_on_the_subset_alone(tmp_path) -> None:
     model = trained(material, p, part, 1)
     row = kept[(kept["subset"] == 1) & (kept["seed"] == 1)]
     assert list(row["id"]) == list(evaluation.ids)
-    np.testing.assert_array_equal(row["margin"], margins(model, evaluation, material.precision))
+    outputs = logits(model, evaluation, precision=material.precision)
+    np.testing.assert_array_equal(row["margin"], margins(outputs, evaluation.labels))
 
 
 def test_one_retraining_is_refused(tmp_path) -> None:

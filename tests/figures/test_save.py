@@ -42,8 +42,9 @@ def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_ag
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
     calibration = {"false_positive_rates", "dose_response"}  # in tests/figures/test_calibration.py
     truth = {"planted_heads", "template_truth", "datamodeling"}  # in tests/figures/test_ground_truth.py
+    counterfactual = {"leave_one_out"}  # in tests/figures/test_leave_one_out.py
     benchmark = {"influence_scaling"}  # in tests/figures/test_influence_scaling.py
-    assert set(FIGURES) == {*SMALL, *beyond, *over_studies, *calibration, *truth, *benchmark}
+    assert set(FIGURES) == {*SMALL, *beyond, *over_studies, *calibration, *truth, *counterfactual, *benchmark}
 
 
 @pytest.mark.parametrize("name", SMALL)

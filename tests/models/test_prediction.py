@@ -11,7 +11,7 @@ import torch
 from modspec.errors import InputError
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, gated
-from modspec.models.prediction import accuracy, logits, predict, rows_by_example
+from modspec.models.prediction import accuracy, logits, margins, predict, rows_by_example
 from tests.helpers.models import KINDS, random_encoder, random_examples
 from tests.models.test_finetuning import MASKS, moving_elements
 
@@ -85,3 +85,13 @@ def test_predict_of_nothing_is_nothing_and_errors_restore_the_mode():
     with pytest.raises(InputError):
         predict(model, random_examples(3), np.ones((7, 7)))
     assert model.training
+
+
+def test_margins_are_log_odds_of_the_right_label():
+    rng = np.random.default_rng(0)
+    outputs, labels = 3 * rng.standard_normal((20, 4)), rng.integers(0, 4, 20)
+    probabilities = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    p = probabilities[np.arange(20), labels]
+    np.testing.assert_allclose(margins(outputs, labels), np.log(p / (1 - p)), atol=1e-12)
+    # Where p is 1 to the last digit, the margin still tells one example from another.
+    np.testing.assert_allclose(margins(np.array([[60.0, 0.0], [0.0, 90.0]]), np.array([0, 1])), [60, 90])

@@ -241,6 +241,25 @@ def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
 
 
 @pytest.mark.slow
+def test_languages_are_left_out_on_request_resumed_and_published(copy: Path) -> None:
+    study = copy / "runs" / "test"
+    output = snakemake(copy, "seeds=0", extra=("leave_one_out",)).stdout
+    assert "started: leave one out, full, seed 0" in output and "started: finetuning" not in output
+    artefacts = {artefact.name for artefact in (study / "leave_one_out").iterdir()}
+    assert artefacts == {"full-seed0", "sft-seed0"}
+    cells = nbformat.read(study / "notebooks" / "06_leave_one_out-sft-seed0.ipynb", as_version=4).cells
+    assert "nats of margin more than leaving out a random part" in str(cells[-3].outputs)
+    assert "Nothing to be done" in snakemake(copy, "seeds=0", extra=("leave_one_out",)).stdout
+    assert planned(copy) == []  # the study itself does not ask for it
+    copied(copy, "publish")
+    shutil.rmtree(study / "leave_one_out" / "full-seed0")
+    again = snakemake(copy, "seeds=0", extra=("leave_one_out", "--dry-run")).stdout
+    assert re.findall("would run: (.*)", again) == ["leave one out, full, seed 0"]
+    copied(copy, "restore")
+    assert (study / "leave_one_out" / "full-seed0" / "margins.parquet").exists()
+
+
+@pytest.mark.slow
 def test_stage_four_gives_the_same_tables_from_what_is_published(copy: Path) -> None:
     claims = (copy / FIGURES / "claims.csv").read_bytes()
     copied(copy, "publish")

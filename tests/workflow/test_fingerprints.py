@@ -12,7 +12,7 @@ import pytest
 from modspec.workflow import fingerprints
 
 PACKAGE = Path(fingerprints.__file__).parents[1]
-TRAINING = {"start", "search", "finetuning"}
+TRAINING = {"start", "search", "finetuning", "leave_one_out"}
 COMPUTED = TRAINING | {"scores"}
 # Files whose code decides results -> the artefacts that a change makes stale.
 DECISIVE = {
@@ -24,13 +24,14 @@ DECISIVE = {
     "models/head_masking.py": COMPUTED,
     "models/device_and_precision.py": COMPUTED,
     "models/finetuning.py": TRAINING,
-    "models/prediction.py": {"search", "finetuning", "scores"},
     "subnetworks/head_importance.py": {"search"},
     "subnetworks/search.py": {"search"},
-    "subnetworks/condition_masks.py": {"finetuning", "scores"},
+    "models/prediction.py": {"search", "finetuning", "scores", "leave_one_out"},
+    "subnetworks/condition_masks.py": {"finetuning", "scores", "leave_one_out"},
     "stages/warm_start.py": TRAINING,
     "stages/search.py": {"search"},
-    "stages/finetuning.py": {"finetuning"},
+    "stages/finetuning.py": {"finetuning", "leave_one_out"},
+    "stages/leave_one_out.py": {"leave_one_out"},
     "stages/scoring_plan.py": {"scores"},
     "analysis/measurements.py": {"influence"},
     "analysis/translations.py": {"influence"},
@@ -47,6 +48,7 @@ DISPLAY += [
         "claim_tests",
         "claim_tables",
         "robustness",
+        "leave_one_out",
         "study_tables",
         "language_specificity",
         "side_by_side",
@@ -55,7 +57,7 @@ DISPLAY += [
         "fitting_unit",
     )
 ]
-STAGES = ("start", "search", "finetuning", "scores", "influence")
+STAGES = ("start", "search", "finetuning", "scores", "influence", "leave_one_out")
 
 
 @pytest.fixture(scope="module")

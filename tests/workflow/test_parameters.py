@@ -252,6 +252,16 @@ def test_the_calibrations_language_refuses_the_calibration_alone() -> None:
         study.parameters("calibration")
 
 
+def test_leaving_a_language_out_repeats_the_training_of_stage_two() -> None:
+    job = {"seed": 1, "condition": "sft"}
+    study = resolve({"preset": "xnli", "seeds": [0, 1], "finetuning": {"epochs": "3"}})
+    p = study.parameters("leave_one_out", **job)
+    assert p.epochs == 3 and p.identity() == study.parameters("finetuning", **job).identity()
+    alone = resolve({"languages": ["en"], "top_k": 5})  # the study itself may have one language
+    with pytest.raises(Contradiction, match=r"languages: \['en'\]; allowed: two or more"):
+        alone.parameters("leave_one_out")
+
+
 def test_an_override_of_one_condition_keeps_its_other_parameters() -> None:
     study = resolve({"influence_by_condition": {"sft": {"top_k": "7"}}})
     p = study.parameters("influence", condition="sft")
