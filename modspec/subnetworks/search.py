@@ -93,9 +93,7 @@ def search(
     while True:
         accepted = current >= threshold_score
         goes_on = accepted and mask.sum() > drop
-        weights = np.where(mask, importance(gradients(mask)), np.nan) if goes_on else None
-        if weights is not None and not np.isfinite(weights[mask]).all():
-            raise FloatingPointError(f"importance is not finite with {mask.sum()} heads left")
+        weights = _of_kept(mask, importance(gradients(mask))) if goes_on else None
         steps.append(Step(mask, current, accepted, weights))
         if weights is None:
             return Search(tuple(steps), threshold_score)
@@ -116,13 +114,18 @@ def search_along(importance: Callable[[np.ndarray], np.ndarray], masks: Sequence
     """
     mask = masks[0]
     for before, after in pairwise(masks):
-        weights = np.where(mask, importance(mask), np.nan)
-        if not np.isfinite(weights[mask]).all():
-            raise FloatingPointError(f"importance is not finite with {mask.sum()} heads left")
+        weights = _of_kept(mask, importance(mask))
         counts = (before & ~after).sum(axis=1)
         least = [least_important(*of_layer) for of_layer in zip(weights, counts, strict=True)]
         mask = mask & ~np.stack(least)
     return mask
+
+
+def _of_kept(mask: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the importance of the heads that a mask keeps, and NaN for the others."""
+    if not np.isfinite(weights[mask]).all():
+        raise FloatingPointError(f"importance is not finite with {mask.sum()} heads left")
+    return np.where(mask, weights, np.nan)
 
 
 def least_important(weights: np.ndarray, count: int) -> np.ndarray:

@@ -33,6 +33,9 @@ DECISIVE = {
     "stages/finetuning.py": {"finetuning", "leave_one_out"},
     "stages/leave_one_out.py": {"leave_one_out"},
     "stages/scoring_plan.py": {"scores"},
+    "stages/control_masks.py": {"scores"},
+    "stages/over_training.py": {"scores", "influence"},
+    "subnetworks/accuracy_matching.py": {"scores"},
     "analysis/measurements.py": {"influence"},
     "analysis/translations.py": {"influence"},
     "analysis/strongest_examples.py": {"influence"},
@@ -49,6 +52,7 @@ DISPLAY += [
         "claim_tables",
         "robustness",
         "leave_one_out",
+        "damage",
         "study_tables",
         "language_specificity",
         "side_by_side",
@@ -148,4 +152,4 @@ def test_what_only_a_person_reads_makes_no_stage_stale(stale_after) -> None:
     name = "subnetworks/search.py"
     assert edit((PACKAGE / name).read_text(encoding="utf-8")).count("unbounded") == 1
     assert stale_after(edit, name) == set()
-    assert stale_after(lambda text: text.replace("= 1000", "= 1001"), "stages/scoring_plan.py") == {"scores"}
+    assert stale_after(lambda text: text.replace("= 1000", "= 1001"), "stages/control_masks.py") == {"scores"}
