@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 
 from modspec.analysis import language_specificity, side_by_side, typology
-from modspec.analysis.contrasts import POOLED, Sample, contrast_table, samples_of
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
-from modspec.analysis.measurements import StudyRuns, read_measured
-from modspec.terms import LABELS, QUESTIONS, Contrast
+from modspec.analysis.question_texts import effect
+from modspec.analysis.questions import POOLED, evidence, question_table
+from modspec.analysis.study_tables import read_question_tables
+from modspec.terms import LABELS, QUESTIONS
 from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
 from modspec.workflow.paths import project_root
 
@@ -159,32 +160,16 @@ def specificity() -> str:
 
 def contrasts() -> str:
     """Return the analysis plan's contrasts, and what else than their subject differs between their sides."""
-    samples = {study: _published_samples(study) for study in TASKS}
-    table = contrast_table(samples, pool=POOLED_TASKS)
+    folders = {study: project_root() / "figures" / study / "artefacts" for study in TASKS}
+    studies = {study: evidence(read_question_tables(folder)) for study, folder in folders.items()}
+    table = question_table(studies, pool=POOLED_TASKS)
     table["row"] = table["question"] + ": " + table["contrast"]
     table["study"] = table["study"].replace(POOLED, " and ".join(POOLED_TASKS))
-    table[["value", "low", "high"]] *= 100
-    table["cell"] = [f"{EFFECT}, {{verdict}}".format_map(row) for row in table.to_dict("records")]
-    wide = table.pivot_table("cell", "row", "study", aggfunc="first", sort=False)
-    differs = table.drop_duplicates("row").set_index("row")["differs_in"].replace("", "–")
-    smallest = table.groupby("study", sort=False)["p_holm"].min()
-    corrected = ", ".join(f"{p:.2f} (`{study}`)" for study, p in smallest.items())
+    table["cell"] = [effect(row) for row in table.to_dict("records")]
+    wide = table.pivot_table("cell", "row", "study", aggfunc="first", sort=False, fill_value="–")
+    confounds = table.drop_duplicates("row").set_index("row")["confounds"].replace("", "– (primary)")
     questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
-    return (
-        "\n".join(questions)
-        + "\n\n"
-        + _markdown(wide.assign(**{"its sides also differ in": differs}))
-        + f"\n\nThe smallest p after Holm's correction over all contrasts of a column: {corrected}."
-    )
-
-
-def _published_samples(study: str) -> dict[Contrast, Sample]:
-    """Return what a published study's artefacts say about each contrast."""
-    folder = project_root() / "figures" / study / "artefacts"
-    runs = StudyRuns([read_measured(run) for run in sorted((folder / "influence").iterdir())])
-    trained = sorted((folder / "finetuning").iterdir())
-    predictions = pd.concat([pd.read_parquet(run / "predictions.parquet") for run in trained])
-    return samples_of(runs, predictions)
+    return "\n".join(questions) + "\n\n" + _markdown(wide.assign(**{"its sides also differ in": confounds}))
 
 
 def language_distances() -> str:
