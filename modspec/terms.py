@@ -200,7 +200,7 @@ QUESTIONS = {
 # What a contrast is a value of: in-language shares, AUCs within label, or test accuracies of conditions under
 # kinds of mask; the slope of a share over training; how alike head importances or masks are within and
 # between languages; how influence and the effect of leaving a language out go together.
-Statistic = Literal["share", "label_auc", "accuracy", "slope", "importance", "overlap", "leaving_out"]
+Statistic = Literal["share", "label_auc", "accuracy", "slope", "importance", "overlap", "counterfactual"]
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ CONTRASTS = (
     Contrast(
         "Q7",
         "influence on other languages, with the loss of margin when a language is left out",
-        statistic="leaving_out",
+        statistic="counterfactual",
     ),
     Contrast("Q8", "full, no mask: slope over training", (_FULL,), statistic="slope"),
 )

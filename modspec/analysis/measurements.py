@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -200,6 +201,26 @@ class StudyRuns:
         while len(cells) > 1:
             cells = [a.minus(b) for a, b in zip(cells[::2], cells[1::2], strict=True)]
         return cells[0]
+
+    def share_of(self, train_language: str, condition: str, kind: str, language: str) -> np.ndarray:
+        """Return the share of any language among the proponents of test examples: (seeds, examples).
+
+        Under the study's own setting; masks of one kind are averaged.
+
+        Args:
+            train_language: whose share it is.
+            condition: one of the study's.
+            kind: of mask.
+            language: of the test examples.
+        """
+        rows = self._shares.loc[(train_language, *self._key(condition, kind, language, DEFAULT))]
+        return rows.unstack("id").to_numpy()
+
+    @cached_property
+    def _shares(self) -> pd.Series:
+        """Shares by training language, cell, seed and test example, under the study's own settings."""
+        keys = ["train_language", *CELL, "seed", "id"]
+        return self.own_statistics.groupby(keys)["proponents"].mean()
 
     def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
         """Return the mean score of other languages' training examples: (seeds, examples).

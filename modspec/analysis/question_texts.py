@@ -1,6 +1,7 @@
 """Answers to the questions as readers see them: a row of the questions table in words."""
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 from modspec.analysis.verdicts import NOT_RUN, UNDECIDED
@@ -14,7 +15,8 @@ def effect(row: Mapping[str, Any]) -> str:
     model, by how much dev accuracy differs between them.
 
     Args:
-        row: of :func:`modspec.analysis.questions.question_table`.
+        row: of :func:`modspec.analysis.questions.question_table`, or of
+            :func:`modspec.analysis.single_languages.single_languages`.
     """
     if row["verdict"] == NOT_RUN:
         return NOT_RUN
@@ -26,6 +28,6 @@ def effect(row: Mapping[str, Any]) -> str:
     # Permutation tests have no interval.
     chance = f"(p = {row['p']:.2g})" if low == "nan" else f"[{low}, {high}]"
     found = f"; detectable: {detectable}" if row["verdict"] == UNDECIDED else ""
-    if row["accuracy_difference"] == row["accuracy_difference"]:  # not NaN
-        found += f"; dev accuracy {100 * row['accuracy_difference']:+.1f}"
+    difference = row.get("accuracy_difference", float("nan"))  # which single languages lack
+    found += "" if isnan(difference) else f"; dev accuracy {100 * difference:+.1f}"
     return f"{'' if value.startswith('-') else '+'}{value} {chance}, {row['verdict']}{found}"

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from modspec.analysis.contrasts import Sample, accuracy_difference, accuracy_sample, share_sample
+from modspec.analysis.counterfactual import Maps, pooled_agreement
 from modspec.analysis.intervals import Estimate, adjusted, pooled_estimate
 from modspec.analysis.language_specificity import (
     Similarity,
@@ -20,7 +21,6 @@ from modspec.analysis.language_specificity import (
     overlap_similarity,
     pooled_specificity,
 )
-from modspec.analysis.leaving_out import Maps, agreement
 from modspec.analysis.measurements import Setting, StudyRuns
 from modspec.analysis.training_slope import slopes
 from modspec.analysis.verdicts import NOT_RUN, SMALL, UNDECIDED, UNMATCHED, verdict
@@ -49,7 +49,7 @@ class StudyTables:
     importance: pd.DataFrame  # stage 1's
     overlap: pd.DataFrame  # one row per pair of masks, modspec.analysis.study_tables.mask_overlap
     by_checkpoint: pd.DataFrame | None = None  # full, no mask: see modspec.analysis.training_slope
-    leaving_out: tuple[Maps, Maps] | None = None  # see modspec.analysis.leaving_out
+    counterfactual: tuple[Maps, Maps] | None = None  # see modspec.analysis.counterfactual
 
 
 def evidence(tables: StudyTables) -> dict[Contrast, Evidence]:
@@ -81,8 +81,8 @@ def _values(tables: StudyTables, contrast: Contrast) -> Any:
             return importance_similarity(tables.importance)
         case "overlap":
             return overlap_similarity(tables.overlap)
-        case "leaving_out":
-            return tables.leaving_out
+        case "counterfactual":
+            return tables.counterfactual
 
 
 def estimated(contrast: Contrast, tasks: Sequence[Evidence], confidence: float = 0.95) -> Estimate:
@@ -91,8 +91,8 @@ def estimated(contrast: Contrast, tasks: Sequence[Evidence], confidence: float =
     match contrast.statistic:
         case "importance" | "overlap":
             return pooled_specificity(values, confidence)
-        case "leaving_out":
-            return agreement(values, confidence)
+        case "counterfactual":
+            return pooled_agreement(values, confidence)
         case _:
             return pooled_estimate(values, confidence=confidence)
 

@@ -34,7 +34,7 @@ def verdict(estimate: Estimate, question: Question, p_adjusted: float, confidenc
     if question.margin is not None and max(-estimate.low, estimate.high) < question.margin:
         return "negligible" if estimate.low > 0 or estimate.high < 0 else "equivalent"
     if not p_adjusted < 1 - confidence:
-        return UNDECIDED
+        return "undecided"
     sign = 1 if estimate.value > 0 else -1
     if question.sign:
         return "supported" if sign == question.sign else "contradicted"

@@ -8,15 +8,17 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
 
 from modspec.analysis import language_specificity, side_by_side, typology
+from modspec.analysis.hubs import hub_share
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.question_texts import effect
-from modspec.analysis.questions import POOLED, evidence, question_table
+from modspec.analysis.questions import POOLED, StudyTables, evidence, question_table
+from modspec.analysis.single_languages import single_languages
 from modspec.analysis.study_tables import read_question_tables
 from modspec.terms import LABELS, QUESTIONS
 from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
@@ -38,6 +40,7 @@ NAMES = {
     "workload": {"a": "random encoder", "b": "intents", "c": "XNLI"},
 }
 COMPARISON = "claim comparison"
+BY_LANGUAGE = ("full, no mask − chance", "full: own − no mask")  # contrasts that are shown for each language
 EFFECT = "{value:+.1f} [{low:.1f}, {high:.1f}]"
 SHARE = "{value:.1f} [{low:.1f}, {high:.1f}]"
 P_VALUE = "{value:.2f} (p = {p:.4f})"
@@ -160,8 +163,7 @@ def specificity() -> str:
 
 def contrasts() -> str:
     """Return the analysis plan's contrasts, and what else than their subject differs between their sides."""
-    folders = {study: project_root() / "figures" / study / "artefacts" for study in TASKS}
-    studies = {study: evidence(read_question_tables(folder)) for study, folder in folders.items()}
+    studies = {study: evidence(_question_tables(study)) for study in TASKS}
     table = question_table(studies, pool=POOLED_TASKS)
     table["row"] = table["question"] + ": " + table["contrast"]
     table["study"] = table["study"].replace(POOLED, " and ".join(POOLED_TASKS))
@@ -170,6 +172,34 @@ def contrasts() -> str:
     confounds = table.drop_duplicates("row").set_index("row")["confounds"].replace("", "– (primary)")
     questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
     return "\n".join(questions) + "\n\n" + _markdown(wide.assign(**{"its sides also differ in": confounds}))
+
+
+def by_language() -> str:
+    """Return what is above chance, and what an own mask adds, for single languages paired by item."""
+    shown = {}
+    for study in TASKS:
+        table = single_languages(_question_tables(study).runs)
+        for row in table[table["contrast"].isin(BY_LANGUAGE)].to_dict("records"):
+            contrast = row["contrast"].removesuffix(" − chance")  # the item's translations instead
+            name = f"{row['question']}: {contrast}: {row['language']}"
+            shown.setdefault(name, {})[study] = effect(row)
+    rows = sorted(shown, key=lambda name: name.split(": ")[0])  # questions together; languages as they come
+    return _markdown(pd.DataFrame.from_dict(shown, orient="index").loc[rows, list(TASKS)].fillna("–"))
+
+
+def hubs() -> str:
+    """Return how many proponents are hub examples, in the fully fine-tuned model."""
+    tables = {study: hub_share(_question_tables(study).runs) for study in TASKS}
+    table = pd.concat(tables, names=["study"]).reset_index("study").query("condition == 'full'")
+    table["score"] = table["score"].replace({"dot": "dot product"})
+    cell = "{hub_share:.0f} % (at most {most:.0f} % of the test examples)"
+    return Table("", "score mask_kind", "study", cell, scale=100).show(table)
+
+
+@cache
+def _question_tables(study: str) -> StudyTables:
+    """Return the tables of a published study."""
+    return read_question_tables(project_root() / "figures" / study / "artefacts")
 
 
 def language_distances() -> str:
@@ -230,6 +260,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "overlap": overlap,
     "specificity": specificity,
     "contrasts": contrasts,
+    "by_language": by_language,
+    "hubs": hubs,
     "language_distances": language_distances,
     "detectable": Table(
         "claims", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100

@@ -80,7 +80,7 @@ def test_further_tables_answer_further_questions(tables):
         columns=["seed", "language", "id", "progress", "share"],
     )
     maps = RNG.normal(size=(2, 3, 5, 5))
-    further = replace(tables, by_checkpoint=shares, leaving_out=(maps[0], maps[0] + 0.1 * maps[1]))
+    further = replace(tables, by_checkpoint=shares, counterfactual=(maps[0], maps[0] + 0.1 * maps[1]))
     table = question_table({"a": evidence(further)}).set_index("question")
     assert table.loc["Q8", "value"] == pytest.approx(-0.1) and table.loc["Q8", "verdict"] == "supported"
     assert table.loc["Q7", "value"] > 0.9

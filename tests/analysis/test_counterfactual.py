@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom, spearmanr
 
-from modspec.analysis import leaving_out
-from modspec.analysis.leaving_out import agreement
+from modspec.analysis import counterfactual
+from modspec.analysis.counterfactual import pooled_agreement
 from modspec.errors import InputError
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch) -> None:
-    monkeypatch.setattr(leaving_out, "RESAMPLES", 499)
+    monkeypatch.setattr(counterfactual, "RESAMPLES", 499)
 
 
 def task(rng: np.random.Generator, seeds: int = 3, languages: int = 5, *, rho: float, noise: float = 1.0):
@@ -55,7 +55,7 @@ def test_against_enumeration_in_plain_python() -> None:
         )
 
     everything = np.array([correlation(o) for o in product(permutations(range(4)), repeat=2)])
-    found = agreement(tasks)
+    found = pooled_agreement(tasks)
     assert found.value == pytest.approx(everything[0])
     tails = [np.mean(sign * everything >= sign * everything[0] - 1e-12) for sign in (1, -1)]
     assert found.p == pytest.approx(min(1, 2 * min(tails)))
@@ -66,7 +66,7 @@ def test_against_enumeration_in_plain_python() -> None:
 def test_level_and_power(rho: float) -> None:
     """Main effects of opposite sign, which are large, do not count."""
     rng, runs = np.random.default_rng(1), 100
-    found = [agreement([task(rng, 6, rho=rho, noise=0.7) for _ in range(2)]) for _ in range(runs)]
+    found = [pooled_agreement([task(rng, 6, rho=rho, noise=0.7) for _ in range(2)]) for _ in range(runs)]
     rejected = sum(one.p <= 0.05 for one in found)
     if rho:
         assert rejected >= 0.8 * runs and all(one.value > 0 for one in found if one.p <= 0.05)
@@ -83,7 +83,7 @@ def test_the_interval_covers_what_further_seeds_would_show() -> None:
     for _ in range(runs):
         influence, loss = task(rng, 60, rho=0.5)
         groups = np.split(rng.permutation(60), 10)
-        values = [agreement([(influence[g], loss[g])]) for g in groups]
+        values = [pooled_agreement([(influence[g], loss[g])]) for g in groups]
         covered += values[0].low <= np.mean([one.value for one in values]) <= values[0].high
     assert covered >= binom.ppf(1e-3, runs, 0.75)
 
@@ -91,9 +91,12 @@ def test_the_interval_covers_what_further_seeds_would_show() -> None:
 def test_scales_of_seeds_and_the_diagonal_do_not_matter() -> None:
     influence, loss = task(np.random.default_rng(3), rho=0.5)
     scaled = influence * np.array([1e-6, 1, 1e6])[:, None, None] + 1e9 * np.eye(5)
-    assert agreement([(scaled, loss)]).value == pytest.approx(agreement([(influence, loss)]).value)
-    assert agreement([(influence, -loss)]).value == pytest.approx(-agreement([(influence, loss)]).value)
-    one_seed = agreement([(influence[:1], loss[:1])])
+    value = pooled_agreement([(influence, loss)]).value
+    assert pooled_agreement([(scaled, loss)]).value == pytest.approx(value)
+    assert pooled_agreement([(influence, -loss)]).value == pytest.approx(-value)
+    transposed = influence.transpose(0, 2, 1), loss.transpose(0, 2, 1)
+    assert pooled_agreement([transposed]).value == pytest.approx(value)
+    one_seed = pooled_agreement([(influence[:1], loss[:1])])
     assert np.isnan([one_seed.low, one_seed.high]).all() and one_seed.seeds == 1
 
 
@@ -106,4 +109,4 @@ def test_maps_that_say_nothing_are_refused() -> None:
         ((influence, np.zeros_like(loss) + np.arange(5)), "explain all"),
     ):
         with pytest.raises(InputError, match=message):
-            agreement([maps])
+            pooled_agreement([maps])

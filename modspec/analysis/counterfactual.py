@@ -20,12 +20,12 @@ from modspec.analysis.permutation import DRAWS, detectable, joint, orders, two_s
 from modspec.analysis.ranks import standardised_ranks
 from modspec.errors import InputError
 
-Maps = Float[np.ndarray, "seeds languages languages"]  # test language x training language
+Maps = Float[np.ndarray, "seeds languages languages"]  # test language x training language, or transposed
 LANGUAGES = 4  # with fewer, centring rows and columns leaves one number of a map, or none
 RESAMPLES = 9_999  # of seeds
 
 
-def agreement(tasks: Sequence[tuple[Maps, Maps]], confidence: float = 0.95, seed: int = 0) -> Estimate:
+def pooled_agreement(tasks: Sequence[tuple[Maps, Maps]], confidence: float = 0.95, seed: int = 0) -> Estimate:
     """Return the rank correlation of influence and loss of margin, over ordered pairs of different languages.
 
     Every seed's map is centred by rows and columns and divided by its standard deviation, so that no seed
@@ -76,12 +76,12 @@ def _checked(influence: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.nd
     shape = influence.shape
     if loss.shape != shape or len(shape) != 3 or shape[1] != shape[2] or shape[1] < LANGUAGES:
         raise InputError(
-            f"maps of leaving out: {shape} and {loss.shape}; allowed: (seeds, languages, languages), twice "
+            f"maps: {shape} and {loss.shape}; allowed: (seeds, languages, languages), twice "
             f"the same, of at least {LANGUAGES} languages"
         )
     apart = ~np.eye(shape[1], dtype=bool)
     if not (np.isfinite(influence[:, apart]).all() and np.isfinite(loss[:, apart]).all()):
-        raise InputError("maps of leaving out: NaN or infinite; allowed: finite numbers off the diagonal")
+        raise InputError("maps: NaN or infinite; allowed: finite numbers off the diagonal")
     return influence, loss
 
 
@@ -96,7 +96,7 @@ def _scaled(maps: np.ndarray) -> np.ndarray:
     centred = pairs - pairs @ (design @ np.linalg.pinv(design)).T
     spread = centred.std(axis=1, keepdims=True)
     if (spread <= 1e-12 * np.abs(pairs).max(axis=1, keepdims=True)).any():
-        raise InputError("maps of leaving out: rows and columns explain all of a map; allowed: other maps")
+        raise InputError("maps: rows and columns explain all of a map; allowed: other maps")
     return centred / spread
 
 
