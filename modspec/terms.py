@@ -179,6 +179,7 @@ class Question:
 
 
 POINT = 0.01
+POOLED = "pooled"  # in the column of studies: the mean of several
 QUESTIONS = {
     "Q1": Question("Is influence language-wise without intervention?", "points", POINT, 1),
     "Q2": Question("Do head importances belong to a language, beyond the seed?", "r", None, 1),
@@ -231,12 +232,12 @@ CONTRASTS = (
     Contrast("Q1", "full, no mask − chance", (_FULL,)),
     Contrast(
         "Q2",
-        "head importances: r(same language, other seed) − r(other language, other seed)",
+        "importance: same language − other language",
         statistic="importance",
     ),
     Contrast(
         "Q2",
-        "overlap of masks: same language, other seed − other language, other seed",
+        "mask overlap: same language − other language",
         confounds=_SEARCH,
         statistic="overlap",
     ),
@@ -251,7 +252,7 @@ CONTRASTS = (
     Contrast("Q3", "full: own − other languages' masks", (_FULL_OWN, ("full", "other_language")), _SEARCH),
     Contrast("Q3", "full: own − own mask of another seed", (_FULL_OWN, ("full", "other_seed")), _SEARCH),
     Contrast("Q3", "full: own − random masks", (_FULL_OWN, ("full", "random")), "accuracy under the mask"),
-    Contrast("Q4", "SFT, own mask − one-language batches, no mask", (_SFT_OWN, _BATCHES)),
+    Contrast("Q4", "SFT, own mask − one-language batches", (_SFT_OWN, _BATCHES)),
     Contrast("Q4", "SFT, own mask − full, no mask", (_SFT_OWN, _FULL), _TRAINING_AND_MASKS),
     Contrast("Q4", "SFT, own mask − full, own mask", (_SFT_OWN, _FULL_OWN), _UNTRAINED),
     Contrast(
@@ -261,9 +262,7 @@ CONTRASTS = (
         "the trained state is the own mask under SFT, and no mask under full fine-tuning",
     ),
     Contrast("Q4", "SFT − SFT with random masks", (_SFT_OWN, _SFT_RANDOM_OWN), _WHICH_HEADS),
-    Contrast(
-        "Q5", "AUC: SFT, own mask − one-language batches, no mask", (_SFT_OWN, _BATCHES), _RANKS, "label_auc"
-    ),
+    Contrast("Q5", "AUC: SFT, own mask − one-language batches", (_SFT_OWN, _BATCHES), _RANKS, "label_auc"),
     Contrast(
         "Q5",
         "AUC: SFT, own mask − full, no mask",
@@ -273,7 +272,7 @@ CONTRASTS = (
     ),
     Contrast(
         "Q6",
-        "accuracy: SFT, own mask − one-language batches, no mask",
+        "accuracy: SFT − one-language batches",
         (_SFT_OWN, _BATCHES),
         statistic="accuracy",
     ),
@@ -290,7 +289,7 @@ CONTRASTS = (
     ),
     Contrast(
         "Q7",
-        "influence on other languages, with the loss of margin when a language is left out",
+        "influence and margin lost by leaving out",
         statistic="counterfactual",
     ),
     Contrast("Q8", "full, no mask: slope over training", (_FULL,), statistic="slope"),

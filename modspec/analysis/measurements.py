@@ -202,25 +202,27 @@ class StudyRuns:
             cells = [a.minus(b) for a, b in zip(cells[::2], cells[1::2], strict=True)]
         return cells[0]
 
-    def share_of(self, train_language: str, condition: str, kind: str, language: str) -> np.ndarray:
-        """Return the share of any language among the proponents of test examples: (seeds, examples).
+    def shares(self, condition: str, kind: str, language: str) -> np.ndarray:
+        """Return the share of every language among the proponents of test examples of one.
 
         Under the study's own setting; masks of one kind are averaged.
 
         Args:
-            train_language: whose share it is.
             condition: one of the study's.
             kind: of mask.
             language: of the test examples.
+
+        Returns:
+            (training languages in the order of ``languages``, seeds, examples).
         """
-        rows = self._shares.loc[(train_language, *self._key(condition, kind, language, DEFAULT))]
-        return rows.unstack("id").to_numpy()
+        rows = self._shares.loc[self._key(condition, kind, language, DEFAULT)].unstack("id")
+        by_name = rows.to_numpy().reshape(len(self.languages), -1, rows.shape[1])
+        return by_name[np.argsort(np.argsort(self.languages))]
 
     @cached_property
     def _shares(self) -> pd.Series:
-        """Shares by training language, cell, seed and test example, under the study's own settings."""
-        keys = ["train_language", *CELL, "seed", "id"]
-        return self.own_statistics.groupby(keys)["proponents"].mean()
+        """Shares by cell, training language, seed and test example, under the study's own settings."""
+        return self.own_statistics.groupby([*CELL, "train_language", "seed", "id"])["proponents"].mean()
 
     def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
         """Return the mean score of other languages' training examples: (seeds, examples).

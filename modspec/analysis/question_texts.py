@@ -1,11 +1,42 @@
 """Answers to the questions as readers see them: a row of the questions table in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isnan
 from typing import Any
 
+import pandas as pd
+
 from modspec.analysis.verdicts import NOT_RUN, UNDECIDED
 from modspec.terms import QUESTIONS
+
+
+def by_study(table: pd.DataFrame) -> pd.DataFrame:
+    """Return answers for readers: one row per contrast, one column per study, and what a contrast confounds.
+
+    Args:
+        table: of :func:`modspec.analysis.questions.question_table`.
+    """
+    rows = table.assign(row=table["question"] + ": " + table["contrast"])
+    rows["cell"] = [effect(row) for row in rows.to_dict("records")]
+    wide = rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False, fill_value="–")
+    confounds = rows.drop_duplicates("row").set_index("row")["confounds"].replace("", "– (primary)")
+    return wide.assign(**{"its sides also differ in": confounds})
+
+
+def by_language(table: pd.DataFrame, contrasts: Collection[str]) -> pd.DataFrame:
+    """Return single languages for readers: one row per contrast and language, one column per study.
+
+    Args:
+        table: of :func:`modspec.analysis.single_languages.single_languages`, with a column ``study``.
+        contrasts: that are shown.
+    """
+    rows = table[table["contrast"].isin(contrasts)]
+    # The item's translations stand where chance stands for all languages together.
+    names = rows["contrast"].str.removesuffix(" − chance")
+    rows = rows.assign(row=rows["question"] + ": " + names + ": " + rows["language"])
+    rows["cell"] = [effect(row) for row in rows.to_dict("records")]
+    wide = rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False, fill_value="–")
+    return wide.loc[sorted(wide.index, key=lambda name: name.split(": ")[0])]  # questions together
 
 
 def effect(row: Mapping[str, Any]) -> str:

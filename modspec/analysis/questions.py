@@ -24,9 +24,8 @@ from modspec.analysis.language_specificity import (
 from modspec.analysis.measurements import Setting, StudyRuns
 from modspec.analysis.training_slope import slopes
 from modspec.analysis.verdicts import NOT_RUN, SMALL, UNDECIDED, UNMATCHED, verdict
-from modspec.terms import CONTRASTS, POINT, QUESTIONS, Contrast
+from modspec.terms import CONTRASTS, POINT, POOLED, QUESTIONS, Contrast
 
-POOLED = "pooled"  # in the column of studies
 MATCHED = POINT  # the largest difference of dev accuracies at which masks count as matched (Q3)
 
 
@@ -106,7 +105,7 @@ def question_table(
 
     Args:
         studies: the evidence of each study.
-        pool: names of the studies whose mean the rows ``POOLED`` are; none: no such rows.
+        pool: names of the studies whose mean the rows :data:`modspec.terms.POOLED` are; none: no such rows.
         confidence: of intervals and verdicts.
 
     Returns:

@@ -19,21 +19,24 @@ COLUMNS = ["question", "contrast", "language", "value", "low", "high", "p", "p_h
 COLUMNS += ["seeds", "examples", "verdict"]
 
 
-def paired_by_item(runs: StudyRuns, contrast: Contrast, language: str) -> np.ndarray:
-    """Return a contrast of one language's share, paired by item with the other languages: (seeds, items).
+def paired_by_item(runs: StudyRuns, contrast: Contrast) -> np.ndarray:
+    """Return a contrast of every language's share, paired by item with the other languages.
 
     Every item counts under the masks of the language that it is in.
 
     Args:
         runs: of a parallel task.
         contrast: of shares, which were scored.
-        language: whose share it is.
+
+    Returns:
+        (languages, seeds, items).
     """
-    others = [other for other in runs.languages if other != language]
     values = 0.0
     for scored, sign in zip(contrast.values, SIGNS, strict=False):
-        shares = {t: runs.share_of(language, *scored, t) for t in runs.languages}
-        values = values + sign * (shares[language] - np.mean([shares[t] for t in others], axis=0))
+        shares = np.stack([runs.shares(*scored, language) for language in runs.languages])
+        own = np.stack([shares[t, t] for t in range(len(shares))])
+        others = (shares.sum(axis=0) - own) / (len(shares) - 1)
+        values = values + sign * (own - others)
     return values
 
 
@@ -57,10 +60,7 @@ def single_languages(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     rows = []
     for contrast in shown:
-        estimates = [
-            estimate(paired_by_item(runs, contrast, language), confidence=confidence)
-            for language in runs.languages
-        ]
+        estimates = [estimate(values, confidence=confidence) for values in paired_by_item(runs, contrast)]
         corrected = adjusted(np.array([one.p for one in estimates]))
         question = QUESTIONS[contrast.question]
         open_question = Question(question.text, question.unit, question.margin)

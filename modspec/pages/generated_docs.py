@@ -13,19 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from modspec.analysis import language_specificity, side_by_side, typology
-from modspec.analysis.hubs import hub_share
+from modspec.analysis import language_specificity, question_texts, side_by_side, typology
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
-from modspec.analysis.question_texts import effect
-from modspec.analysis.questions import POOLED, StudyTables, evidence, question_table
-from modspec.analysis.single_languages import single_languages
-from modspec.analysis.study_tables import read_question_tables
-from modspec.terms import LABELS, QUESTIONS
+from modspec.analysis.questions import StudyTables
+from modspec.terms import LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import STAGES, DataParameters, Parameters, ResultsParameters, Strict
 from modspec.workflow.paths import project_root
 
 TASKS = ("xnli", "pawsx", "reviews")
-POOLED_TASKS = ("xnli", "reviews")  # pawsx is a case study: its seeds differ in whether they learn the task
+RESULTS = ResultsParameters(studies=TASKS)
 STUDIES = (*TASKS, "intents")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)
 
@@ -119,7 +115,7 @@ def claims(*studies: str) -> str:
 
 def scale() -> str:
     """Return the size of the three studies."""
-    return _markdown(side_by_side.scale(ResultsParameters(studies=TASKS)))
+    return _markdown(side_by_side.scale(RESULTS))
 
 
 def settings() -> str:
@@ -162,44 +158,30 @@ def specificity() -> str:
 
 
 def contrasts() -> str:
-    """Return the analysis plan's contrasts, and what else than their subject differs between their sides."""
-    studies = {study: evidence(_question_tables(study)) for study in TASKS}
-    table = question_table(studies, pool=POOLED_TASKS)
-    table["row"] = table["question"] + ": " + table["contrast"]
-    table["study"] = table["study"].replace(POOLED, " and ".join(POOLED_TASKS))
-    table["cell"] = [effect(row) for row in table.to_dict("records")]
-    wide = table.pivot_table("cell", "row", "study", aggfunc="first", sort=False, fill_value="–")
-    confounds = table.drop_duplicates("row").set_index("row")["confounds"].replace("", "– (primary)")
+    """Return the questions, and the answers of the studies."""
     questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
-    return "\n".join(questions) + "\n\n" + _markdown(wide.assign(**{"its sides also differ in": confounds}))
+    table = question_texts.by_study(side_by_side.answers(RESULTS, _question_tables()))
+    table = table.rename(columns={POOLED: " and ".join(RESULTS.pooled)})
+    return "\n".join(questions) + "\n\n" + _markdown(table)
 
 
 def by_language() -> str:
     """Return what is above chance, and what an own mask adds, for single languages paired by item."""
-    shown = {}
-    for study in TASKS:
-        table = single_languages(_question_tables(study).runs)
-        for row in table[table["contrast"].isin(BY_LANGUAGE)].to_dict("records"):
-            contrast = row["contrast"].removesuffix(" − chance")  # the item's translations instead
-            name = f"{row['question']}: {contrast}: {row['language']}"
-            shown.setdefault(name, {})[study] = effect(row)
-    rows = sorted(shown, key=lambda name: name.split(": ")[0])  # questions together; languages as they come
-    return _markdown(pd.DataFrame.from_dict(shown, orient="index").loc[rows, list(TASKS)].fillna("–"))
+    return _markdown(question_texts.by_language(side_by_side.by_language(_question_tables()), BY_LANGUAGE))
 
 
 def hubs() -> str:
     """Return how many proponents are hub examples, in the fully fine-tuned model."""
-    tables = {study: hub_share(_question_tables(study).runs) for study in TASKS}
-    table = pd.concat(tables, names=["study"]).reset_index("study").query("condition == 'full'")
+    table = side_by_side.hubs(_question_tables()).query("condition == 'full'")
     table["score"] = table["score"].replace({"dot": "dot product"})
     cell = "{hub_share:.0f} % (at most {most:.0f} % of the test examples)"
     return Table("", "score mask_kind", "study", cell, scale=100).show(table)
 
 
 @cache
-def _question_tables(study: str) -> StudyTables:
-    """Return the tables of a published study."""
-    return read_question_tables(project_root() / "figures" / study / "artefacts")
+def _question_tables() -> dict[str, StudyTables]:
+    """Return what the questions are answered from, read once for all blocks."""
+    return side_by_side.question_tables(RESULTS)
 
 
 def language_distances() -> str:

@@ -11,8 +11,8 @@ import pytest
 
 from modspec.analysis.measurements import StudyRuns, measure
 from modspec.analysis.question_texts import effect
-from modspec.analysis.questions import POOLED, Evidence, StudyTables, evidence, question_table
-from modspec.terms import CONTRASTS, QUESTIONS
+from modspec.analysis.questions import Evidence, StudyTables, evidence, question_table
+from modspec.terms import CONTRASTS, POOLED, QUESTIONS
 from tests.helpers.attribution import LANGUAGES, study
 
 PRIMARY = {contrast.question: contrast for contrast in CONTRASTS if contrast.primary}
