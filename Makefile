@@ -88,7 +88,7 @@ figures: $(INSTALLED)  ## draw every published figure again from its CSV
 	@$(COMPUTE) modspec.figures.save figures
 
 # Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
-results: $(INSTALLED)  ## publish a comparison of published studies (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
+results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
 	@mkdir -p runs/results/notebooks notebooks/executed/results
 	$(RUN) modspec.workflow.run_notebook notebooks/05_results.ipynb \
 		runs/results/notebooks/05_results.ipynb runs/results/05_results.log $(ARGUMENTS)

@@ -191,55 +191,131 @@ class Question:
     """A question of the analysis plan."""
 
     text: str
-    margin: float | None  # effects below it do not matter; in the value's unit; None: none was set
+    unit: str  # of its values, as readers see it
+    margin: (
+        float | None
+    )  # effects below it do not matter; a fraction where the unit is points; None: none set
     sign: int = 0  # of the effect that is expected: 1, -1, or 0 where either is a finding
+
+    @property
+    def scale(self) -> int:
+        """By what values are multiplied to be in the question's unit."""
+        return 100 if self.unit.startswith("points") else 1
 
 
 POINT = 0.01
+POOLED = "pooled"  # in the column of studies: the mean of several
 QUESTIONS = {
-    "Q1": Question("Is influence language-wise without intervention?", POINT, 1),
-    "Q3": Question("Does a language's own subnetwork add in-language influence of its own?", POINT, 1),
-    "Q4": Question("Does SFT change the in-language share?", POINT),
-    "Q6": Question("What does SFT do to accuracy?", 2 * POINT),
+    "Q1": Question("Is influence language-wise without intervention?", "points", POINT, 1),
+    "Q2": Question("Do head importances belong to a language, beyond the seed?", "r", None, 1),
+    "Q3": Question(
+        "Does a language's own subnetwork add in-language influence that is its language's own?",
+        "points",
+        POINT,
+        1,
+    ),
+    "Q4": Question("Does SFT change the in-language share?", "points", POINT),
+    "Q5": Question("Does SFT trade specialization for sharing?", "points of AUC", None),
+    "Q6": Question("What does SFT do to accuracy?", "points", 2 * POINT),
+    "Q7": Question("Does influence foretell what removing a language does?", "r", None, 1),
+    "Q8": Question(
+        "Does reliance on other languages grow with training?", "points per training run", POINT, -1
+    ),
 }
+
+# What a contrast is a value of: in-language shares, AUCs within label, or test accuracies of conditions under
+# kinds of mask; the slope of a share over training; how alike head importances or masks are within and
+# between languages; how influence and the effect of leaving a language out go together.
+Statistic = Literal["share", "label_auc", "accuracy", "slope", "importance", "overlap", "counterfactual"]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference of in-language shares, or of accuracies (Q6), that speaks to a question."""
+    """A value that speaks to a question: its primary statistic, or a secondary one shown beside it."""
 
     question: str
-    # Condition and kind of mask of one value, of two (a - b), or of four ((a - b) - (c - d)).
-    values: tuple[tuple[str, str], ...]
     text: str
-    differs_in: str  # besides the question's subject; empty: in nothing
+    # Condition and kind of mask of one value, of two (a - b), or of four ((a - b) - (c - d)).
+    values: tuple[tuple[str, str], ...] = ()
+    confounds: str = ""  # what a secondary contrast shows besides the question's subject
+    statistic: Statistic = "share"
+
+    @property
+    def primary(self) -> bool:
+        """Whether the question is decided by it: one contrast of each question is, but none of Q5's."""
+        return not self.confounds
 
 
 _FULL, _FULL_OWN, _SFT_OWN = ("full", "none"), ("full", "own"), ("sft", "own")
-_SFT_RANDOM_OWN = ("sft_random", "own")
+_BATCHES, _SFT_RANDOM_OWN = ("one_language_batches", "none"), ("sft_random", "own")
 _TRAINING_AND_MASKS = "masks, training and composition of batches"
 _UNTRAINED = "a trained with an untrained mask; composition of batches"
-# Those that the first version's runs can show. Each side of a contrast is (condition, kind of mask).
+_SEARCH = "mask size, and with it what a search finds by chance"
+_WHICH_HEADS = "how much the heads matter to any language; in version 1 also the overlap of the masks"
+_RANKS = "the subject of Q4, by ranks: other languages' examples rise where a language's own fall"
 CONTRASTS = (
-    Contrast("Q1", (_FULL,), "full, no mask − chance", ""),
-    Contrast("Q3", (_FULL_OWN, _FULL), "full: own − no mask", "damage by a mask that was not trained under"),
+    Contrast("Q1", "full, no mask − chance", (_FULL,)),
     Contrast(
-        "Q3", (_FULL_OWN, ("full", "other_language")), "full: own − other languages' masks", "mask size"
+        "Q2",
+        "importance: same language − other language",
+        statistic="importance",
     ),
-    Contrast("Q3", (_FULL_OWN, ("full", "other_seed")), "full: own − own mask of another seed", "mask size"),
-    Contrast("Q3", (_FULL_OWN, ("full", "random")), "full: own − random masks", "accuracy under the mask"),
-    Contrast("Q4", (_SFT_OWN, _FULL), "SFT, own mask − full, no mask", _TRAINING_AND_MASKS),
-    Contrast("Q4", (_SFT_OWN, _FULL_OWN), "SFT, own mask − full, own mask", _UNTRAINED),
+    Contrast(
+        "Q2",
+        "mask overlap: same language − other language",
+        confounds=_SEARCH,
+        statistic="overlap",
+    ),
+    Contrast("Q3", "full: own − pooled others' mask", (_FULL_OWN, ("full", "pooled_others"))),
+    Contrast("Q3", "full: own − no mask", (_FULL_OWN, _FULL), "damage by a mask that was not trained under"),
+    Contrast(
+        "Q3",
+        "full: own − accuracy-matched random masks",
+        (_FULL_OWN, ("full", "accuracy_matched")),
+        "how much the heads matter to any language",
+    ),
+    Contrast("Q3", "full: own − other languages' masks", (_FULL_OWN, ("full", "other_language")), _SEARCH),
+    Contrast("Q3", "full: own − own mask of another seed", (_FULL_OWN, ("full", "other_seed")), _SEARCH),
+    Contrast("Q3", "full: own − random masks", (_FULL_OWN, ("full", "random")), "accuracy under the mask"),
+    Contrast("Q4", "SFT, own mask − one-language batches", (_SFT_OWN, _BATCHES)),
+    Contrast("Q4", "SFT, own mask − full, no mask", (_SFT_OWN, _FULL), _TRAINING_AND_MASKS),
+    Contrast("Q4", "SFT, own mask − full, own mask", (_SFT_OWN, _FULL_OWN), _UNTRAINED),
     Contrast(
         "Q4",
-        (_SFT_OWN, ("sft", "none"), _FULL_OWN, _FULL),
         "(SFT: own − no mask) − (full: own − no mask)",
+        (_SFT_OWN, ("sft", "none"), _FULL_OWN, _FULL),
         "the trained state is the own mask under SFT, and no mask under full fine-tuning",
     ),
-    Contrast("Q4", (_SFT_OWN, _SFT_RANDOM_OWN), "SFT − SFT with random masks", "overlap of the masks"),
-    Contrast("Q6", (_SFT_OWN, _FULL), "accuracy: SFT, own mask − full, no mask", _TRAINING_AND_MASKS),
-    Contrast("Q6", (_SFT_OWN, _FULL_OWN), "accuracy: SFT, own mask − full, own mask", _UNTRAINED),
+    Contrast("Q4", "SFT − SFT with random masks", (_SFT_OWN, _SFT_RANDOM_OWN), _WHICH_HEADS),
+    Contrast("Q5", "AUC: SFT, own mask − one-language batches", (_SFT_OWN, _BATCHES), _RANKS, "label_auc"),
     Contrast(
-        "Q6", (_SFT_OWN, _SFT_RANDOM_OWN), "accuracy: SFT − SFT with random masks", "overlap of the masks"
+        "Q5",
+        "AUC: SFT, own mask − full, no mask",
+        (_SFT_OWN, _FULL),
+        f"{_TRAINING_AND_MASKS}; {_RANKS}",
+        "label_auc",
     ),
+    Contrast(
+        "Q6",
+        "accuracy: SFT − one-language batches",
+        (_SFT_OWN, _BATCHES),
+        statistic="accuracy",
+    ),
+    Contrast(
+        "Q6", "accuracy: SFT, own mask − full, no mask", (_SFT_OWN, _FULL), _TRAINING_AND_MASKS, "accuracy"
+    ),
+    Contrast("Q6", "accuracy: SFT, own mask − full, own mask", (_SFT_OWN, _FULL_OWN), _UNTRAINED, "accuracy"),
+    Contrast(
+        "Q6",
+        "accuracy: SFT − SFT with random masks",
+        (_SFT_OWN, _SFT_RANDOM_OWN),
+        _WHICH_HEADS,
+        "accuracy",
+    ),
+    Contrast(
+        "Q7",
+        "influence and margin lost by leaving out",
+        statistic="counterfactual",
+    ),
+    Contrast("Q8", "full, no mask: slope over training", (_FULL,), statistic="slope"),
 )

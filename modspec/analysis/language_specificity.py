@@ -6,17 +6,19 @@ seeds against that of two languages in two seeds. If language did not matter, an
 languages would do as well as the true one; that is what is tested.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations, product
-from math import factorial
+from math import comb, factorial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from modspec.analysis.intervals import Estimate
+from modspec.analysis.permutation import DRAWS, EXACT_JOINTLY, detectable, joint, two_sided
+
 Similarity = Float[np.ndarray, "seeds languages seeds languages"]
-EXACT = 20_000  # assignments: up to here every one is enumerated
-DRAWS = 99_999  # random ones where there are more
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,13 @@ class Specificity:
 
     same: float  # of one language
     other: float  # of two languages
-    p: float  # two-sided, of the difference
-    assignments: int  # that the difference was compared with, the true one among them
+    # Same less other, under every assignment of languages, the true one first; empty: too few seeds.
+    differences: Float[np.ndarray, "assignments"]  # noqa: F821
 
     @property
-    def difference(self) -> float:
-        """By how much a language is more like itself than like others."""
-        return self.same - self.other
+    def p(self) -> float:
+        """Two-sided p of the difference; NaN without one."""
+        return two_sided(self.differences) if len(self.differences) else float("nan")
 
 
 def specificity(similarity: Similarity, seed: int = 0) -> Specificity:
@@ -46,7 +48,7 @@ def specificity(similarity: Similarity, seed: int = 0) -> Specificity:
     """
     seeds, languages = similarity.shape[:2]
     if min(seeds, languages) < 2:
-        return Specificity(np.nan, np.nan, np.nan, 0)
+        return Specificity(np.nan, np.nan, np.empty(0))
     assignments = _assignments(seeds, languages, np.random.default_rng(seed))
     pairs = list(combinations(range(seeds), 2))
     sums = sum(
@@ -55,15 +57,33 @@ def specificity(similarity: Similarity, seed: int = 0) -> Specificity:
     of_one = len(pairs) * languages
     total = sum(similarity[a, :, b].sum() for a, b in pairs)
     same, other = sums / of_one, (total - sums) / (of_one * (languages - 1))
-    differences = same - other
-    slack = 1e-12 * np.abs(differences).max()  # sums of the same numbers in another order are ties
-    above, below = (
-        np.mean(differences >= differences[0] - slack),
-        np.mean(differences <= differences[0] + slack),
-    )
-    return Specificity(
-        float(same[0]), float(other[0]), float(min(1, 2 * min(above, below))), len(differences)
-    )
+    return Specificity(float(same[0]), float(other[0]), same - other)
+
+
+def pooled_specificity(
+    similarities: Sequence[Similarity], confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Return by how much a language is more like itself than like others, mean over tasks.
+
+    Args:
+        similarities: of each task, as for :func:`specificity`. Tasks' languages are permuted independently.
+        confidence: of the test, which is at 1 - confidence.
+        seed: of random assignments.
+
+    Returns:
+        Without an interval (NaN). ``seeds``: of the task that has fewest; ``examples``: pairs of searches of
+        one language, of all tasks. NaN where a task has fewer than two seeds or languages.
+    """
+    seeds = min(similarity.shape[0] for similarity in similarities)
+    pairs = sum(comb(similarity.shape[0], 2) * similarity.shape[1] for similarity in similarities)
+    of_tasks = [
+        specificity(similarity, seed + task).differences for task, similarity in enumerate(similarities)
+    ]
+    if not all(len(differences) for differences in of_tasks):
+        return Estimate(*[np.nan] * 5, seeds, pairs)
+    differences = joint(of_tasks, np.random.default_rng(seed))
+    p, smallest = two_sided(differences), detectable(differences, confidence)
+    return Estimate(float(differences[0]), np.nan, np.nan, p, smallest, seeds, pairs)
 
 
 def _assignments(seeds: int, languages: int, rng: np.random.Generator) -> np.ndarray:
@@ -72,7 +92,7 @@ def _assignments(seeds: int, languages: int, rng: np.random.Generator) -> np.nda
     The true one comes first, then all others or random ones. The first seed's stays, since only how seeds are
     matched counts.
     """
-    if factorial(languages) ** (seeds - 1) <= EXACT:
+    if factorial(languages) ** (seeds - 1) <= EXACT_JOINTLY:
         orders = list(permutations(range(languages)))
         return np.array([(orders[0], *others) for others in product(orders, repeat=seeds - 1)])
     given = np.broadcast_to(np.arange(languages), (1, seeds, languages))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -228,6 +228,28 @@ class StudyRuns:
         while len(cells) > 1:
             cells = [a.minus(b) for a, b in zip(cells[::2], cells[1::2], strict=True)]
         return cells[0]
+
+    def shares(self, condition: str, kind: str, language: str) -> np.ndarray:
+        """Return the share of every language among the proponents of test examples of one.
+
+        Under the study's own setting; masks of one kind are averaged.
+
+        Args:
+            condition: one of the study's.
+            kind: of mask.
+            language: of the test examples.
+
+        Returns:
+            (training languages in the order of ``languages``, seeds, examples).
+        """
+        rows = self._shares.loc[self._key(condition, kind, language, DEFAULT)].unstack("id")
+        by_name = rows.to_numpy().reshape(len(self.languages), -1, rows.shape[1])
+        return by_name[np.argsort(np.argsort(self.languages))]
+
+    @cached_property
+    def _shares(self) -> pd.Series:
+        """Shares by cell, training language, seed and test example, under the study's own settings."""
+        return self.own_statistics.groupby([*CELL, "train_language", "seed", "id"])["proponents"].mean()
 
     def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
         """Return the mean score of other languages' training examples: (seeds, examples).

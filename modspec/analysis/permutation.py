@@ -5,20 +5,24 @@ are proponents of everything, fall to some language by chance in every shuffle t
 languages that permutation tests over whole languages go through.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import factorial
+from math import factorial, prod
 from typing import Literal
 
 import numpy as np
+from scipy.stats import norm
 
+from modspec.analysis.intervals import POWER
 from modspec.errors import InputError
 
 Alternative = Literal["two-sided", "greater"]
 # Permuted labels drawn at a time: about 100 MB of keys, order and labels.
 BLOCK = 2**22
 EXACT = 5040  # orders of 7 languages: up to here every order is enumerated
+EXACT_JOINTLY = 20_000  # the same, of several things that are permuted independently
+DRAWS = 99_999  # random ones where there are more
 
 
 def orders(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -30,6 +34,44 @@ def orders(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
         return np.array(list(permutations(range(count))))
     given = np.arange(count)
     return np.vstack([given, rng.permuted(np.tile(given, (resamples, 1)), axis=1)])
+
+
+def joint(statistics: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of independent samples' statistics under all their permutations, the given ones first.
+
+    Args:
+        statistics: of each sample (task) under its permutations, the given one first.
+        rng: draws :data:`DRAWS` combinations where there are more than :data:`EXACT_JOINTLY`.
+    """
+    if len(statistics) == 1:
+        return statistics[0]
+    sizes = [len(values) for values in statistics]
+    if prod(sizes) <= EXACT_JOINTLY:
+        places = np.indices(sizes).reshape(len(sizes), -1)
+    else:
+        places = np.stack([np.append(0, rng.integers(size, size=DRAWS)) for size in sizes])
+    return np.mean([values[at] for values, at in zip(statistics, places, strict=True)], axis=0)
+
+
+def two_sided(statistics: np.ndarray) -> float:
+    """Return the two-sided p of the first of ``statistics`` among all: twice the smaller tail.
+
+    Sums of the same numbers in another order differ in their last bits, and still are ties.
+    """
+    slack = 1e-12 * np.abs(statistics).max()
+    above = np.mean(statistics >= statistics[0] - slack)
+    below = np.mean(statistics <= statistics[0] + slack)
+    return float(min(1, 2 * min(above, below)))
+
+
+def detectable(statistics: np.ndarray, confidence: float = 0.95) -> float:
+    """Return the smallest effect that a permutation test finds with 80 % power, in normal approximation.
+
+    Args:
+        statistics: under all permutations. Their spread is taken for the statistic's own.
+        confidence: the test is at 1 - confidence.
+    """
+    return float((norm.isf((1 - confidence) / 2) + norm.ppf(POWER)) * statistics.std())
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Finished studies side by side, from what they published: tables and provenance, none of their runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from modspec.analysis import claim_tables, study_tables
+from modspec.analysis.hubs import hub_share
+from modspec.analysis.questions import StudyTables, evidence, question_table
+from modspec.analysis.single_languages import single_languages
 from modspec.errors import InputError
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters
@@ -43,6 +46,46 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["claim", "comparison"]
     order = pd.MultiIndex.from_frame(table[keys].drop_duplicates().sort_values("claim", kind="stable"))
     return pd.DataFrame(columns, index=order).fillna("not in this study")
+
+
+def question_tables(p: ResultsParameters) -> dict[str, StudyTables]:
+    """Return what the questions are answered from, by study; without studies that published no artefacts.
+
+    Raises:
+        InputError: an artefact is damaged.
+    """
+    folders = {study: path(p.figures_dir) / study / "artefacts" for study in p.studies}
+    return {s: study_tables.read_question_tables(folder) for s, folder in folders.items() if folder.is_dir()}
+
+
+def answers(p: ResultsParameters, tables: Mapping[str, StudyTables]) -> pd.DataFrame:
+    """Return :func:`modspec.analysis.questions.question_table` of studies, pooled where all of those are
+    there that are to be pooled.
+
+    Args:
+        p: says which are pooled.
+        tables: :func:`question_tables`.
+    """
+    pool = p.pooled if set(p.pooled) <= set(tables) else ()
+    return question_table({study: evidence(of_study) for study, of_study in tables.items()}, pool)
+
+
+def by_language(tables: Mapping[str, StudyTables]) -> pd.DataFrame:
+    """Return :func:`modspec.analysis.single_languages.single_languages` of studies, with a column ``study``.
+
+    Args:
+        tables: :func:`question_tables`.
+    """
+    return pd.concat([single_languages(t.runs).assign(study=study) for study, t in tables.items()])
+
+
+def hubs(tables: Mapping[str, StudyTables]) -> pd.DataFrame:
+    """Return :func:`modspec.analysis.hubs.hub_share` of studies, with a column ``study``.
+
+    Args:
+        tables: :func:`question_tables`.
+    """
+    return pd.concat([hub_share(t.runs).assign(study=study) for study, t in tables.items()])
 
 
 def scale(p: ResultsParameters) -> pd.DataFrame:
@@ -109,11 +152,17 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
 
 
 def _inputs(p: ResultsParameters, study: str) -> dict[str, str]:
-    """Return the sha256 of a study's tables, and a fingerprint of its parameters and stages."""
+    """Return the sha256 of a study's tables, and fingerprints of its parameters and stages and, where they
+    are published, of its artefacts."""
     record = _record(p, study)
     tables = {name: record["files"][name]["sha256"] for name in ("accuracy.csv", "claims.csv")}
     scale = {name: record[name] for name in ("parameters", "stages")}
-    return {**tables, "scale": artifacts.fingerprint(scale)}
+    manifests = sorted((path(p.figures_dir) / study / "artefacts").glob(f"*/*/{artifacts.MANIFEST}"))
+    found = {
+        f"{m.parent.parent.name}/{m.parent.name}": artifacts.content_fingerprint(m.parent) for m in manifests
+    }
+    fingerprints = {"scale": scale} | ({"artefacts": found} if found else {})
+    return tables | {name: artifacts.fingerprint(value) for name, value in fingerprints.items()}
 
 
 def _start(trained: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """From the stages' artefacts to the tidy tables that every figure is drawn from."""
 
+from collections.abc import Sequence
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from modspec.analysis.damage import share_by_accuracy
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured
+from modspec.analysis.questions import StudyTables
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.translations import translations
@@ -23,6 +25,7 @@ from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters
 from modspec.workflow.paths import finetuning_dir, influence_dir, path, search_dir
 
+STAGES = ("search", "finetuning", "influence")  # whose artefacts are read
 PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
 PARTS += ["influence", "chance"]
 MEASURES = ("proponents", "opponents", "auc")
@@ -40,11 +43,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     searches, trained, scored = _artefacts(p).values()
     for directory in (*searches, *trained, *scored):
         artifacts.read_manifest(directory)
-    masks = {
-        (seed, language): mask
-        for seed, directory in zip(p.seeds, searches, strict=True)
-        for language, mask in load_masks(directory / "masks.safetensors").items()
-    }
+    masks = _searched_masks(searches)
     trajectory = _concatenated(searches, "trajectory")
     by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
     parts = _concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
@@ -81,7 +80,33 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     }
 
 
-def _concatenated(directories: list[Path], name: str) -> pd.DataFrame:
+def read_question_tables(study: Path) -> StudyTables:
+    """Return the tables that the questions are answered from, of all seeds and conditions of a study.
+
+    Args:
+        study: directory of its artefacts, by stage: a run's, or the published ones.
+
+    Raises:
+        InputError: an artefact is damaged.
+    """
+    searches, trained, scored = (sorted((study / stage).iterdir()) for stage in STAGES)
+    return StudyTables(
+        StudyRuns([read_measured(directory) for directory in scored]),
+        _concatenated(trained, "predictions"),
+        _concatenated(trained, "accuracy"),
+        _concatenated(searches, "importance"),
+        mask_overlap(_searched_masks(searches)),
+    )
+
+
+def _searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
+    """Return the masks of searches by seed and language; checks their artefacts."""
+    seeds = [artifacts.read_manifest(search)["made_by"]["parameters"]["seed"] for search in searches]
+    masks = [load_masks(search / "masks.safetensors") for search in searches]
+    return {(s, t): mask for s, of_seed in zip(seeds, masks, strict=True) for t, mask in of_seed.items()}
+
+
+def _concatenated(directories: Sequence[Path], name: str) -> pd.DataFrame:
     """Return one table of several artefacts, one below the other."""
     return pd.concat([pd.read_parquet(directory / f"{name}.parquet") for directory in directories])
 

@@ -6,6 +6,8 @@
     negligible               the same, and the interval excludes zero: the effect is there, and is small
     undecided                none of these: the effect may be zero, and may be larger than the margin
     too few seeds            fewer than three seeds say nothing about other seeds
+    unmatched                supported, but the two masks differ too much in accuracy (Q3 alone)
+    not run                  the study lacks what the question needs
 
 "Undecided" is not "no effect"; "equivalent" is the finding that there is none that matters.
 """
@@ -14,6 +16,8 @@ from modspec.analysis.intervals import Estimate
 from modspec.terms import Question
 
 SEEDS = 3  # the fewest that a verdict is given for
+UNDECIDED, UNMATCHED, NOT_RUN = "undecided", "unmatched", "not run"
+SMALL = ("equivalent", "negligible")
 
 
 def verdict(estimate: Estimate, question: Question, p_adjusted: float, confidence: float = 0.95) -> str:

@@ -9,10 +9,10 @@ import pandas as pd
 from modspec.errors import InputError
 from modspec.terms import ALL_LANGUAGES, LABELS
 
-FLAGS = {"kept", "accepted"}
+FLAGS = {"kept", "accepted", "primary"}
 TEXTS = {*LABELS, "seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
 TEXTS |= {"left_out", "train_language", "split", "score", "measure", "claim", "comparison", "verdict"}
-TEXTS |= {"choice", "study"}
+TEXTS |= {"choice", "study", "question", "contrast"}
 MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable"}  # one seed lacks some statistics
 
 

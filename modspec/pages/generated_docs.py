@@ -8,16 +8,15 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
 
-from modspec.analysis import language_specificity, side_by_side, typology
-from modspec.analysis.contrasts import POOLED, Sample, contrast_table, samples_of
+from modspec.analysis import language_specificity, question_texts, side_by_side, typology
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
-from modspec.analysis.measurements import StudyRuns, read_measured
-from modspec.terms import LABELS, QUESTIONS, Contrast
+from modspec.analysis.questions import StudyTables
+from modspec.terms import LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import (
     STAGES,
     DataParameters,
@@ -29,7 +28,7 @@ from modspec.workflow.paths import project_root
 from modspec.workflow.strict_parameters import Strict
 
 TASKS = ("xnli", "pawsx", "reviews")
-POOLED_TASKS = ("xnli", "reviews")  # pawsx is a case study: its seeds differ in whether they learn the task
+RESULTS = ResultsParameters(studies=TASKS)
 STUDIES = (*TASKS, "intents")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)
 
@@ -44,6 +43,7 @@ NAMES = {
     "workload": {"a": "random encoder", "b": "intents", "c": "XNLI"},
 }
 COMPARISON = "claim comparison"
+BY_LANGUAGE = ("full, no mask − chance", "full: own − no mask")  # contrasts that are shown for each language
 EFFECT = "{value:+.1f} [{low:.1f}, {high:.1f}]"
 SHARE = "{value:.1f} [{low:.1f}, {high:.1f}]"
 P_VALUE = "{value:.2f} (p = {p:.4f})"
@@ -123,7 +123,7 @@ def claims(*studies: str) -> str:
 
 def scale() -> str:
     """Return the size of the three studies."""
-    return _markdown(side_by_side.scale(ResultsParameters(studies=TASKS)))
+    return _markdown(side_by_side.scale(RESULTS))
 
 
 def settings() -> str:
@@ -166,33 +166,30 @@ def specificity() -> str:
 
 
 def contrasts() -> str:
-    """Return the analysis plan's contrasts, and what else than their subject differs between their sides."""
-    samples = {study: _published_samples(study) for study in TASKS}
-    table = contrast_table(samples, pool=POOLED_TASKS)
-    table["row"] = table["question"] + ": " + table["contrast"]
-    table["study"] = table["study"].replace(POOLED, " and ".join(POOLED_TASKS))
-    table[["value", "low", "high"]] *= 100
-    table["cell"] = [f"{EFFECT}, {{verdict}}".format_map(row) for row in table.to_dict("records")]
-    wide = table.pivot_table("cell", "row", "study", aggfunc="first", sort=False)
-    differs = table.drop_duplicates("row").set_index("row")["differs_in"].replace("", "–")
-    smallest = table.groupby("study", sort=False)["p_holm"].min()
-    corrected = ", ".join(f"{p:.2f} (`{study}`)" for study, p in smallest.items())
+    """Return the questions, and the answers of the studies."""
     questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
-    return (
-        "\n".join(questions)
-        + "\n\n"
-        + _markdown(wide.assign(**{"its sides also differ in": differs}))
-        + f"\n\nThe smallest p after Holm's correction over all contrasts of a column: {corrected}."
-    )
+    table = question_texts.by_study(side_by_side.answers(RESULTS, _question_tables()))
+    table = table.rename(columns={POOLED: " and ".join(RESULTS.pooled)})
+    return "\n".join(questions) + "\n\n" + _markdown(table)
 
 
-def _published_samples(study: str) -> dict[Contrast, Sample]:
-    """Return what a published study's artefacts say about each contrast."""
-    folder = project_root() / "figures" / study / "artefacts"
-    runs = StudyRuns([read_measured(run) for run in sorted((folder / "influence").iterdir())])
-    trained = sorted((folder / "finetuning").iterdir())
-    predictions = pd.concat([pd.read_parquet(run / "predictions.parquet") for run in trained])
-    return samples_of(runs, predictions)
+def by_language() -> str:
+    """Return what is above chance, and what an own mask adds, for single languages paired by item."""
+    return _markdown(question_texts.by_language(side_by_side.by_language(_question_tables()), BY_LANGUAGE))
+
+
+def hubs() -> str:
+    """Return how many proponents are hub examples, in the fully fine-tuned model."""
+    table = side_by_side.hubs(_question_tables()).query("condition == 'full'")
+    table["score"] = table["score"].replace({"dot": "dot product"})
+    cell = "{hub_share:.0f} % (at most {most:.0f} % of the test examples)"
+    return Table("", "score mask_kind", "study", cell, scale=100).show(table)
+
+
+@cache
+def _question_tables() -> dict[str, StudyTables]:
+    """Return what the questions are answered from, read once for all blocks."""
+    return side_by_side.question_tables(RESULTS)
 
 
 def language_distances() -> str:
@@ -253,6 +250,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "overlap": overlap,
     "specificity": specificity,
     "contrasts": contrasts,
+    "by_language": by_language,
+    "hubs": hubs,
     "language_distances": language_distances,
     "detectable": Table(
         "claims", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100

@@ -288,6 +288,9 @@ class ResultsParameters(Strict):
 
     figures_dir: str = param("figures", "directory with a folder for each study and the results")
     studies: Distinct[str] = param(("xnli", "pawsx", "reviews"), "studies to show, in this order")
+    pooled: Distinct[str] = param(
+        ("xnli", "reviews"), "studies whose mean answers a question, where all of them are shown"
+    )
 
 
 STAGES: Mapping[str, type[Parameters]] = {

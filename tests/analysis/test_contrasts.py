@@ -1,4 +1,4 @@
-"""Contrasts: against counting, against leaving out training items, and their pooled verdicts."""
+"""Contrasts: against counting, and against leaving out training items."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modspec.analysis.contrasts import (
-    POOLED,
-    accuracy_sample,
-    by_item,
-    contrast_table,
-    samples_of,
-    share_sample,
-)
-from modspec.analysis.measurements import Cell, StudyRuns, measure
+from modspec.analysis.contrasts import accuracy_difference, accuracy_sample, share_sample
+from modspec.analysis.items import by_item
+from modspec.analysis.measurements import Cell, Setting, StudyRuns, measure
 from modspec.terms import CONTRASTS
-from tests.helpers.attribution import study
+from tests.helpers.attribution import LANGUAGES, study, train_frame
 
 BY_TEXT = {contrast.text: contrast for contrast in CONTRASTS}
 ABOVE_CHANCE, OWN_MASK = BY_TEXT["full, no mask − chance"], BY_TEXT["full: own − no mask"]
@@ -62,6 +56,30 @@ def test_a_training_item_adds_what_the_share_loses_without_it(runs):
     assert added.sum() == pytest.approx(0, abs=1e-6)
 
 
+def test_a_training_item_adds_to_an_auc_what_it_loses_without_it(tmp_path):
+    """One test example per language, so that its scores give the AUC without any item exactly."""
+    gains = {("full", "none"): 0.1}
+    train = train_frame(60, parallel=True)
+    (kept,) = study(tmp_path, gains, seeds=1, per_language=1, train=train)
+    runs = StudyRuns([measure(kept)])
+    _, added = share_sample(runs, ABOVE_CHANCE, Setting("auc"))
+    scores, languages = kept.scores("none"), train["language"].to_numpy()
+    expected = []
+    for group in dict.fromkeys(train["group"]):
+        keep = (train["group"] != group).to_numpy()
+        aucs = [
+            (auc(scores[:, c], languages == t), auc(scores[keep, c], languages[keep] == t))
+            for c, t in enumerate(LANGUAGES)
+        ]
+        expected.append(np.mean([whole - without for whole, without in aucs]))
+    assert np.corrcoef(added, expected)[0, 1] > 0.98
+    assert np.std(added) == pytest.approx(np.std(expected), rel=0.1)
+
+
+def auc(scores: np.ndarray, own: np.ndarray) -> float:
+    return float((scores[own][:, None] > scores[~own]).mean())
+
+
 def predictions() -> pd.DataFrame:
     """Two languages, two items, two conditions: right under SFT, except item 1 in French."""
     rows = [
@@ -88,28 +106,23 @@ def test_accuracy_is_averaged_over_translations_first():
     assert accuracy_sample(predictions().query("condition == 'full'"), ACCURACY) is None
 
 
-def test_only_contrasts_that_a_study_can_show_are_in_its_table(runs):
-    samples = samples_of(runs, predictions())
-    assert [c.text for c in samples][:2] == [ABOVE_CHANCE.text, OWN_MASK.text]
-    table = contrast_table({"a": samples}, pool=())
-    assert set(table["study"]) == {"a"} and len(table) == len(samples)
-    row = table[table["contrast"] == OWN_MASK.text].iloc[0]
-    assert row["value"] == pytest.approx(samples[OWN_MASK][0].mean()) and row["differs_in"]
-
-
-def test_only_a_contrast_that_differs_in_nothing_else_supports_its_question():
-    large = np.random.default_rng(0).normal(0.1, 0.01, (3, 40))
-    table = contrast_table({"a": {ABOVE_CHANCE: (large, None), OWN_MASK: (large, None)}}, pool=())
-    assert table["verdict"].tolist() == ["supported", "rises"]
-
-
-def test_tasks_are_equivalent_together_only_where_each_is():
-    rng = np.random.default_rng(0)
-    small = rng.normal(0, 0.001, (3, 40))
-    wide = small + np.array([[-0.004], [0.0], [0.004]])
-    table = contrast_table({"a": {OWN_MASK: (small, None)}, "b": {OWN_MASK: (wide, None)}}, pool=("a", "b"))
-    verdicts = dict(zip(table["study"], table["verdict"], strict=True))
-    pooled = table[table["study"] == POOLED].iloc[0]
-    assert max(-pooled["low"], pooled["high"]) < 0.01  # inside the margin
-    assert verdicts == {"a": "equivalent", "b": "undecided", POOLED: "undecided"}
-    assert pooled["value"] == pytest.approx((small.mean() + wide.mean()) / 2) and pooled["examples"] == 80
+def test_accuracy_under_masks_that_were_scored_is_compared_in_one_model():
+    rows = [
+        ("full", "none", "", 0.70),
+        ("full", "language", "en", 0.66),
+        ("full", "language", "fr", 0.50),  # the other language's mask does not count
+        ("full", "pooled_others", "en", 0.63),
+        ("full", "random", "en", 0.40),
+        ("sft", "language", "en", 0.90),
+    ]
+    columns = ["condition", "mask_kind", "mask_language", "accuracy"]
+    accuracy = pd.DataFrame(rows, columns=columns).assign(language="en", split="dev", seed=0)
+    accuracy = pd.concat([accuracy, accuracy.assign(split="test", accuracy=0.0)])
+    assert accuracy_difference(accuracy, OWN_MASK) == pytest.approx(-0.04)
+    assert accuracy_difference(accuracy, BY_TEXT["full: own − pooled others' mask"]) == pytest.approx(0.03)
+    for text in (
+        "full: own − random masks",
+        "SFT, own mask − full, own mask",
+        "full: own − accuracy-matched random masks",
+    ):
+        assert np.isnan(accuracy_difference(accuracy, BY_TEXT[text])), text

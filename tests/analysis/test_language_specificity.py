@@ -12,6 +12,7 @@ from scipy.stats import binom
 from modspec.analysis.language_specificity import (
     importance_similarity,
     overlap_similarity,
+    pooled_specificity,
     specificity,
 )
 from modspec.analysis.study_tables import mask_overlap
@@ -54,8 +55,8 @@ def test_against_enumeration_in_plain_python() -> None:
     everything = [difference(orders) for orders in product(permutations(range(3)), repeat=3)]
     observed = difference(3 * ((0, 1, 2),))
     found = specificity(similarity)
-    assert found.difference == pytest.approx(observed)
-    assert found.assignments == 36
+    assert found.differences[0] == pytest.approx(observed)
+    assert len(found.differences) == 36
     above, below = (np.mean(sign * np.array(everything) >= sign * observed - 1e-12) for sign in (1, -1))
     assert found.p == pytest.approx(min(1, 2 * min(above, below)))
 
@@ -89,9 +90,35 @@ def test_what_one_seed_has_in_common_does_not_count() -> None:
     found = specificity(similarity)
     within = np.nanmean([similarity[s, :, s] for s in range(3)])
     assert within > found.same > found.other
-    assert found.p < 0.01 and found.assignments == 120**2
+    assert found.p < 0.01 and len(found.differences) == 120**2
 
 
 def test_one_seed_or_language_says_nothing() -> None:
     for shape in ((1, 5, 1, 5), (3, 1, 3, 1)):
         assert np.isnan(specificity(np.ones(shape)).p)
+    assert np.isnan(pooled_specificity([np.ones((1, 5, 1, 5))]).p)
+
+
+def test_one_task_pooled_is_that_task_and_two_are_their_mean() -> None:
+    rng = np.random.default_rng(3)
+    tasks = [importance_similarity(table(maps(rng, 3, 3, language=0.3, seed=2))) for _ in range(2)]
+    alone = [specificity(task) for task in tasks]
+    single, both = pooled_specificity(tasks[:1]), pooled_specificity(tasks)
+    assert (single.value, single.p) == (alone[0].differences[0], alone[0].p)
+    assert both.value == pytest.approx(np.mean([task.differences[0] for task in alone]))
+    everything = np.array([(a + b) / 2 for a, b in product(*(task.differences for task in alone))])
+    tails = [np.mean(sign * everything >= sign * both.value - 1e-12) for sign in (1, -1)]
+    assert both.p == pytest.approx(min(1, 2 * min(tails))) and both.seeds == 3 and both.examples == 18
+
+
+def test_pooled_tasks_of_many_arrangements_hold_their_level() -> None:
+    rng, runs = np.random.default_rng(4), 20
+    rejected, values, detectable = 0, [], []
+    for _ in range(runs):
+        tasks = [importance_similarity(table(maps(rng, 3, 5, language=0, seed=3))) for _ in range(2)]
+        found = pooled_specificity(tasks)
+        rejected += found.p <= 0.1
+        values.append(found.value)
+        detectable.append(found.minimum_detectable)
+    assert rejected <= binom.ppf(1 - 1e-4, runs, 0.1)
+    assert np.mean(detectable) == pytest.approx(2.8 * np.std(values), rel=0.4)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from modspec.analysis import side_by_side
+from modspec.analysis import question_texts, side_by_side
 from modspec.analysis.claim_tests import overall
 from modspec.errors import InputError
 from modspec.figures import save
@@ -138,7 +138,7 @@ def test_results_say_what_they_were_made_of(published, tmp_path: Path) -> None:
     save.save_figure("claims_by_study", side_by_side.claims(p), side_by_side.results_dir(p))
     side_by_side.write_provenance(p, {"commit": "abc"})
     record = json.loads((tmp_path / "results" / "provenance.json").read_text())
-    assert record["parameters"] == {"studies": list(NAMES)}
+    assert record["parameters"] == {"studies": list(NAMES), "pooled": ["xnli", "reviews"]}
     assert set(record["files"]) == {f"claims_by_study.{suffix}" for suffix in ("csv", "pdf", "png")}
     for name in NAMES:
         for table in ("accuracy.csv", "claims.csv"):
@@ -222,3 +222,21 @@ def test_the_figure_has_every_study_in_its_place(published) -> None:
         assert point.get_xdata()[0] == pytest.approx(100 * row.value)
         assert point.get_color() == VERDICTS[row.verdict]
         assert (point.get_markerfacecolor() == "white") == (row.verdict == "undecided")
+
+
+def test_questions_are_answered_from_published_artefacts_and_pooled_where_all_are_there() -> None:
+    p = ResultsParameters(studies=("xnli", "intents"))  # intents was published without artefacts
+    tables = side_by_side.question_tables(p)
+    assert list(tables) == ["xnli"]
+    found = side_by_side.answers(p, tables)
+    assert set(found["study"]) == {"xnli"}
+    pooled = side_by_side.answers(p.model_copy(update={"pooled": ("xnli",)}), tables)
+    both = pooled.pivot(index="contrast", columns="study", values="value")
+    np.testing.assert_allclose(both["pooled"], both["xnli"])
+    shown = question_texts.by_study(pooled)
+    assert list(shown.columns) == ["xnli", "pooled", "its sides also differ in"]
+    assert shown.loc["Q8: full, no mask: slope over training", "xnli"] == "not run"
+    languages = side_by_side.by_language(tables)
+    rows = question_texts.by_language(languages, ["full, no mask − chance"])
+    assert list(rows.index) == [f"Q1: full, no mask: {t}" for t in ("en", "fr", "de", "ru", "es")]
+    assert set(side_by_side.hubs(tables)["study"]) == {"xnli"}

@@ -38,7 +38,7 @@ def study(tmp_path: Path) -> FigureParameters:
     evaluation = np.repeat(list(EVALUATION), list(EVALUATION.values()))
     ids = np.array([f"{language}-{number}" for number, language in enumerate(evaluation)])
     for seed in p.seeds:
-        with artifacts.writing(search_dir(p, seed), {}) as folder:
+        with artifacts.writing(search_dir(p, seed), {"parameters": {"seed": seed}}) as folder:
             masks = {language: rng.random((LAYERS, HEADS)) < 0.5 for language in TRAINING}
             save_masks(folder / "masks.safetensors", masks)
             steps = SMALL["pruning_trajectories"].assign(importance="exact", note="", seed=seed)

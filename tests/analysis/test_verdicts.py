@@ -6,7 +6,7 @@ from modspec.analysis.intervals import Estimate
 from modspec.analysis.verdicts import verdict
 from modspec.terms import Question
 
-UPWARD, DOWNWARD, OPEN = Question("", 0.01, 1), Question("", 0.01, -1), Question("", 0.01)
+UPWARD, DOWNWARD, OPEN = (Question("", "points", 0.01, sign) for sign in (1, -1, 0))
 
 
 def estimated(low: float, high: float, seeds: int = 3) -> Estimate:
@@ -28,8 +28,8 @@ def estimated(low: float, high: float, seeds: int = 3) -> Estimate:
         (-0.009, 0.009, OPEN, 0.9, "equivalent"),
         (0.001, 0.009, UPWARD, 0.01, "negligible"),
         (-0.009, -0.001, UPWARD, 0.01, "negligible"),
-        (-0.009, 0.009, Question("", None), 0.9, "undecided"),
-        (0.001, 0.009, Question("", None, 1), 0.01, "supported"),
+        (-0.009, 0.009, Question("", "r", None), 0.9, "undecided"),
+        (0.001, 0.009, Question("", "r", None, 1), 0.01, "supported"),
         (float("nan"), float("nan"), OPEN, float("nan"), "undecided"),
     ],
 )

@@ -21,9 +21,8 @@ def p() -> ResultsParameters:
 
 
 def test_the_notebook_gives_the_published_tables_and_figures(p: ResultsParameters, tmp_path: Path) -> None:
-    without_artefacts = shutil.ignore_patterns("artefacts")
     for study in p.studies:
-        shutil.copytree(ROOT / "figures" / study, tmp_path / study, ignore=without_artefacts)
+        shutil.copytree(ROOT / "figures" / study, tmp_path / study)
     arguments = ["-p", "figures_dir", str(tmp_path), "-y", f"studies: {list(p.studies)}"]
     notebook = ROOT / "notebooks" / "05_results.ipynb"
     run(ROOT, "papermill", *arguments, "--kernel", "python3", str(notebook), str(tmp_path / "05.ipynb"))
