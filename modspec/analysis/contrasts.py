@@ -17,9 +17,6 @@ from modspec.terms import Contrast
 
 Sample = tuple[np.ndarray, np.ndarray | None]  # (seeds, items), and what each training item adds
 SIGNS = (1, -1, -1, 1)  # of the values of a contrast
-# Kind of mask of a contrast -> in tables of accuracy, where the language's own mask is one among its masks.
-# Other languages' and random masks are left out: the table's are not those that were scored.
-ACCURACY_KINDS = {kind: kind for kind in ("none", "pooled_others", "accuracy_matched")} | {"own": "language"}
 
 
 def share_sample(runs: StudyRuns, contrast: Contrast, setting: Setting = DEFAULT) -> Sample | None:
@@ -87,7 +84,8 @@ def accuracy_difference(accuracy: pd.DataFrame, contrast: Contrast) -> float:
     """Return by how much dev accuracy under the first mask exceeds that under the second, in one model.
 
     Args:
-        accuracy: stage 2's, of all conditions and seeds.
+        accuracy: of all conditions, seeds and kinds of mask, see
+            :func:`modspec.analysis.study_tables.read_question_tables`.
         contrast: of shares.
 
     Returns:
@@ -95,9 +93,11 @@ def accuracy_difference(accuracy: pd.DataFrame, contrast: Contrast) -> float:
         accuracy under just the masks that were scored is not known.
     """
     conditions, kinds = zip(*contrast.values, strict=True)
-    if len(kinds) != 2 or conditions[0] != conditions[1] or not set(kinds) <= set(ACCURACY_KINDS):
+    if len(kinds) != 2 or conditions[0] != conditions[1]:
         return float("nan")
     dev = accuracy[(accuracy["split"] == "dev") & (accuracy["condition"] == conditions[0])]
-    own = dev[(dev["mask_kind"] == "none") | (dev["mask_language"] == dev["language"])]
-    means = own.groupby("mask_kind")["accuracy"].mean().reindex([ACCURACY_KINDS[kind] for kind in kinds])
+    # The first version's tables name the language of a mask. Of these, only own masks were scored.
+    own = (dev["mask_kind"] == "language") & (dev["mask_language"] == dev["language"])
+    scored = dev[own | (dev["mask_language"] == "")].replace({"mask_kind": {"language": "own"}})
+    means = scored.groupby("mask_kind")["accuracy"].mean().reindex(kinds)
     return float(means.iloc[0] - means.iloc[1])

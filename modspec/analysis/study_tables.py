@@ -13,6 +13,7 @@ from modspec.analysis.claim_tests import Level, claims, exchangeable
 from modspec.analysis.damage import share_by_accuracy
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
+from modspec.analysis.leave_one_out import lost_margins, summed_influence
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured
 from modspec.analysis.questions import StudyTables
 from modspec.analysis.robustness import sensitivity, share_by_k
@@ -90,13 +91,40 @@ def read_question_tables(study: Path) -> StudyTables:
         InputError: an artefact is damaged.
     """
     searches, trained, scored = (sorted((study / stage).iterdir()) for stage in STAGES)
+    runs = StudyRuns([read_measured(directory) for directory in scored])
     return StudyTables(
-        StudyRuns([read_measured(directory) for directory in scored]),
+        runs,
         _concatenated(trained, "predictions"),
-        _concatenated(trained, "accuracy"),
+        _accuracy(trained, scored),
         _concatenated(searches, "importance"),
         mask_overlap(_searched_masks(searches)),
+        _shares_over_training(scored),
+        _counterfactual(study, runs),
     )
+
+
+def _shares_over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
+    """Return full fine-tuning's shares over training, of all seeds; None where they were not scored."""
+    files = [directory / "over_training.parquet" for directory in scored]
+    tables = [pd.read_parquet(file) for file in files if file.exists()]
+    full = [table[table["condition"] == "full"] for table in tables]
+    shares = pd.concat(full, ignore_index=True) if full else pd.DataFrame()
+    return None if shares.empty else shares
+
+
+def _counterfactual(study: Path, runs: StudyRuns) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return influence and lost margins under full fine-tuning, each (seeds, language that is left out or
+    trains, test language); None where no language was left out."""
+    directories = sorted((study / "leave_one_out").glob("full-seed*"))
+    if not directories:
+        return None
+    for directory in directories:
+        artifacts.read_manifest(directory)
+    margins = _concatenated(directories, "margins")
+    # Of the scored seeds, some may have left no language out.
+    statistics = runs.own_statistics[runs.own_statistics["seed"].isin(margins["seed"])]
+    influence = summed_influence(statistics, runs.languages, "full")
+    return influence, lost_margins(margins, runs.languages)
 
 
 def _searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:

@@ -111,7 +111,7 @@ def test_accuracy_under_masks_that_were_scored_is_compared_in_one_model():
         ("full", "none", "", 0.70),
         ("full", "language", "en", 0.66),
         ("full", "language", "fr", 0.50),  # the other language's mask does not count
-        ("full", "pooled_others", "en", 0.63),
+        ("full", "pooled_others", "", 0.63),
         ("full", "random", "en", 0.40),
         ("sft", "language", "en", 0.90),
     ]
