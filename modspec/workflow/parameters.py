@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from modspec.errors import has_visible_character, quoted
 from modspec.terms import Condition, LeftOutCondition, MaskKind, Precision, TrainGradientMask
-from modspec.workflow.strict_parameters import PATHS_AND_HARDWARE, Strict
+from modspec.workflow.strict_parameters import NOT_DECISIVE, Strict
 
 
 def _distinct(values: tuple) -> tuple:
@@ -38,6 +38,9 @@ Resamples = Annotated[int, Field(ge=100)]
 
 # Parameters that several stages have.
 FiguresDir = Annotated[str, Field(description="directory of the figures and of the CSVs they are drawn from")]
+Blind = Annotated[
+    bool, Field(description="show no influence: for seeds of a confirmatory study that is not complete")
+]
 BatchSize = Annotated[int, Field(ge=1, description="examples per training batch")]
 LearningRate = Annotated[float, Field(gt=0, lt=1, description="highest learning rate of the schedule")]
 WeightDecay = Annotated[float, Field(ge=0, lt=1, description="weight decay of AdamW")]
@@ -109,7 +112,7 @@ class TrainingParameters(DataParameters):
     def start_identity(self) -> dict[str, Any]:
         """Return the parameters that decide the warm start; stages that agree on them share one."""
         decisive = {*TrainingParameters.model_fields}
-        return self.model_dump(mode="json", include=decisive, exclude=PATHS_AND_HARDWARE)
+        return self.model_dump(mode="json", include=decisive, exclude=NOT_DECISIVE)
 
 
 class SearchParameters(TrainingParameters):
@@ -150,6 +153,7 @@ class LeaveOneOutParameters(FinetuningParameters):
     """Notebook 6: stage 2's training, repeated without one language at a time."""
 
     condition: LeftOutCondition = param("full", "condition of stage 2 whose training is repeated")
+    blind: Blind = False
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()
@@ -193,6 +197,7 @@ class InfluenceParameters(DataParameters):
         False, "also score each of stage 2's training_checkpoints, without mask: the share over training"
     )
     by_part: bool = param(True, "also score each head and other part of the encoder, without mask")
+    blind: Blind = False
     score_precision: Precision = param("float32", "number format of scoring; auto as for precision")
     batch_size: Positive = param(64, "largest number of training examples that are contracted at once")
     memory_gib: Annotated[float, Field(gt=0)] | None = param(

@@ -2,10 +2,13 @@
 
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (shared by stages 1 to
 3), ``search``, ``finetuning``, ``influence``, ``finetuning_by_condition`` and ``influence_by_condition`` (for
-one condition only), ``figures``, and ``calibration``, which runs only on request. With ``train_samples:
-per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test examples are the same for
-all. All other parameters keep the defaults of ``modspec.workflow.parameters``. Leaving languages out, also on
-request, repeats the training of section ``finetuning`` and so has no section.
+one condition only), ``figures``, and ``calibration``, which runs only on request. Leaving languages out, also
+on request, repeats the training of section ``finetuning`` and so has no section. All other parameters keep
+the defaults of ``modspec.workflow.parameters``.
+
+With ``train_samples: per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test
+examples are the same for all. With ``blind: true`` notebooks show no influence and no figures are made: a
+confirmatory study is looked at when it is complete.
 """
 
 import difflib
@@ -37,14 +40,15 @@ PRESETS = Path("notebooks/presets")
 BY_CONDITION = ("finetuning_by_condition", "influence_by_condition")
 SECTIONS = ("data", "search", "finetuning", "influence", *BY_CONDITION, "figures", "calibration")
 # Keys outside sections, and their defaults.
-TOP = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1, "train_samples": "shared"}
+TOP: dict[str, Any] = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}
+TOP |= {"train_samples": "shared", "blind": False}
 TRAIN_SAMPLES = ("shared", "per_seed")
 KEYS = (*TOP, *SECTIONS)
 # Parameters that the study sets for each of its jobs.
 # Parameters of the data that a study has once: a stage's seed, device and precision may be its own.
 SHARED = set(DataParameters.model_fields) - {"study_dir", "seed", "device", "precision"}
 RESERVED = {"study_dir", "figures_dir", "seed", "seeds", "condition", "conditions", "other_seed"}
-RESERVED |= {"train_sample_seed"}
+RESERVED |= {"train_sample_seed", "blind"}
 
 
 # A study's name is that of its folders, and stands in commands of the shell.
@@ -61,6 +65,7 @@ class StudyPlan:
     threads: int  # per job
     values: Mapping[str, Mapping[str, Any]]  # section -> parameter -> value
     train_samples: str = "shared"  # one training sample for all seeds, or one "per_seed"
+    blind: bool = False  # notebooks show no influence, and there are no figures
 
     def parameters(self, stage: str, *, seed: int = 0, condition: str = "full") -> Parameters:
         """Return the parameters of one job.
@@ -83,6 +88,8 @@ class StudyPlan:
             values["train_sample_seed"] = seed
         if stage != "search":
             values["condition"] = condition
+        if "blind" in STAGES[stage].model_fields:
+            values["blind"] = self.blind
             values |= self.values[f"{section}_by_condition"].get(condition, {})
         if stage == "influence":
             kinds = values.get("mask_kinds", STAGES[stage].model_fields["mask_kinds"].default)
@@ -174,7 +181,9 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     samples = top["train_samples"]
     if samples not in TRAIN_SAMPLES:
         raise InputError(f"train_samples: {quoted(samples)}; allowed: {' or '.join(TRAIN_SAMPLES)}")
-    plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values, samples)
+    if not isinstance(top["blind"], bool):
+        raise InputError(f"blind: {quoted(top['blind'])}; allowed: true or false")
+    plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values, samples, top["blind"])
     plan.check()
     return plan
 

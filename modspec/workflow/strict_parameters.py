@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from modspec.errors import Contradiction, InputError, quoted
 
 # Parameters that do not decide a result; what ``columns`` name is in the fingerprint of the data.
-PATHS_AND_HARDWARE = {"study_dir", "data_dir", "columns", "figures_dir", "device", "memory_gib"}
+NOT_DECISIVE = {"study_dir", "data_dir", "columns", "figures_dir", "device", "memory_gib", "blind"}
 
 # Old name -> new name and {old value: new value}. Artefacts of earlier versions record the old ones.
 RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -67,7 +67,7 @@ class Strict(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that decide the result, as JSON values: no paths, no device."""
-        return self.model_dump(mode="json", exclude=PATHS_AND_HARDWARE)
+        return self.model_dump(mode="json", exclude=NOT_DECISIVE)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

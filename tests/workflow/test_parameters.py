@@ -154,6 +154,14 @@ def test_overrides_reach_their_stage() -> None:
     )
 
 
+def test_a_blind_study_shows_no_influence_and_makes_the_same() -> None:
+    open_study, blind = resolve({}), resolve({"blind": True})
+    assert not open_study.blind and blind.blind
+    for stage in ("influence", "leave_one_out"):
+        shown, hidden = (study.parameters(stage, seed=0) for study in (open_study, blind))
+        assert (shown.blind, hidden.blind) == (False, True) and shown.identity() == hidden.identity()
+
+
 def test_epochs_that_were_kept_can_be_scored() -> None:
     kept = {"keep_checkpoints": "all", "finetuning": {"epochs": 3}}
     for chosen in ("all", "last", [1, 3]):
@@ -204,6 +212,8 @@ def test_the_language_code_no_is_not_false() -> None:
         ({"threads": "two"}, "threads: ['two']; allowed: "),
         ({"threshold": 1.5}, "threshold: 1.5 (float); allowed: less than or equal to 1"),
         ({"train_samples": "each"}, "train_samples: 'each'; allowed: shared or per_seed"),
+        ({"blind": "maybe"}, "blind: 'maybe'; allowed: true or false"),
+        ({"influence": {"blind": True}}, "influence: 'blind' is set for each job; allowed"),
         (
             {"train_sample_seed": 3},
             "data: 'train_sample_seed' is set for each job; allowed: seeds, conditions, train_samples",
