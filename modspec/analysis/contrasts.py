@@ -30,7 +30,7 @@ def share_sample(runs: StudyRuns, contrast: Contrast, setting: Setting = DEFAULT
     if not all(runs.has(*scored, setting) for scored in contrast.values):
         return None
     cells = {language: runs.difference(contrast.values, language, setting) for language in runs.languages}
-    # Where every seed drew its own training sample, seeds already vary with it.
+    # Where every seed drew its own sample, seeds already vary with it.
     added = _added_by_training_items(runs, contrast.values, setting) if runs.one_sample else None
     return by_item(cells), added
 
@@ -84,8 +84,7 @@ def accuracy_difference(accuracy: pd.DataFrame, contrast: Contrast) -> float:
     """Return by how much dev accuracy under the first mask exceeds that under the second, in one model.
 
     Args:
-        accuracy: of all conditions, seeds and kinds of mask, see
-            :func:`modspec.analysis.study_tables.read_question_tables`.
+        accuracy: of all conditions and seeds, :func:`modspec.analysis.study_tables.tables`.
         contrast: of shares.
 
     Returns:
@@ -96,8 +95,9 @@ def accuracy_difference(accuracy: pd.DataFrame, contrast: Contrast) -> float:
     if len(kinds) != 2 or conditions[0] != conditions[1]:
         return float("nan")
     dev = accuracy[(accuracy["split"] == "dev") & (accuracy["condition"] == conditions[0])]
-    # The first version's tables name the language of a mask. Of these, only own masks were scored.
-    own = (dev["mask_kind"] == "language") & (dev["mask_language"] == dev["language"])
-    scored = dev[own | (dev["mask_language"] == "")].replace({"mask_kind": {"language": "own"}})
+    # The first version's tables have every language's own mask for every language, and random masks that are
+    # not those that were scored.
+    is_own = (dev["mask_kind"] == "language") & (dev["mask_language"] == dev["language"])
+    scored = dev[is_own | (dev["mask_language"] == "")].replace({"mask_kind": {"language": "own"}})
     means = scored.groupby("mask_kind")["accuracy"].mean().reindex(kinds)
     return float(means.iloc[0] - means.iloc[1])

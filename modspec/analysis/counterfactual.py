@@ -13,16 +13,35 @@ more than that language's examples.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from modspec.analysis.intervals import Estimate
+from modspec.analysis.leave_one_out import FEWEST_LANGUAGES, centred_pairs, lost_margins, summed_influence
 from modspec.analysis.permutation import DRAWS, detectable, joint, orders, two_sided
 from modspec.analysis.ranks import standardised_ranks
 from modspec.errors import InputError
 
 Maps = Float[np.ndarray, "seeds languages languages"]  # test language x training language, or transposed
-LANGUAGES = 4  # with fewer, centring rows and columns leaves one number of a map, or none
 RESAMPLES = 9_999  # of seeds
+
+
+def maps_of_study(statistics: pd.DataFrame, margins: pd.DataFrame) -> tuple[Maps, Maps] | None:
+    """Return the two maps of a study, under full fine-tuning and without mask: influence, and margin lost.
+
+    Args:
+        statistics: ``statistics.parquet`` under the study's own settings, of these seeds at least.
+        margins: ``margins.parquet`` of notebook 06, of all seeds that it was run for.
+
+    Returns:
+        (seeds, training language, test language) each; None where there are too few languages, or no seed.
+    """
+    of_full = margins[margins["condition"] == "full"]
+    languages = list(dict.fromkeys(of_full["language"]))
+    if len(languages) < FEWEST_LANGUAGES:
+        return None
+    scored = statistics[statistics["seed"].isin(of_full["seed"])]
+    return summed_influence(scored, languages, "full"), lost_margins(of_full, languages)
 
 
 def pooled_agreement(tasks: Sequence[tuple[Maps, Maps]], confidence: float = 0.95, seed: int = 0) -> Estimate:
@@ -74,10 +93,10 @@ def _checked(influence: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.nd
     """Return both maps as float64."""
     influence, loss = np.asarray(influence, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     shape = influence.shape
-    if loss.shape != shape or len(shape) != 3 or shape[1] != shape[2] or shape[1] < LANGUAGES:
+    if loss.shape != shape or len(shape) != 3 or shape[1] != shape[2] or shape[1] < FEWEST_LANGUAGES:
         raise InputError(
             f"maps: {shape} and {loss.shape}; allowed: (seeds, languages, languages), twice "
-            f"the same, of at least {LANGUAGES} languages"
+            f"the same, of at least {FEWEST_LANGUAGES} languages"
         )
     apart = ~np.eye(shape[1], dtype=bool)
     if not (np.isfinite(influence[:, apart]).all() and np.isfinite(loss[:, apart]).all()):
@@ -87,15 +106,10 @@ def _checked(influence: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _scaled(maps: np.ndarray) -> np.ndarray:
     """Return maps (seeds, pairs of different languages) less means of rows and columns, of spread 1."""
-    seeds, languages = maps.shape[:2]
-    apart = ~np.eye(languages, dtype=bool)
-    margins = np.eye(languages)
-    rows, columns = np.nonzero(apart)
-    design = np.hstack([margins[rows], margins[columns]])
-    pairs = maps[:, apart]
-    centred = pairs - pairs @ (design @ np.linalg.pinv(design)).T
+    centred = centred_pairs(maps)
     spread = centred.std(axis=1, keepdims=True)
-    if (spread <= 1e-12 * np.abs(pairs).max(axis=1, keepdims=True)).any():
+    largest = np.where(np.eye(maps.shape[1], dtype=bool), 0, np.abs(maps)).max(axis=(1, 2))
+    if (spread[:, 0] <= 1e-12 * largest).any():
         raise InputError("maps: rows and columns explain all of a map; allowed: other maps")
     return centred / spread
 

@@ -28,14 +28,16 @@ def hub_share(runs: StudyRuns) -> pd.DataFrame:
         were proponents of equally many of its test examples.
     """
     rows = []
-    labels, train = runs.train["label"].nunique(), len(runs.train)
+    labels, train = runs.train["label"].nunique(), runs.sizes.sum()
     for condition in CONDITIONS:
         for kind in MASK_KINDS:
             for score, setting in SETTINGS.items():
                 if runs.has(condition, kind, setting):
                     top_k = runs.parameters["top_k"]
                     cells = [runs.cell(condition, kind, t, setting) for t in runs.languages]
-                    listed = top_k * (np.mean([cell.weights for cell in cells], axis=0) + 1 / train)
+                    listed = top_k * (
+                        np.mean([cell.weights for cell in cells], axis=0) + runs.samples / train
+                    )
                     is_hub = listed >= HUB / labels
                     share = np.where(is_hub, listed, 0).sum(axis=1) / top_k
                     values = is_hub.sum(axis=1).mean(), share.mean(), listed.max(axis=1).mean()

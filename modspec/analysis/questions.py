@@ -44,7 +44,7 @@ class StudyTables:
 
     runs: StudyRuns
     predictions: pd.DataFrame  # stage 2's
-    accuracy: pd.DataFrame  # stage 2's
+    accuracy: pd.DataFrame  # under every mask that was scored
     importance: pd.DataFrame  # stage 1's
     overlap: pd.DataFrame  # one row per pair of masks, modspec.analysis.study_tables.mask_overlap
     by_checkpoint: pd.DataFrame | None = None  # full, no mask: see modspec.analysis.training_slope

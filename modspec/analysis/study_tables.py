@@ -10,10 +10,10 @@ import pandas as pd
 
 from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.claim_tests import Level, claims, exchangeable
+from modspec.analysis.counterfactual import maps_of_study
 from modspec.analysis.damage import share_by_accuracy
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
-from modspec.analysis.leave_one_out import lost_margins, summed_influence
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured
 from modspec.analysis.questions import StudyTables
 from modspec.analysis.robustness import sensitivity, share_by_k
@@ -26,7 +26,7 @@ from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters
 from modspec.workflow.paths import finetuning_dir, influence_dir, path, search_dir
 
-STAGES = ("search", "finetuning", "influence")  # whose artefacts are read
+STAGES = ("search", "finetuning", "influence", "leave_one_out")  # whose artefacts are read
 PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
 PARTS += ["influence", "chance"]
 MEASURES = ("proponents", "opponents", "auc")
@@ -90,7 +90,12 @@ def read_question_tables(study: Path) -> StudyTables:
     Raises:
         InputError: an artefact is damaged.
     """
-    searches, trained, scored = (sorted((study / stage).iterdir()) for stage in STAGES)
+    searches, trained, scored, left_out = (
+        sorted(manifest.parent for manifest in (study / stage).glob(f"*/{artifacts.MANIFEST}"))
+        for stage in STAGES
+    )
+    for directory in (*searches, *trained, *scored, *left_out):
+        artifacts.read_manifest(directory)
     runs = StudyRuns([read_measured(directory) for directory in scored])
     return StudyTables(
         runs,
@@ -98,33 +103,19 @@ def read_question_tables(study: Path) -> StudyTables:
         _accuracy(trained, scored),
         _concatenated(searches, "importance"),
         mask_overlap(_searched_masks(searches)),
-        _shares_over_training(scored),
-        _counterfactual(study, runs),
+        _over_training(scored),
+        maps_of_study(runs.own_statistics, _concatenated(left_out, "margins")) if left_out else None,
     )
 
 
-def _shares_over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
-    """Return full fine-tuning's shares over training, of all seeds; None where they were not scored."""
-    files = [directory / "over_training.parquet" for directory in scored]
-    tables = [pd.read_parquet(file) for file in files if file.exists()]
-    full = [table[table["condition"] == "full"] for table in tables]
-    shares = pd.concat(full, ignore_index=True) if full else pd.DataFrame()
-    return None if shares.empty else shares
-
-
-def _counterfactual(study: Path, runs: StudyRuns) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return influence and lost margins under full fine-tuning, each (seeds, language that is left out or
-    trains, test language); None where no language was left out."""
-    directories = sorted((study / "leave_one_out").glob("full-seed*"))
+def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
+    """Return the shares over training under full fine-tuning; None where none were scored."""
+    directories = [directory for directory in scored if (directory / "over_training.parquet").exists()]
     if not directories:
         return None
-    for directory in directories:
-        artifacts.read_manifest(directory)
-    margins = _concatenated(directories, "margins")
-    # Of the scored seeds, some may have left no language out.
-    statistics = runs.own_statistics[runs.own_statistics["seed"].isin(margins["seed"])]
-    influence = summed_influence(statistics, runs.languages, "full")
-    return influence, lost_margins(margins, runs.languages)
+    table = _concatenated(directories, "over_training")
+    of_full = table[table["condition"] == "full"]
+    return None if of_full.empty else of_full
 
 
 def _searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
@@ -144,7 +135,7 @@ def importances(p: FigureParameters) -> pd.DataFrame:
     return _concatenated(_artefacts(p)["search"], "importance")
 
 
-def _accuracy(trained: list[Path], scored: list[Path]) -> pd.DataFrame:
+def _accuracy(trained: Sequence[Path], scored: Sequence[Path]) -> pd.DataFrame:
     """Return the accuracies of stage 2, and those under the masks that only stage 3 scores."""
     tables = [_concatenated(trained, "accuracy")]
     for directory in scored:

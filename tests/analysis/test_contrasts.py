@@ -106,14 +106,15 @@ def test_accuracy_is_averaged_over_translations_first():
     assert accuracy_sample(predictions().query("condition == 'full'"), ACCURACY) is None
 
 
-def test_accuracy_under_masks_that_were_scored_is_compared_in_one_model():
+@pytest.mark.parametrize(("own", "mask_language"), [("own", ""), ("language", "en")])
+def test_accuracy_under_masks_that_were_scored_is_compared_in_one_model(own: str, mask_language: str):
     rows = [
         ("full", "none", "", 0.70),
-        ("full", "language", "en", 0.66),
+        ("full", own, mask_language, 0.66),
         ("full", "language", "fr", 0.50),  # the other language's mask does not count
         ("full", "pooled_others", "", 0.63),
-        ("full", "random", "en", 0.40),
-        ("sft", "language", "en", 0.90),
+        ("full", "random", "en", 0.40),  # not those that were scored
+        ("sft", own, mask_language, 0.90),
     ]
     columns = ["condition", "mask_kind", "mask_language", "accuracy"]
     accuracy = pd.DataFrame(rows, columns=columns).assign(language="en", split="dev", seed=0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom, spearmanr
 
 from modspec.analysis import counterfactual
-from modspec.analysis.counterfactual import pooled_agreement
+from modspec.analysis.counterfactual import maps_of_study, pooled_agreement
 from modspec.errors import InputError
 
 
@@ -110,3 +111,31 @@ def test_maps_that_say_nothing_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             pooled_agreement([maps])
+
+
+def test_a_studys_maps_are_read_in_one_order_of_languages_and_seeds() -> None:
+    """Two seeds, four languages; influence equals the margin lost."""
+    languages, rows, lost = ["fr", "en", "de", "es"], [], []
+    rng = np.random.default_rng(5)
+    for seed, left_out, language in product((11, 10), languages, languages):
+        value = rng.normal()
+        run = {"seed": seed, "condition": "full", "language": language, "id": f"{language}-1"}
+        lost.append(run | {"left_out": left_out, "margin_all": 1.0, "margin": 1.0 - value})
+        scored = {"mask_kind": "none", "score": "dot", "train_gradient_mask": "test_example"}
+        rows.append(run | scored | {"train_language": left_out, "influence": value})
+    other = pd.DataFrame(rows).assign(influence=9.0)  # of a seed and of a score that do not count
+    statistics = pd.concat([pd.DataFrame(rows), other.assign(seed=12), other.assign(score="cosine")])
+    margins = pd.DataFrame(lost)
+    margins = pd.concat([margins, margins.assign(condition="sft", margin=0.0)])
+    influence, loss = maps_of_study(statistics.sample(frac=1, random_state=0), margins)
+    assert influence.shape == (2, 4, 4)
+    np.testing.assert_allclose(influence, loss)
+    (expected,) = (
+        row["influence"]
+        for row in rows
+        if (row["seed"], row["train_language"], row["language"]) == (10, "fr", "en")
+    )
+    assert influence[0, 0, 1] == pytest.approx(expected)
+    assert pooled_agreement([(influence, loss)]).value == pytest.approx(1)
+    few = margins[margins["language"].isin(["fr", "en"]) & margins["left_out"].isin(["fr", "en"])]
+    assert maps_of_study(statistics, few) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from modspec.analysis.hubs import hub_share
@@ -40,3 +41,18 @@ def test_planted_hubs_are_counted(tmp_path) -> None:
 def test_noise_has_no_hubs(tmp_path) -> None:
     table = hub_share(runs(tmp_path, planted=0))
     assert (table["hubs"] == 0).all() and (table["hub_share"] == 0).all() and (table["most"] < 0.25).all()
+
+
+def test_seeds_that_drew_their_own_samples_are_counted_one_by_one(tmp_path) -> None:
+    """The same scores of other training examples give the same numbers."""
+    train, columns = train_frame(40), columns_frame("none", "none", PER_LANGUAGE)
+    tables = []
+    for number, names in enumerate((("a", "a"), ("a", "b"))):
+        found = []
+        for seed, name in enumerate(names):
+            scores = np.random.default_rng(seed).normal(size=(len(train), len(columns)))
+            sample = train.assign(id=name + train["id"], group=name + train["group"])
+            place = tmp_path / f"{number}{seed}"
+            found.append(written(place, "full", seed, {"none": scores}, columns, sample, top_k=TOP_K))
+        tables.append(hub_share(StudyRuns([measure(run) for run in found])))
+    pd.testing.assert_frame_equal(*tables)

@@ -88,10 +88,11 @@ def study(tmp_path: Path) -> FigureParameters:
 @pytest.mark.slow
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
     found = study_tables.tables(study)
-    figures = {*SMALL, "head_relation", "typology", "translations"}
+    figures = {*SMALL, "head_relation", "typology", "translations", "share_by_accuracy"}
     assert figures <= set(FIGURES) and set(found) == {*figures, "typology_tests"}
     pd.testing.assert_frame_equal(found.pop("typology_tests"), mantel_tests(found["typology"]))
     assert found.pop("translations").empty  # the task is not parallel
+    assert found.pop("share_by_accuracy").empty  # no controls were scored
     for name in found:
         assert draw(found, name, tmp_path / "figures") is not None
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found)
@@ -106,9 +107,9 @@ def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
 ) -> None:
     found = study_tables.tables(study.model_copy(update={"conditions": ("sft",)}))
     lacking = [name for name, frame in found.items() if frame.empty]
-    expected = ["share_change", "head_share", "head_influence", "claims", "sensitivity", "share_by_k"]
-    assert lacking == [*expected, "head_relation", "translations"]
-    assert [draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 8
+    expected = ["share_by_accuracy", "share_change", "head_share", "head_influence", "claims", "sensitivity"]
+    assert lacking == [*expected, "share_by_k", "head_relation", "translations"]
+    assert [draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 9
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": not in this study")[0] for line in lines] == lacking
 
@@ -172,3 +173,19 @@ def test_stages_are_described_by_what_their_runs_share(tmp_path: Path) -> None:
         "finetuning": common | {"wall_seconds": 2, "peak_memory_gib": 1, "parameters": {"epochs": 4}},
         "influence": common | {"wall_seconds": 4, "peak_memory_gib": 2, "parameters": {"top_k": 7}},
     }
+
+
+def test_what_the_questions_are_answered_from_is_read_of_all_seeds(study: FigureParameters) -> None:
+    folder = Path(study.study_dir)
+    (folder / "influence" / "full-seed9.pieces").mkdir()  # of a run that was killed
+    found = study_tables.read_question_tables(folder)
+    assert found.by_checkpoint is None and found.counterfactual is None
+    assert set(found.importance["seed"]) == set(found.predictions["seed"]) == set(study.seeds)
+    assert len(found.overlap) == 15  # pairs of two seeds' masks of three languages
+    shares = pd.DataFrame({"language": "en", "id": "en-1", "progress": [0.5, 1.0], "share": [0.4, 0.3]})
+    for condition in CONDITIONS:
+        for seed in study.seeds:
+            place = influence_dir(study, condition, seed)
+            shares.assign(condition=condition, seed=seed).to_parquet(place / "over_training.parquet")
+    found = study_tables.read_question_tables(folder)
+    assert set(found.by_checkpoint["condition"]) == {"full"} and len(found.by_checkpoint) == 4

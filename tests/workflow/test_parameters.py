@@ -183,9 +183,7 @@ def test_seeds_share_a_training_sample_or_draw_their_own(tmp_path) -> None:
         assert shared.parameters(stage, seed=seed).train_sample_seed is None
         assert own.parameters(stage, seed=seed).train_sample_seed == seed
     assert own.parameters("calibration").train_sample_seed is None
-    # Nobody asked for masks of seeds with another sample.
-    kinds = [study.parameters("influence", seed=3).mask_kinds for study in (shared, own)]
-    assert set(kinds[0]) - set(kinds[1]) == {"other_seed"}
+    # One seed has no other, whose sample could differ.
     resolve(preset | {"train_samples": "per_seed", "seeds": 3, "mask_kinds": ["none", "other_seed"]})
 
 
