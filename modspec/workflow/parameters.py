@@ -335,6 +335,19 @@ class CalibrationParameters(DataParameters):
     subsets: Positive = param(32, "retraining: random subsets of the training examples")
     subset_share: Fraction = param(0.5, "retraining: share of the training examples in each subset")
     retrainings: Annotated[int, Field(ge=2)] = param(2, "retraining: models per subset")
+    simulated_studies: Distinct[str] = param(
+        ("xnli", "reviews"), "rates of verdicts: published studies whose variances are simulated"
+    )
+    simulated_seeds: Distinct[Annotated[int, Field(ge=3)]] = param(
+        (3, 6, 10), "rates of verdicts: numbers of seeds per simulated study"
+    )
+    simulated_items: Annotated[int, Field(ge=2)] = param(
+        40, "rates of verdicts: test items whose in-language share is known"
+    )
+    simulated_test_items: Annotated[int, Field(ge=2)] = param(
+        1490, "rates of verdicts: test items whose accuracy is known"
+    )
+    simulations: Resamples = param(2000, "rates of verdicts: simulated studies for each true effect")
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()
