@@ -4,19 +4,21 @@
 artefacts of published studies. It takes one to two minutes and needs no encoder.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.contrasts import Sample, samples_of
+from modspec.analysis.contrasts import Sample, accuracy_sample, share_sample
 from modspec.analysis.language_specificity import importance_similarity
 from modspec.analysis.measurements import StudyRuns, read_measured
-from modspec.analysis.specificity_rates import map_size, simulate_specificity
+from modspec.analysis.specificity_rates import MapSize, map_size, simulate_specificity
 from modspec.analysis.verdict_rates import draw_noise, rates, simulate, spread_of
-from modspec.figures.save import save_figure
-from modspec.terms import QUESTIONS
+from modspec.errors import InputError
+from modspec.figures.save import save_figure, save_table
+from modspec.terms import CONTRASTS, QUESTIONS
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import project_root
 
@@ -38,32 +40,73 @@ CORRELATIONS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.2])
 ESTIMATED, CAUTIOUS = "as estimated", "upper end of its 80 % interval"
 
 
-def verdict_rates(p: CalibrationParameters) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Published:
+    """What a published study says of the variances of the questions' values."""
+
+    samples: Mapping[str, Sample]  # by question
+    maps: MapSize
+
+
+def read_published(p: CalibrationParameters) -> dict[str, Published]:
+    """Return what the artefacts of the ``simulated_studies`` say, by study.
+
+    Raises:
+        InputError: a study is not published, or cannot show a question's contrast.
+    """
+    folders = {study: project_root() / "figures" / study / "artefacts" for study in p.simulated_studies}
+    for study, folder in folders.items():
+        if not folder.is_dir():
+            published = sorted(place.parents[0].name for place in folder.parents[1].glob("*/artefacts"))
+            raise InputError(f"simulated_studies: {study!r}; allowed: some of {', '.join(published)}")
+    return {
+        study: Published(published_samples(folder), map_size(published_similarity(folder)))
+        for study, folder in folders.items()
+    }
+
+
+def spreads(published: Mapping[str, Published]) -> pd.DataFrame:
+    """Return the standard deviations that are simulated.
+
+    Returns:
+        One row per question, study and ``seed_variance``: ``seed``, ``item``, ``rest``, in the question's
+        unit; of Q2 instead the number of independent ``heads``.
+    """
+    rows = []
+    for study, found in published.items():
+        for code, sample in found.samples.items():
+            for seed_variance in (ESTIMATED, CAUTIOUS):
+                spread = spread_of(*sample, cautious=seed_variance == CAUTIOUS)
+                rows.append({"question": code, "study": study, "seed_variance": seed_variance} | vars(spread))
+        rows.append({"question": IMPORTANCE, "study": study, "heads": found.maps.heads})
+    return pd.DataFrame(rows).sort_values(["question", "study"], kind="stable")
+
+
+def verdict_rates(p: CalibrationParameters, published: Mapping[str, Published]) -> pd.DataFrame:
     """Return how often the verdict on each question errs and is right, pooled over studies.
 
     Args:
-        p: the studies, the numbers of seeds, items and simulations; level and seed.
+        p: the numbers of seeds, items and simulations; level and seed.
+        published: from :func:`read_published`.
 
     Returns:
         The rows of :func:`modspec.analysis.verdict_rates.rates` for every number of ``seeds`` and
         ``seed_variance``, with ``items`` (NaN for Q2, which has none).
     """
-    folders = [project_root() / "figures" / study / "artefacts" for study in p.simulated_studies]
-    samples = [published_samples(folder) for folder in folders]
-    sizes = [map_size(published_similarity(folder)) for folder in folders]
+    maps = [of_study.maps for of_study in published.values()]
     items = {code: p.simulated_test_items if code == ACCURACY else p.simulated_items for code in LIKE}
     tables = []
     for seeds in p.simulated_seeds:
         rng = np.random.default_rng([p.seed, seeds])
         options = seeds, CORRELATIONS, p.simulations, rng
-        importance = simulate_specificity(ANSWERABLE[IMPORTANCE], sizes, *options)
+        importance = simulate_specificity(ANSWERABLE[IMPORTANCE], maps, *options)
         for seed_variance in (ESTIMATED, CAUTIOUS):
             rng = np.random.default_rng([p.seed, seeds, 1])  # the same draws for both
             simulated = {IMPORTANCE: importance}
             for code in LIKE:
                 tasks = []
-                for of_study in samples:
-                    spread = spread_of(*of_study[code], cautious=seed_variance == CAUTIOUS)
+                for of_study in published.values():
+                    spread = spread_of(*of_study.samples[code], cautious=seed_variance == CAUTIOUS)
                     tasks.append(draw_noise(spread, seeds, items[code], p.simulations, rng))
                 effects = MARGINS * ANSWERABLE[code].margin
                 simulated[code] = simulate(ANSWERABLE[code], tasks, effects, 1 - p.level)
@@ -76,12 +119,24 @@ def verdict_rates(p: CalibrationParameters) -> pd.DataFrame:
 
 
 def published_samples(folder: Path) -> dict[str, Sample]:
-    """Return the sample of each question's contrast in the artefacts of a published study."""
+    """Return the sample of each question's contrast in the artefacts of a published study.
+
+    Raises:
+        InputError: the study cannot show a contrast.
+    """
     runs = StudyRuns([read_measured(run) for run in sorted((folder / "influence").iterdir())])
     trained = sorted((folder / "finetuning").iterdir())
     predictions = pd.concat([pd.read_parquet(run / "predictions.parquet") for run in trained])
-    samples = {(c.question, c.values): sample for c, sample in samples_of(runs, predictions).items()}
-    return {code: samples[code, values] for code, values in LIKE.items()}
+    contrasts = {(contrast.question, contrast.values): contrast for contrast in CONTRASTS}
+    samples = {}
+    for code, values in LIKE.items():
+        contrast = contrasts[code, values]
+        of_accuracy = code == ACCURACY
+        sample = accuracy_sample(predictions, contrast) if of_accuracy else share_sample(runs, contrast)
+        if sample is None:
+            raise InputError(f"simulated_studies: {folder.parent.name!r} lacks {contrast.text!r}")
+        samples[code] = sample
+    return samples
 
 
 def published_similarity(folder: Path) -> np.ndarray:
@@ -91,6 +146,7 @@ def published_similarity(folder: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    save_figure(
-        "verdict_rates", verdict_rates(CalibrationParameters()), project_root() / "figures" / "results"
-    )
+    parameters, results = CalibrationParameters(), project_root() / "figures" / "results"
+    found = read_published(parameters)
+    save_table("verdict_spreads", spreads(found), results)
+    save_figure("verdict_rates", verdict_rates(parameters, found), results)
