@@ -193,7 +193,7 @@ def verdict_rates() -> str:
     table = summary(pd.read_csv(project_root() / "figures" / "results" / "verdict_rates.csv"))
     first, second = table["seed_variance"].unique()
     keys = ["question", "seeds"]
-    cautious = table[table["seed_variance"] == second].set_index(keys)["smallest"]
+    cautious = table[table["seed_variance"] == second].set_index(keys)
     rows = {}
     for row in table[table["seed_variance"] == first].sort_values(keys).to_dict("records"):
         key = row["question"], row["seeds"]
@@ -206,8 +206,9 @@ def verdict_rates() -> str:
             "equivalent at the margin": _percent(row["small_at_margin"]),
             "found at the margin": _percent(row["power_at_margin"]),
             "found at twice the margin": _percent(row["power_at_double"]),
-            "smallest effect found": _number(points * row["smallest"]),
-            "the same, cautious": _number(points * cautious.get(key, float("nan"))),
+            "smallest effect found": _number(points, row["smallest"]),
+            "cautious: equivalent at effect 0": _percent(cautious["small_at_zero"].get(key)),
+            "cautious: smallest effect found": _number(points, cautious["smallest"].get(key)),
         }
     return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
@@ -219,22 +220,22 @@ def verdict_spreads() -> str:
     for (question, study), of_study in table.groupby(["question", "study"], sort=False):
         estimated, cautious = of_study.iloc[0], of_study.iloc[-1]
         rows[f"{question}, {study}"] = {
-            "seeds": _number(100 * estimated["seed"]),
-            "seeds, cautious": _number(100 * cautious["seed"]),
-            "items": _number(100 * estimated["item"]),
-            "rest": _number(100 * estimated["rest"]),
-            "independent heads": _number(estimated["heads"], 0),
+            "seeds": _number(100, estimated["seed"]),
+            "seeds, cautious": _number(100, cautious["seed"]),
+            "items": _number(100, estimated["item"]),
+            "rest": _number(100, estimated["rest"]),
+            "independent heads": _number(1, estimated["heads"], 0),
         }
     return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
-def _percent(share: float) -> str:
-    return _number(100 * share, 1)
+def _percent(share: float | None) -> str:
+    return _number(100, share, 1)
 
 
-def _number(value: float, digits: int = 2) -> str:
-    """Return a number, or a dash where there is none."""
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+def _number(scale: float, value: float | None, digits: int = 2) -> str:
+    """Return a number times ``scale``, or a dash where there is none."""
+    return "–" if pd.isna(value) else f"{scale * value:.{digits}f}"
 
 
 def language_distances() -> str:
