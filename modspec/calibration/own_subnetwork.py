@@ -77,7 +77,7 @@ def own_minus_others(
 
 
 def own_subnetwork(shares: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return the statistic of Q3 with its verdict, for each language and for their mean by item.
+    """Return the statistic of Q3 with its verdict, for each language and for several languages' mean by item.
 
     Args:
         shares: rows of :func:`own_minus_others` with ``languages`` (their number), ``condition`` and
@@ -89,7 +89,9 @@ def own_subnetwork(shares: pd.DataFrame, level: float) -> pd.DataFrame:
         ``seeds``, ``items``, and ``verdict``, which knows nothing of the masks' accuracies.
     """
     difference = shares.assign(value=shares["own"] - shares["others"])
-    together = difference.groupby(["languages", "condition", "seed", "item"], sort=False, as_index=False)
+    several = difference.groupby(["languages", "condition"])["language"].transform("nunique") > 1
+    items = ["languages", "condition", "seed", "item"]
+    together = difference[several].groupby(items, sort=False, as_index=False)
     everything = pd.concat(
         [together["value"].mean().assign(language=ALL_LANGUAGES), difference], ignore_index=True
     )

@@ -2,8 +2,7 @@
 
 A model is sparsely fine-tuned from the start under disjoint random masks, until each language needs its own
 (``sft_random``; :mod:`modspec.calibration.planting`). Its control is fine-tuned in full (``full``), so that
-the same masks mean nothing in it. The statistic of question Q3 is read from both
-(:mod:`modspec.calibration.own_subnetwork`). Each head is then rated for each language, with no mask in force:
+the same masks mean nothing in it. Each head is then rated for each language, with no mask in force:
 
 search                the mask that the search keeps (with no further fine-tuning), 1 or 0
 importance            head importance for the language's training examples
@@ -11,6 +10,9 @@ influence, cosine     contribution of the language's training examples to the sc
 influence, dot        examples, above that of other languages' (``by_part.own_above_others``)
 
 The search finds the heads of its mask. A rating finds its highest heads, as many as were planted.
+
+The statistic of question Q3 (:mod:`modspec.calibration.own_subnetwork`) is read from both, and from a third
+model (``matched``), whose first language has a subnetwork of its own at equal accuracy under all masks.
 """
 
 from functools import partial
@@ -25,7 +27,13 @@ from transformers import PreTrainedModel
 from modspec.analysis.by_part import HEAD, own_above_others
 from modspec.calibration.models import SEARCH, TRAINING, Content, kept, searched_mask, trained
 from modspec.calibration.own_subnetwork import own_minus_others, own_subnetwork, pooled_others
-from modspec.calibration.planting import disjoint_masks, plant, planting_took
+from modspec.calibration.planting import (
+    disjoint_masks,
+    mask_accuracy,
+    plant,
+    planting_took,
+    separated_by_one_mask,
+)
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
@@ -38,6 +46,7 @@ from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import pieces_dir
 
 PLANTED, CONTROL = "sft_random", "full"  # the conditions that the models are trained in
+MATCHED = "matched"  # a model of the first language's own subnetwork, whose masks are equally accurate
 PLANTING = ("planted_epochs", "planted_learning_rate", "planted_attempts", "planted_top_k")
 
 
@@ -91,6 +100,10 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> C
             part = pieces_dir(target) / f"{condition}-{count}languages-seed{seed}"
             make_part = partial(_rated_model, material, p, p.languages[:count], condition, seed)
             parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
+        for count, seed in product(p.planted_languages, p.seeds):
+            part = pieces_dir(target) / f"{MATCHED}-{count}languages-seed{seed}"
+            make_part = partial(_matched_model, material, p, p.languages[:count], seed)
+            parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
         heads, accuracy, shares, attempts = (
             pd.concat([part[name] for part in parts if name in part], ignore_index=True)
             for name in ("heads", "accuracy", "shares", "attempts")
@@ -112,9 +125,39 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> C
 
 
 def _where_it_took(content: Content, name: str) -> pd.DataFrame:
-    """Return a table's rows of the numbers of languages for which the planting took."""
+    """Return a table's rows of matched models, and of numbers of languages for which the planting took."""
     table = content[name]
-    return table[table["languages"].isin(planting_took(content["attempts"]))].reset_index(drop=True)
+    took = table["languages"].isin(planting_took(content["attempts"]))
+    return table[took | (table["condition"] == MATCHED)].reset_index(drop=True)
+
+
+def _matched_model(
+    material: Material, p: CalibrationParameters, languages: tuple[str, ...], seed: int
+) -> Content:
+    """Train a model in which one language has an own subnetwork, and all masks are equally accurate for it.
+
+    Returns:
+        ``accuracy`` and ``shares`` of the first language, as of :func:`_rated_model`.
+    """
+    train, test = (
+        split.take(np.flatnonzero(np.isin(split.languages, languages)))
+        for split in (material.examples[name] for name in ("train", "test"))
+    )
+    grid = head_grid(material.new_classifier(seed))
+    masks = disjoint_masks(languages, grid, np.random.default_rng([seed, len(languages)]))
+    examples, under = separated_by_one_mask(train, masks, len(material.task.labels))
+    longer = {"epochs": p.planted_epochs, "learning_rate": p.planted_learning_rate}
+    model = trained(material, p.model_copy(update=longer), examples, seed, under)
+    run = {"languages": len(languages), "condition": MATCHED, "seed": seed}
+    first = languages[0]
+    (accuracy,) = (row for row in mask_accuracy(model, test, masks, material) if row["language"] == first)
+    kinds = {"own": "own", "others": "other_language"}
+    rows = [{"mask_kind": kind, "language": first, "accuracy": accuracy[of]} for of, kind in kinds.items()]
+    others = pooled_others(masks, {name: mask.astype(float) for name, mask in masks.items()})
+    evaluation = _first(test, (first,), p.evaluation_per_language)
+    own = {first: masks[first]}
+    shares = own_minus_others(model, train, evaluation, own, others, p.planted_top_k)
+    return {"accuracy": pd.DataFrame(rows).assign(**run), "shares": shares.assign(**run)}
 
 
 def _rated_model(

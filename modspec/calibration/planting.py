@@ -4,11 +4,15 @@ An encoder that knows many languages transfers between them: trained under disjo
 be classified nearly as well with the heads that only English was trained with, however long the training. So
 every language is also trained under every other language's mask, towards *wrong* labels (the next label):
 only its own heads then give the right answer.
+
+A model planted like this tells the languages apart under *every* mask, and its masks differ in accuracy.
+Question Q3 needs another truth: a language whose own mask alone tells it from the others, and which is read
+equally well under all masks (:func:`separated_by_one_mask`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import permutations
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -87,7 +91,7 @@ def plant(
 
 
 def with_wrong_labels(train: Examples, masks: Masks, labels: int) -> tuple[Examples, Masks]:
-    """Add every language under every other language's mask, with the next label instead of the right one.
+    """Return every language under its own mask, and under all others with the next label, which is wrong.
 
     Fine-tuning takes masks by language, so these examples are of "languages" of their own.
 
@@ -97,23 +101,49 @@ def with_wrong_labels(train: Examples, masks: Masks, labels: int) -> tuple[Examp
         labels: how many there are.
 
     Returns:
-        All examples, the right ones first, and the mask of each of their languages.
+        The examples, and the mask of each of their languages.
     """
-    under = dict(masks)
-    positions, languages, steps = (
-        [np.arange(len(train))],
-        [train.languages],
-        [np.zeros(len(train), dtype=np.int64)],
-    )
-    for language, other in permutations(masks, 2):
-        name = f"{language} under the mask of {other}"
-        under[name] = masks[other]
-        positions.append(np.flatnonzero(train.languages == language))
-        languages.append(np.full(len(positions[-1]), name))
-        steps.append(np.ones(len(positions[-1]), dtype=np.int64))
+    wrong = {(language, owner): language != owner for language, owner in product(masks, masks)}
+    return _under_masks(train, masks, labels, wrong)
+
+
+def separated_by_one_mask(train: Examples, masks: Masks, labels: int) -> tuple[Examples, Masks]:
+    """Return training examples after which only the first language's mask tells it from the others.
+
+    Every language has right labels under every mask, but the other languages have wrong labels under the
+    first one's. So the first language is read equally well under all masks.
+
+    Args:
+        train: right examples.
+        masks: by language.
+        labels: how many there are.
+
+    Returns:
+        As :func:`with_wrong_labels`.
+    """
+    first = next(iter(masks))
+    wrong = {(language, owner): owner == first != language for language, owner in product(masks, masks)}
+    return _under_masks(train, masks, labels, wrong)
+
+
+def _under_masks(
+    train: Examples, masks: Masks, labels: int, wrong: Mapping[tuple[str, str], bool]
+) -> tuple[Examples, Masks]:
+    """Return the examples of each language under the mask of each owner, with right or wrong labels.
+
+    Args:
+        wrong: by (language, owner of the mask).
+    """
+    positions, names, steps = [], [], []
+    for (language, owner), is_wrong in wrong.items():
+        own = np.flatnonzero(train.languages == language)
+        positions.append(own)
+        names.append(np.full(len(own), f"{language} under the mask of {owner}"))
+        steps.append(np.full(len(own), int(is_wrong)))
     examples = train.take(np.concatenate(positions))
     shifted = (examples.labels + np.concatenate(steps)) % labels
-    return replace(examples, labels=shifted, languages=np.concatenate(languages)), under
+    under = {f"{language} under the mask of {owner}": masks[owner] for language, owner in wrong}
+    return replace(examples, labels=shifted, languages=np.concatenate(names)), under
 
 
 def mask_accuracy(

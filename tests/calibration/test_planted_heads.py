@@ -161,7 +161,7 @@ def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
     scorers.trained.stop_at = 0
     table = planted_heads(material, p, tmp_path)
     accuracy = planted_accuracy(material, p, tmp_path)
-    assert len(seeds) == 2 * 2 * 2 + 1
+    assert len(seeds) == 2 * 3 * 2 + 1
     assert table.groupby(["languages", "condition", "score"]).ngroups == 2 * 2 * 4
     assert set(table["language"]) == {"all languages", "de", "en", "fr"}
     assert set(table[table["languages"] == 2]["language"]) == {"all languages", "de", "en"}
@@ -172,16 +172,19 @@ def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
     assert set(accuracy["mask_kind"]) == {"none", "own", "other_language"}
     assert accuracy["accuracy"].between(0, 1).all() and (accuracy["seeds"] == 2).all()
     effects = planted_subnetworks(material, p, tmp_path)
-    assert len(effects) == 2 * (1 + 2) + 2 * (1 + 3) and (effects["seeds"] == 2).all()
-    assert set(effects["condition"]) == {"sft_random", "full"}
+    rows = effects.groupby(["languages", "condition"]).size().to_dict()
+    of_two, of_three = ({"sft_random": n + 1, "full": n + 1, "matched": 1} for n in (2, 3))
+    expected = {(2, name): n for name, n in of_two.items()} | {(3, name): n for name, n in of_three.items()}
+    assert rows == expected and (effects["seeds"] == 2).all()
+    assert set(effects.query("condition == 'matched'")["language"]) == {"de"}
     assert len(planting_attempts(material, p, tmp_path)) == 2 * (2 + 3)
 
 
 def test_where_planting_failed_nothing_is_claimed(tmp_path, monkeypatch) -> None:
     material, p = tiny(planted_attempts=2, planted_epochs=1, seeds=(0,))
     monkeypatch.setattr(planting, "TAKEN", 2.0)  # never
-    for read in (planted_heads, planted_subnetworks):
-        assert read(material, p, tmp_path).empty
+    assert planted_heads(material, p, tmp_path).empty
+    assert set(planted_subnetworks(material, p, tmp_path)["condition"]) == {"matched"}
     attempts = planting_attempts(material, p, tmp_path)
     assert attempts["attempt"].tolist() == [1, 1, 2, 2] and not attempts["took"].any()
     assert "failed" in planting_sentence(attempts)

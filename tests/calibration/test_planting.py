@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from modspec.calibration.planting import (
     plant,
     planting_sentence,
     planting_took,
+    separated_by_one_mask,
     with_wrong_labels,
 )
 from modspec.errors import InputError
@@ -36,21 +39,24 @@ def test_planted_masks_are_disjoint_and_even(layers: int, heads: int, count: int
     assert all((mask.sum(axis=1) == heads // count).all() for mask in masks.values())
 
 
-def test_wrong_labels_come_under_every_other_mask_alone() -> None:
+@pytest.mark.parametrize(
+    ("planted", "is_wrong"),
+    [
+        (with_wrong_labels, lambda language, owner: language != owner),
+        # Under the mask of the first language, "de", all others.
+        (separated_by_one_mask, lambda language, owner: owner == "de" and language != "de"),
+    ],
+)
+def test_labels_are_wrong_under_the_masks_that_shall_not_read_a_language(planted, is_wrong) -> None:
     material, _ = tiny()
     train = material.examples["train"]
-    examples, under = with_wrong_labels(train, MASKS, 3)
+    examples, under = planted(train, MASKS, 3)
     assert len(examples) == 3 * len(train) and len(under) == 9
-    right = examples.take(range(len(train)))
-    for name in ("labels", "languages", "ids", "groups"):
-        assert np.array_equal(getattr(right, name), getattr(train, name))
-    for language in MASKS:
-        assert under[language] is MASKS[language]
-        for other in set(MASKS) - {language}:
-            name = f"{language} under the mask of {other}"
-            wrong, own = examples.of(name), train.of(language)
-            assert under[name] is MASKS[other] and np.array_equal(wrong.ids, own.ids)
-            assert np.array_equal(wrong.labels, (own.labels + 1) % 3)
+    for language, owner in product(MASKS, MASKS):
+        name, own = f"{language} under the mask of {owner}", train.of(language)
+        found = examples.of(name)
+        assert under[name] is MASKS[owner] and np.array_equal(found.ids, own.ids)
+        assert np.array_equal(found.labels, (own.labels + is_wrong(language, owner)) % 3)
 
 
 class Planted:

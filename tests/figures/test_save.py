@@ -40,7 +40,8 @@ def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_ag
     assert {(draw.__module__, name) for name, draw in FIGURES.items()} <= definitions("figures")
     beyond = {"head_relation", "typology", "translations"}  # in tests/figures/test_relations.py
     over_studies = {"claims_by_study"}  # in tests/analysis/test_side_by_side.py
-    calibration = {"false_positive_rates", "dose_response"}  # in tests/figures/test_calibration.py
+    # In tests/figures/test_calibration.py.
+    calibration = {"false_positive_rates", "dose_response", "verdict_rates"}
     truth = {"planted_heads", "template_truth", "datamodeling"}  # in tests/figures/test_ground_truth.py
     benchmark = {"influence_scaling"}  # in tests/figures/test_influence_scaling.py
     assert set(FIGURES) == {*SMALL, *beyond, *over_studies, *calibration, *truth, *benchmark}
