@@ -120,6 +120,7 @@ CALIBRATION_MEASURES = {
     "auc": "AUC",
     "label_auc": "AUC within label",
     "specialization": "specialization",
+    "own_subnetwork": "own − pooled-others mask",
 }
 
 

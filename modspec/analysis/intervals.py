@@ -62,7 +62,7 @@ def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, fl
         InputError: ``values`` has some NaN.
     """
     values = _table(values)
-    half = _Variance.of(values).critical((1 - confidence) / 2)
+    half = float(Variance.of(values).critical((1 - confidence) / 2))
     return _mean(values) - half, _mean(values) + half
 
 
@@ -107,11 +107,11 @@ def pooled_estimate(
         ``seeds``: of the sample that has fewest. ``examples``: of all samples together.
     """
     tables = [_table(values) for values, _ in samples]
-    parts = [_Variance.of(table, training) for table, (_, training) in zip(tables, samples, strict=True)]
-    variance = _Variance.joined(parts)
+    parts = [Variance.of(table, training) for table, (_, training) in zip(tables, samples, strict=True)]
+    variance = Variance.joined(parts)
     mean = float(np.mean([_mean(values) for values in tables]))
     tail = (1 - confidence) / 2
-    half = variance.critical(tail)
+    half = float(variance.critical(tail))
     p = 1.0 if mean == half == 0 else variance.p(abs(mean))
     seeds, examples = zip(*(values.shape for values in tables), strict=True)
     detectable = variance.minimum_detectable(tail)
@@ -168,12 +168,17 @@ def adjusted(p: np.ndarray) -> np.ndarray:
 
     NaN, a test that could not be made, stays NaN and does not count. (statsmodels' ``multipletests`` gives
     the same, but collects Python's garbage at every call, which takes longer than the rest of a simulation.)
+
+    Args:
+        p: (..., tests); each family of tests along the last axis is corrected by itself.
     """
-    order = np.argsort(p)  # NaN last
-    ranked = np.asarray(p, dtype=float)[order]
-    as_many = np.count_nonzero(~np.isnan(ranked)) - np.arange(len(ranked))
-    result = np.empty(len(ranked))
-    result[order] = np.minimum(np.maximum.accumulate(ranked * as_many), 1)
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p, axis=-1)  # NaN last
+    ranked = np.take_along_axis(p, order, axis=-1)
+    tests = np.count_nonzero(~np.isnan(ranked), axis=-1, keepdims=True)
+    corrected = ranked * (tests - np.arange(p.shape[-1]))
+    result = np.empty_like(ranked)
+    np.put_along_axis(result, order, np.minimum(np.maximum.accumulate(corrected, axis=-1), 1), axis=-1)
     return result
 
 
@@ -185,20 +190,38 @@ def rejection_rate(p: np.ndarray, level: float = 0.05) -> tuple[float, float, fl
 
 
 @dataclass(frozen=True)
-class _Variance:
-    """Variance of a mean as a sum of parts, each estimated with its own degrees of freedom."""
+class Variance:
+    """Variance of a mean as a sum of parts, each estimated with its own degrees of freedom.
 
-    parts: np.ndarray  # (parts,)
+    Leading axes are several such variances, which share the degrees of freedom.
+    """
+
+    parts: np.ndarray  # (..., parts)
     df: np.ndarray  # (parts,)
 
     @classmethod
-    def joined(cls, variances: Sequence[_Variance]) -> _Variance:
+    def joined(cls, variances: Sequence[Variance]) -> Variance:
         """Return the variance of the mean of independent means."""
-        parts = np.concatenate([variance.parts for variance in variances]) / len(variances) ** 2
+        parts = np.concatenate([variance.parts for variance in variances], axis=-1) / len(variances) ** 2
         return cls(parts, np.concatenate([variance.df for variance in variances]))
 
     @classmethod
-    def of(cls, values: np.ndarray, training: np.ndarray | None = None) -> _Variance:
+    def of_mean_squares(cls, margins: np.ndarray, residual: np.ndarray, units: Sequence[int]) -> Variance:
+        """Return the variance of the mean of a crossed table of seeds and examples; see :func:`interval`.
+
+        Args:
+            margins: (..., 2), mean squares of seeds and of examples.
+            residual: (...,), mean square of the rest.
+            units: numbers of seeds and of examples, at least 2.
+        """
+        few = int(units[1] < units[0])
+        both = margins.sum(axis=-1) - residual
+        total = np.maximum.reduce([margins[..., 0], margins[..., 1], both, residual])
+        parts = np.stack([margins[..., few], total - margins[..., few]], axis=-1) / np.prod(units)
+        return cls(parts, np.array([units[few], units[1 - few]]) - 1)
+
+    @classmethod
+    def of(cls, values: np.ndarray, training: np.ndarray | None = None) -> Variance:
         """Return the variance of the mean of ``values``, (seeds, examples), and of a training sample's items;
         see :func:`estimate`."""
         crossed = cls._of_seeds_and_examples(values)
@@ -209,7 +232,7 @@ class _Variance:
         return cls(parts, df)
 
     @classmethod
-    def _of_seeds_and_examples(cls, values: np.ndarray) -> _Variance:
+    def _of_seeds_and_examples(cls, values: np.ndarray) -> Variance:
         """Return the variance of the mean of ``values``, (seeds, examples); see :func:`interval`."""
         if min(values.shape[1] - 1, values.shape[0]) < 1 or np.isnan(values).all():
             return cls(np.array([np.nan]), np.array([1]))
@@ -222,15 +245,17 @@ class _Variance:
         rows, columns = centred.mean(axis=1), centred.mean(axis=0)
         residual = ((centred - rows[:, None] - columns) ** 2).sum() / (units - 1).prod()
         squares = units[::-1] * [rows @ rows, columns @ columns] / (units - 1)
-        few = int(units[1] < units[0])
-        total = max(*squares, squares.sum() - residual, residual)
-        parts = np.array([squares[few], total - squares[few]]) / values.size
-        df = np.array([units[few], units[1 - few]]) - 1
-        return cls(parts[parts > 0], df[parts > 0])
+        variance = cls.of_mean_squares(squares, residual, units)
+        return cls(variance.parts[variance.parts > 0], variance.df[variance.parts > 0])
 
-    def critical(self, tail: float) -> float:
-        """Return the distance from the true mean that is exceeded, on one side, with probability ``tail``."""
-        return float(np.hypot.reduce(t.isf(tail, self.df) * np.sqrt(self.parts)))
+    def critical(self, tail: float | np.ndarray) -> np.ndarray:
+        """Return the distance from the true mean that is exceeded, on one side, with probability ``tail``.
+
+        Args:
+            tail: one probability, or an array that broadcasts against the leading axes of ``parts``.
+        """
+        quantiles = t.isf(np.asarray(tail)[..., None], self.df)
+        return np.hypot.reduce(quantiles * np.sqrt(self.parts), axis=-1)
 
     def p(self, distance: float) -> float:
         """Return the two-sided p of a mean at a distance of 0 or more from the true one: the inverse of

@@ -12,6 +12,9 @@
 "Undecided" is not "no effect"; "equivalent" is the finding that there is none that matters.
 """
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from modspec.analysis.intervals import Estimate
 from modspec.terms import Question
 
@@ -31,11 +34,32 @@ def verdict(estimate: Estimate, question: Question, p_adjusted: float, confidenc
     """
     if estimate.seeds < SEEDS:
         return "too few seeds"
-    if question.margin is not None and max(-estimate.low, estimate.high) < question.margin:
-        return "negligible" if estimate.low > 0 or estimate.high < 0 else "equivalent"
-    if not p_adjusted < 1 - confidence:
-        return "undecided"
-    sign = 1 if estimate.value > 0 else -1
-    if question.sign:
-        return "supported" if sign == question.sign else "contradicted"
-    return "rises" if sign > 0 else "falls"
+    return str(verdicts(estimate.value, estimate.low, estimate.high, p_adjusted, question, confidence))
+
+
+def verdicts(
+    value: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    p_adjusted: ArrayLike,
+    question: Question,
+    confidence: float = 0.95,
+) -> np.ndarray:
+    """Return :func:`verdict` of many estimates at once: str, of the shape to which the arrays broadcast.
+
+    Args:
+        value: the estimates, from enough seeds.
+        low, high: of their intervals.
+        p_adjusted, question, confidence: as for :func:`verdict`.
+    """
+    value, low, high, p_adjusted = np.broadcast_arrays(value, low, high, p_adjusted)
+    margin = -np.inf if question.margin is None else question.margin
+    small = np.maximum(-low, high) < margin
+    up, down = ("supported", "contradicted") if question.sign else ("rises", "falls")
+    rules = {
+        "negligible": small & ((low > 0) | (high < 0)),
+        "equivalent": small,
+        "undecided": ~(p_adjusted < 1 - confidence),
+        up: np.sign(value) == (question.sign or 1),
+    }
+    return np.select(list(rules.values()), list(rules), default=down)

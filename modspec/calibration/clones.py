@@ -16,13 +16,16 @@ from modspec.analysis.intervals import bootstrap_interval, interval, rejection_r
 from modspec.analysis.permutation import label_permutation
 from modspec.analysis.shares import AUCS, Measure, training_weights
 from modspec.calibration.models import SEARCH, TRAINING, Content, evaluated, kept, searched_mask, trained
+from modspec.calibration.own_subnetwork import pooled_others
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
 from modspec.stages.material import Material
+from modspec.subnetworks.head_importance import head_gradients, importance
 from modspec.workflow.parameters import CalibrationParameters
 
 HALVES = ("a", "b")  # names of the two "languages"
+OTHERS = "others of"  # before a half's name: its pooled-others mask
 INTERVAL, BOOTSTRAP, PERMUTATION = "interval", "bootstrap", "permutation"
 # The evaluation examples that a number averages over; by symmetry both halves of a clone err alike.
 ONE, BOTH = "one half", "both halves"
@@ -65,8 +68,10 @@ def score_clone(material: Material, p: CalibrationParameters, directory: Path, s
     """Train and score the model of one seed, without mask and under the masks of the halves of split 0.
 
     Returns:
-        The content of the artefact ``directory/clone-seed…``. ``scores`` {none, a, b}: cosine, float32
-        (train, evaluation); ``masks`` {a, b}: uint8 (layers, heads), 1 = kept.
+        The content of the artefact ``directory/clone-seed…``. ``scores`` {none, a, b, others of a, others
+        of b}: cosine, float32 (train, evaluation); ``masks``, the same but none: uint8 (layers, heads), 1 =
+        kept. The "others" of a half is the other half, whose heads of highest importance make the
+        pooled-others mask.
     """
 
     def make() -> Content:
@@ -76,17 +81,19 @@ def score_clone(material: Material, p: CalibrationParameters, directory: Path, s
             clones(material.examples[split], p.language, np.random.default_rng([p.seed, 0, number]))
             for split, number in (("train", 0), ("dev", 2))
         )
-        masks = {}
+        masks, weights = {}, {}
         for half in HALVES:
             own = half_train.of(half)
             model = trained(material, p, own, seed, progress=f"half {half}, seed {seed}")
             masks[half] = searched_mask(model, own, half_dev.of(half), p, material.precision)
+            weights[half] = importance(head_gradients(model, own, precision=material.precision))
+        masks |= {f"{OTHERS} {half}": mask for half, mask in pooled_others(masks, weights).items()}
         model = trained(material, p, train, seed, progress=f"clones, seed {seed}")
         scores = {
             name: influence(model, train, evaluation, train_mask=mask, evaluation_mask=mask).cosine
             for name, mask in {"none": None, **masks}.items()
         }
-        return {"scores": scores, "masks": {half: mask.astype(np.uint8) for half, mask in masks.items()}}
+        return {"scores": scores, "masks": {name: mask.astype(np.uint8) for name, mask in masks.items()}}
 
     target = directory / f"clone-seed{seed}"
     return kept(target, material, p, (*SCORING, *SEARCH), make, experiment="clone")
@@ -185,15 +192,17 @@ def clone_tests(
 
     Args:
         scores: of models that know nothing of the splits, (seeds, train, evaluation): "none" without mask,
-            "a" and "b" under the mask of each half.
+            "a" and "b" under the mask of each half, "others of a" and "others of b" under pooled-others
+            masks.
         train_labels: (train,).
         evaluation_labels: (evaluation,).
         splits: numbers of the splits; with ``seed`` they decide the halves.
         p: number k of proponents, level of the tests, number of resamples and label permutations, ``seed``.
 
     Returns:
-        One row per split, measure (share, auc, label_auc, specialization), language (the evaluation examples
-        of :data:`ONE` or :data:`BOTH` halves) and test. ``excess``: the measure minus chance, with ``low``
+        One row per split, measure (share, auc, label_auc, specialization, own_subnetwork: S(own mask) -
+        S(pooled-others mask)), language (the evaluation examples of :data:`ONE` or :data:`BOTH` halves) and
+        test. ``excess``: the measure minus chance, with ``low``
         and ``high`` where the test is an interval. ``rejected``: the test claims a difference.
     """
 
@@ -202,7 +211,7 @@ def clone_tests(
         return np.stack([half_weights(run, MEASURES[measure], p.top_k, *labels) for run in scores[mask]])
 
     unmasked = {measure: measured(measure, "none") for measure in MEASURES}
-    under_a, under_b = measured("share", "a"), measured("share", "b")
+    under = {name: measured("share", name) for name in scores if name != "none"}
     options = {"confidence": 1 - p.level, "resamples": p.resamples}
     rows = []
     for split in splits:
@@ -210,9 +219,11 @@ def clone_tests(
             halves(labels, np.random.default_rng([p.seed, split, number]))
             for number, labels in enumerate((train_labels, evaluation_labels))
         )
-        specialization = np.where(tested, under_a, under_b) - unmasked["share"]
+        own_mask = np.where(tested, *(under[half] for half in HALVES))
+        others_mask = np.where(tested, *(under[f"{OTHERS} {half}"] for half in HALVES))
+        masked = {"specialization": own_mask - unmasked["share"], "own_subnetwork": own_mask - others_mask}
         keys, weights = [], []
-        for measure, measure_weights in (unmasked | {"specialization": specialization}).items():
+        for measure, measure_weights in (unmasked | masked).items():
             values, signed = excess(measure_weights, own, tested)
             for language, chosen in ((ONE, tested), (BOTH, np.ones_like(tested))):
                 key, chosen_values = (split, measure, language), values[:, chosen]

@@ -1,8 +1,8 @@
 """Planted subnetworks: does the method find heads that were made to matter for one language alone?
 
-A model is sparsely fine-tuned from the start under disjoint random masks: every head is trained and used for
-one language at most (``sft_random``). Its control is fine-tuned in full (``full``), so that the same masks
-mean nothing in it. Each head is then rated for each language, with no mask in force:
+A model is sparsely fine-tuned from the start under disjoint random masks, until each language needs its own
+(``sft_random``; :mod:`modspec.calibration.planting`). Its control is fine-tuned in full (``full``), so that
+the same masks mean nothing in it. Each head is then rated for each language, with no mask in force:
 
 search                the mask that the search keeps (with no further fine-tuning), 1 or 0
 importance            head importance for the language's training examples
@@ -10,6 +10,9 @@ influence, cosine     contribution of the language's training examples to the sc
 influence, dot        examples, above that of other languages' (``by_part.own_above_others``)
 
 The search finds the heads of its mask. A rating finds its highest heads, as many as were planted.
+
+The statistic of question Q3 (:mod:`modspec.calibration.own_subnetwork`) is read from both, and from a third
+model (``matched``), whose first language has a subnetwork of its own at equal accuracy under all masks.
 """
 
 from functools import partial
@@ -23,6 +26,14 @@ from transformers import PreTrainedModel
 
 from modspec.analysis.by_part import HEAD, own_above_others
 from modspec.calibration.models import SEARCH, TRAINING, Content, kept, searched_mask, trained
+from modspec.calibration.own_subnetwork import own_minus_others, own_subnetwork, pooled_others
+from modspec.calibration.planting import (
+    disjoint_masks,
+    mask_accuracy,
+    plant,
+    planting_took,
+    separated_by_one_mask,
+)
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import influence
@@ -30,19 +41,20 @@ from modspec.models.head_masking import head_grid
 from modspec.models.prediction import predict
 from modspec.stages.material import Material
 from modspec.subnetworks.head_importance import head_gradients, importance
-from modspec.subnetworks.masks import Masks
 from modspec.terms import ALL_LANGUAGES
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import pieces_dir
 
 PLANTED, CONTROL = "sft_random", "full"  # the conditions that the models are trained in
-LONGER = {"epochs": "planted_epochs", "learning_rate": "planted_learning_rate"}
+MATCHED = "matched"  # a model of the first language's own subnetwork, whose masks are equally accurate
+PLANTING = ("planted_epochs", "planted_learning_rate", "planted_attempts", "planted_top_k")
 
 
 def planted_heads(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
     """Return precision, recall and AUC of the planted heads' recovery: see :func:`recovery`.
 
-    Heads are planted for the first ``planted_languages`` languages, each of its numbers in turn.
+    Heads are planted for the first ``planted_languages`` languages, each of its numbers in turn. Numbers for
+    which the planting failed have no rows.
 
     Args:
         material: the task.
@@ -52,7 +64,19 @@ def planted_heads(material: Material, p: CalibrationParameters, directory: Path)
     Raises:
         InputError: there are fewer languages than ``planted_languages`` says.
     """
-    return _planted(material, p, directory)["planted_heads"]
+    return _where_it_took(_planted(material, p, directory), "planted_heads")
+
+
+def planted_subnetworks(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
+    """Return the statistic of Q3 under planted masks: see :func:`own_subnetwork`. Arguments and missing rows
+    as for :func:`planted_heads`, whose artefact it is read from."""
+    return _where_it_took(_planted(material, p, directory), "own_subnetwork")
+
+
+def planting_attempts(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
+    """Return every attempt at planting: the rows of :func:`modspec.calibration.planting.plant`, with
+    ``languages`` (their number) and ``seed``. Arguments as for :func:`planted_heads`."""
+    return _planted(material, p, directory)["attempts"]
 
 
 def planted_accuracy(material: Material, p: CalibrationParameters, directory: Path) -> pd.DataFrame:
@@ -68,7 +92,7 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> C
     if bad := [n for n in p.planted_languages if not 2 <= n <= len(p.languages)]:
         raise InputError(f"planted_languages: {bad[0]}; allowed: 2 to {len(p.languages)}, the languages")
     target = directory / "planted"
-    decisive = (*TRAINING, *SEARCH, *LONGER.values(), "judged_per_language")
+    decisive = (*TRAINING, *SEARCH, *PLANTING, "judged_per_language", "evaluation_per_language")
 
     def make() -> Content:
         parts = []
@@ -76,57 +100,89 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> C
             part = pieces_dir(target) / f"{condition}-{count}languages-seed{seed}"
             make_part = partial(_rated_model, material, p, p.languages[:count], condition, seed)
             parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
-        heads, accuracy = (
-            pd.concat([part[name] for part in parts], ignore_index=True) for name in ("heads", "accuracy")
+        for count, seed in product(p.planted_languages, p.seeds):
+            part = pieces_dir(target) / f"{MATCHED}-{count}languages-seed{seed}"
+            make_part = partial(_matched_model, material, p, p.languages[:count], seed)
+            parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
+        heads, accuracy, shares, attempts = (
+            pd.concat([part[name] for part in parts if name in part], ignore_index=True)
+            for name in ("heads", "accuracy", "shares", "attempts")
         )
         keys = ["languages", "condition", "mask_kind", "language"]
         accuracy = accuracy.groupby(keys, sort=False, as_index=False)
         accuracy = accuracy.agg(accuracy=("accuracy", "mean"), seeds=("seed", "nunique"))
         accuracy = accuracy.assign(chance=1 / len(material.task.labels))
-        return {"heads": heads, "planted_heads": recovery(heads, p.resamples), "accuracy": accuracy}
+        return {
+            "heads": heads,
+            "planted_heads": recovery(heads, p.resamples),
+            "accuracy": accuracy,
+            "attempts": attempts,
+            "own_subnetwork": own_subnetwork(shares, p.level),
+        }
 
-    names = (*decisive, "seeds", "planted_languages", "resamples")
+    names = (*decisive, "seeds", "planted_languages", "resamples", "level")
     return kept(target, material, p, names, make, experiment="planted")
 
 
-def disjoint_masks(languages: tuple[str, ...], grid: tuple[int, int], rng: np.random.Generator) -> Masks:
-    """Draw random masks without common heads, each with as many heads in each layer as the others.
+def _where_it_took(content: Content, name: str) -> pd.DataFrame:
+    """Return a table's rows of matched models, and of numbers of languages for which the planting took."""
+    table = content[name]
+    took = table["languages"].isin(planting_took(content["attempts"]))
+    return table[took | (table["condition"] == MATCHED)].reset_index(drop=True)
 
-    Heads that are left over belong to no mask.
 
-    Args:
-        languages: each gets a mask.
-        grid: numbers of layers, and of heads in each.
-        rng: source of the draw.
+def _matched_model(
+    material: Material, p: CalibrationParameters, languages: tuple[str, ...], seed: int
+) -> Content:
+    """Train a model in which one language has an own subnetwork, and all masks are equally accurate for it.
 
     Returns:
-        Bool (layers, heads) by language.
-
-    Raises:
-        InputError: there are more languages than heads in a layer.
+        ``accuracy`` and ``shares`` of the first language, as of :func:`_rated_model`.
     """
-    share = grid[1] // len(languages)
-    if share == 0:
-        raise InputError(
-            f"planted_languages: {len(languages)}; allowed: at most {grid[1]}, the heads of a layer"
-        )
-    places = rng.permuted(np.tile(np.arange(grid[1]), (grid[0], 1)), axis=1)
-    return {language: places // share == number for number, language in enumerate(languages)}
+    train, test = (
+        split.take(np.flatnonzero(np.isin(split.languages, languages)))
+        for split in (material.examples[name] for name in ("train", "test"))
+    )
+    grid = head_grid(material.new_classifier(seed))
+    masks = disjoint_masks(languages, grid, np.random.default_rng([seed, len(languages)]))
+    examples, under = separated_by_one_mask(train, masks, len(material.task.labels))
+    longer = {"epochs": p.planted_epochs, "learning_rate": p.planted_learning_rate}
+    model = trained(material, p.model_copy(update=longer), examples, seed, under)
+    run = {"languages": len(languages), "condition": MATCHED, "seed": seed}
+    first = languages[0]
+    (accuracy,) = (row for row in mask_accuracy(model, test, masks, material) if row["language"] == first)
+    kinds = {"own": "own", "others": "other_language"}
+    rows = [{"mask_kind": kind, "language": first, "accuracy": accuracy[of]} for of, kind in kinds.items()]
+    others = pooled_others(masks, {name: mask.astype(float) for name, mask in masks.items()})
+    evaluation = _first(test, (first,), p.evaluation_per_language)
+    own = {first: masks[first]}
+    shares = own_minus_others(model, train, evaluation, own, others, p.planted_top_k)
+    return {"accuracy": pd.DataFrame(rows).assign(**run), "shares": shares.assign(**run)}
 
 
 def _rated_model(
     material: Material, p: CalibrationParameters, languages: tuple[str, ...], condition: str, seed: int
 ) -> Content:
-    """Train one model and rate its heads; return ``accuracy`` under every mask, and ``heads``."""
+    """Train one model and rate its heads.
+
+    Returns:
+        ``accuracy`` under every mask; ``heads``; ``shares`` under own and pooled-others masks; and the
+        ``attempts`` of a planted model.
+    """
     train, dev, test = (
         split.take(np.flatnonzero(np.isin(split.languages, languages)))
         for split in (material.examples[name] for name in ("train", "dev", "test"))
     )
     grid = head_grid(material.new_classifier(seed))
     masks = disjoint_masks(languages, grid, np.random.default_rng([seed, len(languages)]))
-    longer = p.model_copy(update={name: getattr(p, planted) for name, planted in LONGER.items()})
-    model = trained(material, longer, train, seed, masks if condition == PLANTED else None)
     run = {"languages": len(languages), "condition": condition, "seed": seed}
+    content = {}
+    if condition == PLANTED:
+        model, attempts = plant(material, p, train, dev, masks, seed)
+        content["attempts"] = attempts.assign(**run)
+    else:
+        longer = {"epochs": p.planted_epochs, "learning_rate": p.planted_learning_rate}
+        model = trained(material, p.model_copy(update=longer), train, seed)
 
     rows = []
     for owner in (None, *languages):
@@ -136,13 +192,14 @@ def _rated_model(
             rows.append((kind, language, correct[test.languages == language].mean()))
     accuracy = pd.DataFrame(rows, columns=["mask_kind", "language", "accuracy"]).assign(**run)
 
-    size = p.judged_per_language
-    first = np.concatenate([np.flatnonzero(test.languages == language)[:size] for language in languages])
-    ratings = by_influence(model, train, test.take(first))
+    ratings = by_influence(model, train, _first(test, languages, p.judged_per_language))
     for language in languages:
         own = train.of(language)
         ratings["search", language] = searched_mask(model, own, dev.of(language), p, material.precision)
         ratings["importance", language] = importance(head_gradients(model, own, precision=material.precision))
+    of_own = {language: masks[language] * ratings["importance", language] for language in languages}
+    evaluation = _first(test, languages, p.evaluation_per_language)
+    shares = own_minus_others(model, train, evaluation, masks, pooled_others(masks, of_own), p.planted_top_k)
     layers, numbers = np.indices(grid) + 1
     owners = np.select(list(masks.values()), languages, "")
     heads = {"layer": layers.ravel(), "head": numbers.ravel(), "owner": owners.ravel()}
@@ -150,7 +207,15 @@ def _rated_model(
         pd.DataFrame({**heads, "value": np.ravel(values), "score": name, "language": language, **run})
         for (name, language), values in ratings.items()
     ]
-    return {"heads": pd.concat(frames, ignore_index=True), "accuracy": accuracy}
+    tables = {"heads": pd.concat(frames, ignore_index=True), "accuracy": accuracy}
+    return content | tables | {"shares": shares.assign(**run)}
+
+
+def _first(examples: Examples, languages: tuple[str, ...], count: int) -> Examples:
+    """Return the first ``count`` examples of each language."""
+    return examples.take(
+        np.concatenate([np.flatnonzero(examples.languages == language)[:count] for language in languages])
+    )
 
 
 def by_influence(

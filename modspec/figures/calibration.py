@@ -32,6 +32,12 @@ SCORERS = {
     "BM25": {"color": "#CC79A7", "marker": "^", "ls": "-"},
     "random": {"color": "#000000", "marker": "x", "ls": "-"},
 }
+# Numbers of seeds, from few to many.
+SEEDS = (
+    {"color": "#88CCEE", "marker": "o"},
+    {"color": "#4477AA", "marker": "s"},
+    {"color": "#332288", "marker": "D"},
+)
 # In the table alone: random scores, which agree with chance, and the classifier alone.
 NOT_DRAWN = {"random", "cosine, classifier alone", "dot, classifier alone"}
 # Planted heads: condition -> legend, look.
@@ -163,4 +169,41 @@ def datamodeling(frame: pd.DataFrame) -> Figure:
         ax.tick_params(axis="y", length=0)
     fig.supxlabel("linear datamodeling score (mean Spearman correlation)")
     legend(fig, {"chance": REFERENCE, "ceiling: agreement of retrainings": ceiling})
+    return fig
+
+
+@figure("question seed_variance seeds effect margin right small")
+def verdict_rates(frame: pd.DataFrame) -> Figure:
+    """Draw how often simulated studies give the right verdict, and how often "equivalent", in percent
+    against the true effect, at the seeds' variance as estimated; one panel for each question."""
+    frame = frame[frame["seed_variance"].eq(frame["seed_variance"].iloc[0]) & frame["question"].ne("any")]
+    numbers = sorted(frame["seeds"].unique())
+    looks = {seeds: SEEDS[place % len(SEEDS)] | {"ms": 2} for place, seeds in enumerate(numbers)}
+    right, small, margin = {"ls": "-"}, {"ls": ":"}, REFERENCE | {"ls": "-", "lw": 0.6}
+    fig, panels = grid(by_level(frame, "question"), 3, (DOUBLE, 1.7), 0.7, sharey=True)
+    for question, rows, ax in panels:
+        limit = rows["margin"].iloc[0]
+        has_margin = pd.notna(limit)
+        scale = 100 if has_margin else 1
+        for seeds, curve in rows.groupby("seeds"):
+            effects = scale * curve["effect"]
+            ax.plot(effects, 100 * curve["right"], **looks[seeds], **right)
+            if has_margin:
+                ax.plot(effects, 100 * curve["small"], **looks[seeds], **small)
+        if has_margin:
+            ax.axvline(scale * limit, **margin)
+        for level in (5, 80):
+            ax.axhline(level, **REFERENCE)
+        ax.set(
+            title=question, xlabel="true effect (points)" if has_margin else "true effect (difference of r)"
+        )
+    ax.set(ylim=(-3, 103), yticks=[5, 20, 40, 60, 80, 100])
+    fig.supylabel("simulated studies (%)")
+    grey = {"color": GREY}
+    legend(
+        fig,
+        {f"{seeds:.0f} seeds": look for seeds, look in looks.items()}
+        | {"effect found, right sign": grey | right, "equivalent or negligible": grey | small}
+        | {"margin": margin, "5 % and 80 %": REFERENCE},
+    )
     return fig

@@ -12,8 +12,9 @@ from modspec.terms import ALL_LANGUAGES, LABELS
 FLAGS = {"kept", "accepted", "primary"}
 TEXTS = {*LABELS, "seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
 TEXTS |= {"left_out", "train_language", "split", "score", "measure", "claim", "comparison", "verdict"}
-TEXTS |= {"choice", "study", "question", "contrast"}
-MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable"}  # one seed lacks some statistics
+TEXTS |= {"choice", "study", "question", "contrast", "seed_variance"}
+# One seed lacks some statistics; questions without a margin have no rates of equivalence.
+MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable", "margin", "right", "small"}
 
 
 def read(csv: bytes, source: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 from modspec.analysis import language_specificity, question_texts, side_by_side, typology
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.questions import StudyTables
+from modspec.analysis.verdict_rates import summary
 from modspec.terms import LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import (
     STAGES,
@@ -192,6 +193,56 @@ def _question_tables() -> dict[str, StudyTables]:
     return side_by_side.question_tables(RESULTS)
 
 
+def verdict_rates() -> str:
+    """Return how often the verdict on each question errs and is right, in simulated studies."""
+    table = summary(pd.read_csv(project_root() / "figures" / "results" / "verdict_rates.csv"))
+    first, second = table["seed_variance"].unique()
+    keys = ["question", "seeds"]
+    cautious = table[table["seed_variance"] == second].set_index(keys)
+    rows = {}
+    for row in table[table["seed_variance"] == first].sort_values(keys).to_dict("records"):
+        key = row["question"], row["seeds"]
+        points = 100 if row["margin"] > 0 else 1  # Q2, which has no margin, is about correlations
+        question = "any question" if row["question"] == "any" else row["question"]
+        rows[f"{question}, {row['seeds']} seeds"] = {
+            "false positives": _percent(row["false_positives"]),
+            "false positives, Holm": _percent(row["false_positives_holm"]),
+            "equivalent at effect 0": _percent(row["small_at_zero"]),
+            "equivalent at the margin": _percent(row["small_at_margin"]),
+            "found at the margin": _percent(row["power_at_margin"]),
+            "found at twice the margin": _percent(row["power_at_double"]),
+            "smallest effect found": _number(points, row["smallest"]),
+            "cautious: equivalent at effect 0": _percent(cautious["small_at_zero"].get(key)),
+            "cautious: smallest effect found": _number(points, cautious["smallest"].get(key)),
+        }
+    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def verdict_spreads() -> str:
+    """Return the standard deviations behind the simulated verdicts."""
+    table = pd.read_csv(project_root() / "figures" / "results" / "verdict_spreads.csv")
+    rows = {}
+    for (question, study), of_study in table.groupby(["question", "study"], sort=False):
+        estimated, cautious = of_study.iloc[0], of_study.iloc[-1]
+        rows[f"{question}, {study}"] = {
+            "seeds": _number(100, estimated["seed"]),
+            "seeds, cautious": _number(100, cautious["seed"]),
+            "items": _number(100, estimated["item"]),
+            "rest": _number(100, estimated["rest"]),
+            "independent heads": _number(1, estimated["heads"], 0),
+        }
+    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def _percent(share: float | None) -> str:
+    return _number(100, share, 1)
+
+
+def _number(scale: float, value: float | None, digits: int = 2) -> str:
+    """Return a number times ``scale``, or a dash where there is none."""
+    return "–" if pd.isna(value) else f"{scale * value:.{digits}f}"
+
+
 def language_distances() -> str:
     """Return the smallest p of each study's Mantel tests, with Holm's correction."""
     tests = pd.concat(
@@ -252,6 +303,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "contrasts": contrasts,
     "by_language": by_language,
     "hubs": hubs,
+    "verdict_rates": verdict_rates,
+    "verdict_spreads": verdict_spreads,
     "language_distances": language_distances,
     "detectable": Table(
         "claims", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100

@@ -35,6 +35,7 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what every random generator 
 Language = Annotated[str, AfterValidator(_visible)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Resamples = Annotated[int, Field(ge=100)]
+Several = Annotated[int, Field(ge=2)]
 
 # Parameters that several stages have.
 FiguresDir = Annotated[str, Field(description="directory of the figures and of the CSVs they are drawn from")]
@@ -264,10 +265,14 @@ class CalibrationParameters(DataParameters):
     )
     level: Fraction = param(0.05, "level of the tests; intervals have confidence 1 - level")
     resamples: Resamples = param(1999, "bootstrap resamples per interval, permutations per test")
-    planted_languages: Some[Annotated[int, Field(ge=2)]] = param(
+    planted_languages: Some[Several] = param(
         (2,), "planted subnetworks: how many of the languages get one; each number is tried"
     )
-    planted_epochs: Positive = param(20, "planted subnetworks: epochs of fine-tuning")
+    planted_epochs: Positive = param(20, "planted subnetworks: epochs of fine-tuning, first attempt")
+    planted_attempts: Positive = param(
+        3, "planted subnetworks: attempts at most, each twice as long as the last"
+    )
+    planted_top_k: Positive = param(4, "planted subnetworks: number k of proponents")
     planted_learning_rate: LearningRate = param(0.0003, "planted subnetworks: learning rate")
     judged_train: Positive = param(44, "templates and retraining: training examples per language")
     judged_per_language: Positive = param(
@@ -275,7 +280,12 @@ class CalibrationParameters(DataParameters):
     )
     subsets: Positive = param(32, "retraining: random subsets of the training examples")
     subset_share: Fraction = param(0.5, "retraining: share of the training examples in each subset")
-    retrainings: Annotated[int, Field(ge=2)] = param(2, "retraining: models per subset")
+    retrainings: Several = param(2, "retraining: models per subset")
+    simulated_studies: Distinct[str] = param(("xnli", "reviews"), "verdicts: published studies to simulate")
+    simulated_seeds: Distinct[Annotated[int, Field(ge=3)]] = param((3, 6, 10), "verdicts: simulated seeds")
+    simulated_items: Several = param(40, "verdicts: simulated test items that have shares")
+    simulated_test_items: Several = param(1490, "verdicts: simulated test items that have accuracies")
+    simulations: Resamples = param(4000, "verdicts: simulated studies per true effect")
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()

@@ -15,8 +15,10 @@ from modspec.analysis.shares import example_statistics
 from modspec.calibration.clones import (
     BOOTSTRAP,
     BOTH,
+    HALVES,
     INTERVAL,
     ONE,
+    OTHERS,
     PERMUTATION,
     clone_tests,
     clones,
@@ -110,6 +112,9 @@ def test_auc_within_label_is_the_auc_of_those_examples_alone() -> None:
 # Verdicts on clones.
 
 
+SCORED = ("none", *HALVES, *(f"{OTHERS} {half}" for half in HALVES))
+
+
 def simulated(rng: np.random.Generator, hubs: float, planted: float = 0.0, split: int = 0) -> dict:
     """Two seeds' scores: noise, training examples that are proponents of all, and one planted split."""
     own, tested = (
@@ -117,7 +122,7 @@ def simulated(rng: np.random.Generator, hubs: float, planted: float = 0.0, split
         for part, labels in enumerate((TRAIN_LABELS, TESTED_LABELS))
     )
     base = hubs * rng.normal(size=(TRAIN, 1)) + planted * (own[:, None] == tested)
-    return {name: base + rng.normal(size=(2, TRAIN, TESTED)) for name in ("none", "a", "b")}
+    return {name: base + rng.normal(size=(2, TRAIN, TESTED)) for name in SCORED}
 
 
 def verdicts(scores: dict, splits: range) -> pd.DataFrame:
@@ -157,11 +162,12 @@ def test_a_planted_difference_is_found_in_its_split_alone() -> None:
             for language in (ONE, BOTH):
                 assert planted.loc[(measure, language, test), "rejected"]
         assert planted.loc[(measure, BOTH, INTERVAL), "excess"] > 0.25
-    # The same in all three: nothing specializes.
-    assert abs(planted.loc[("specialization", BOTH, INTERVAL), "excess"]) < 0.1
+    # The same without mask and under every mask: nothing specializes.
+    for measure in ("specialization", "own_subnetwork"):
+        assert abs(planted.loc[(measure, BOTH, INTERVAL), "excess"]) < 0.1
     others = tests[(tests["split"] != 3) & (tests["test"] == PERMUTATION) & (tests["language"] == BOTH)]
     assert others["excess"].abs().max() < 0.2
-    assert len(tests) == 6 * 4 * 2 * 3 and not tests.drop(columns=["low", "high"]).isna().any(axis=None)
+    assert len(tests) == 6 * 5 * 2 * 3 and not tests.drop(columns=["low", "high"]).isna().any(axis=None)
 
 
 def test_specialization_is_read_under_the_mask_of_each_half() -> None:
@@ -175,6 +181,23 @@ def test_specialization_is_read_under_the_mask_of_each_half() -> None:
         one, both = (found["specialization", language, test] for language in (ONE, BOTH))
         assert one == pytest.approx(0.5 - found["share", ONE, test], abs=1e-6)
         assert both == pytest.approx(one / 2, abs=1e-6)
+
+
+def test_an_own_subnetwork_is_found_against_pooled_others_alone() -> None:
+    """Each half's own mask makes its examples proponents; its pooled-others mask changes nothing."""
+    scores = simulated(np.random.default_rng(4), 0.0)
+    own = halves(TRAIN_LABELS, np.random.default_rng([5, 0, 0]))
+    for half, members in zip(HALVES, (own, ~own), strict=True):
+        scores[f"{OTHERS} {half}"] = scores["none"]
+        scores[half] = scores["none"] + 9.0 * members[:, None]
+    tests = verdicts(scores, range(2)).set_index(["split", "measure", "language", "test"])
+    for test in (INTERVAL, BOOTSTRAP, PERMUTATION):
+        found = tests.loc[(0, "own_subnetwork", BOTH, test)]
+        assert found["rejected"] and found["excess"] == pytest.approx(
+            tests.loc[(0, "specialization", BOTH, test), "excess"]
+        )
+    # Of another split's halves these masks say nothing.
+    assert abs(tests.loc[(1, "own_subnetwork", BOTH, INTERVAL), "excess"]) < 0.2
 
 
 def test_rates_by_hand() -> None:

@@ -12,12 +12,13 @@ from safetensors.numpy import load_file
 from modspec.analysis.shares import example_statistics
 from modspec.calibration import models
 from modspec.calibration.cipher import CIPHERED, PLAIN, cipher, cipher_experiment
-from modspec.calibration.clones import BOTH, clone_experiment
+from modspec.calibration.clones import BOTH, HALVES, OTHERS, clone_experiment
 from modspec.calibration.models import calibration_dir, load_sentences
 from modspec.errors import InputError
 from modspec.stages.material import Material
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import CalibrationParameters
+from tests.calibration.test_clones import SCORED
 
 SMALL = {
     "encoder": "tiny",
@@ -67,15 +68,17 @@ def test_clones_are_scored_by_models_that_know_no_split_and_under_two_masks(done
     _, directory, tables = done
     found = [load_file(directory / f"clone-seed{seed}" / "scores.safetensors") for seed in (0, 1)]
     for scores in found:
-        assert {name: values.shape for name, values in scores.items()} == dict.fromkeys("ab", (24, 8)) | {
-            "none": (24, 8)
-        }
+        assert {name: values.shape for name, values in scores.items()} == dict.fromkeys(SCORED, (24, 8))
         assert all(np.abs(values).max() <= 1 + 1e-5 for values in scores.values())
     assert not np.array_equal(found[0]["none"], found[1]["none"])
     masks = load_file(directory / "clone-seed0" / "masks.safetensors")
-    assert set(masks) == {"a", "b"} and all(0 < mask.sum() <= mask.size == 12 for mask in masks.values())
+    assert set(masks) == set(SCORED[1:])
+    assert all(0 < mask.sum() <= mask.size == 12 for mask in masks.values())
+    for half in HALVES:
+        own, others = masks[half], masks[f"{OTHERS} {half}"]
+        assert np.array_equal(own.sum(axis=1), others.sum(axis=1))
     tests = tables["clone"]
-    assert set(tests["split"]) == set(range(4)) and len(tests) == 4 * 4 * 2 * 3
+    assert set(tests["split"]) == set(range(4)) and len(tests) == 4 * 5 * 2 * 3
 
 
 def test_dose_response_is_that_of_the_stored_scores(done) -> None:

@@ -6,40 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from modspec.calibration import planted_heads as planted
-from modspec.calibration import scorers
+from modspec.calibration import planting, scorers
 from modspec.calibration.models import searched_mask
 from modspec.calibration.planted_heads import (
     by_influence,
-    disjoint_masks,
     planted_accuracy,
     planted_heads,
+    planted_subnetworks,
+    planting_attempts,
     recovery,
 )
+from modspec.calibration.planting import planting_sentence
 from modspec.errors import InputError
 from modspec.influence import influence
 from modspec.subnetworks.head_importance import head_gradients, importance
 from tests.calibration.test_scorers import count_trainings
 from tests.calibration.test_templates import tiny
 from tests.helpers.models import HEADS, LAYERS, projection, random_encoder, random_examples
-
-
-@given(st.integers(1, 6), st.integers(1, 12), st.integers(1, 12), st.integers(0, 9))
-def test_planted_masks_are_disjoint_and_even(layers: int, heads: int, count: int, seed: int) -> None:
-    languages = tuple(f"l{i}" for i in range(count))
-    rng = np.random.default_rng(seed)
-    if count > heads:
-        with pytest.raises(InputError, match=f"planted_languages: {count}; allowed: at most {heads}"):
-            disjoint_masks(languages, (layers, heads), rng)
-        return
-    masks = disjoint_masks(languages, (layers, heads), rng)
-    assert list(masks) == list(languages)
-    assert (sum(mask.astype(int) for mask in masks.values()) <= 1).all()
-    assert all((mask.sum(axis=1) == heads // count).all() for mask in masks.values())
-
 
 # Ratings.
 
@@ -167,15 +152,16 @@ def test_the_test_of_recovery_holds_its_level() -> None:
 
 @pytest.mark.slow
 def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
-    material, p = tiny(planted_languages=(2, 3))
-    seeds = count_trainings(monkeypatch, planted)
+    material, p = tiny(planted_languages=(2, 3), planted_attempts=1, planted_epochs=2)
+    monkeypatch.setattr(planting, "TAKEN", -2.0)  # whatever the tiny encoder learnt
+    seeds = count_trainings(monkeypatch, planted, planting)
     scorers.trained.stop_at = 4
     with pytest.raises(KeyboardInterrupt):
         planted_heads(material, p, tmp_path)
     scorers.trained.stop_at = 0
     table = planted_heads(material, p, tmp_path)
     accuracy = planted_accuracy(material, p, tmp_path)
-    assert len(seeds) == 2 * 2 * 2 + 1
+    assert len(seeds) == 2 * 3 * 2 + 1
     assert table.groupby(["languages", "condition", "score"]).ngroups == 2 * 2 * 4
     assert set(table["language"]) == {"all languages", "de", "en", "fr"}
     assert set(table[table["languages"] == 2]["language"]) == {"all languages", "de", "en"}
@@ -185,6 +171,23 @@ def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
     assert (owners.nunique() == 1).all()
     assert set(accuracy["mask_kind"]) == {"none", "own", "other_language"}
     assert accuracy["accuracy"].between(0, 1).all() and (accuracy["seeds"] == 2).all()
+    effects = planted_subnetworks(material, p, tmp_path)
+    rows = effects.groupby(["languages", "condition"]).size().to_dict()
+    of_two, of_three = ({"sft_random": n + 1, "full": n + 1, "matched": 1} for n in (2, 3))
+    expected = {(2, name): n for name, n in of_two.items()} | {(3, name): n for name, n in of_three.items()}
+    assert rows == expected and (effects["seeds"] == 2).all()
+    assert set(effects.query("condition == 'matched'")["language"]) == {"de"}
+    assert len(planting_attempts(material, p, tmp_path)) == 2 * (2 + 3)
+
+
+def test_where_planting_failed_nothing_is_claimed(tmp_path, monkeypatch) -> None:
+    material, p = tiny(planted_attempts=2, planted_epochs=1, seeds=(0,))
+    monkeypatch.setattr(planting, "TAKEN", 2.0)  # never
+    assert planted_heads(material, p, tmp_path).empty
+    assert set(planted_subnetworks(material, p, tmp_path)["condition"]) == {"matched"}
+    attempts = planting_attempts(material, p, tmp_path)
+    assert attempts["attempt"].tolist() == [1, 1, 2, 2] and not attempts["took"].any()
+    assert "failed" in planting_sentence(attempts)
 
 
 def test_only_languages_that_there_are_can_be_planted(tmp_path) -> None:

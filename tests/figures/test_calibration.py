@@ -35,14 +35,16 @@ def test_rates_stand_at_their_values_beside_the_nominal_level(frame: pd.DataFram
     fig = FIGURES["false_positive_rates"](frame)
     assert_legible(fig)
     assert len(fig.axes) == frame["measure"].nunique()
-    for ax, (measure, rows) in zip(fig.axes, frame.groupby("measure", sort=False), strict=True):
+    panels = zip(fig.axes, frame.groupby("measure", sort=False), strict=True)
+    for place, (ax, (measure, rows)) in enumerate(panels):
         assert ax.get_title() == MEASURES[measure]
         points = {line.get_marker(): line.get_ydata() for line in ax.lines if line.get_marker() in "osD"}
         for test, look in TESTS.items():
             np.testing.assert_allclose(points[look["marker"]], 100 * rows[rows["test"] == test]["value"])
         (level,) = [line for line in ax.lines if line.get_linestyle() == "--"]
         assert set(level.get_ydata()) == {5.0} and ax.get_ylim()[0] == 0
-        assert [label.get_text() for label in ax.get_xticklabels()] == ["one half", "both halves"]
+        named = place + 4 >= len(fig.axes)  # no panel below it, of four in a row
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["one half", "both halves"] * named
 
 
 @pytest.mark.parametrize("seeds", [0, 1, 5])
@@ -74,3 +76,27 @@ def test_intervals_wider_than_any_share_do_not_flatten_the_curves() -> None:
     fig = FIGURES["dose_response"](doses().assign(low=-1.0, high=3.0))
     assert all(-6 < ax.get_ylim()[0] and ax.get_ylim()[1] < 106 for ax in fig.axes)
     assert_legible(fig)
+
+
+def verdicts(numbers: tuple[int, ...]) -> pd.DataFrame:
+    keys = itertools.product(["Q1", "Q2", "any"], ["as estimated", "cautious"], numbers, [0.0, 0.01, 0.02])
+    table = pd.DataFrame(keys, columns=["question", "seed_variance", "seeds", "effect"])
+    table["right"] = table["effect"] * table["seeds"] * 2
+    table["small"] = (0.5 - 10 * table["effect"]).where(table["question"] == "Q1")
+    table["margin"] = table["question"].map({"Q1": 0.01})
+    return table[(table["question"] != "any") | (table["effect"] == 0)]
+
+
+@pytest.mark.parametrize("numbers", [(3,), (3, 6, 10)], ids=str)
+def test_verdicts_are_drawn_against_true_effects_at_the_estimated_variance(numbers: tuple[int, ...]) -> None:
+    fig = FIGURES["verdict_rates"](verdicts(numbers))
+    assert_legible(fig)
+    assert [ax.get_title() for ax in fig.axes] == ["Q1", "Q2"]
+    for ax, scale in zip(fig.axes, (100, 1), strict=True):
+        found = [line for line in ax.lines if line.get_marker() in ("o", "s", "D")]
+        solid = [line for line in found if line.get_linestyle() == "-"]
+        assert len(solid) == len(numbers)
+        for seeds, line in zip(numbers, solid, strict=True):
+            np.testing.assert_allclose(line.get_xdata(), scale * np.array([0, 0.01, 0.02]))
+            np.testing.assert_allclose(line.get_ydata(), 200 * seeds * np.array([0, 0.01, 0.02]))
+        assert len(found) - len(solid) == (len(numbers) if scale == 100 else 0)  # Q2 has no equivalence
