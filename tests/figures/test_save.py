@@ -177,7 +177,7 @@ def test_a_missing_column_is_named(name: str, tmp_path: Path) -> None:
         (b"HEADER\nROW,1,0,2,\n", ":2: examples is '', not a finite number"),
         (
             b"HEADER\nSFT,own_language,de,BASE,1,0,2,9\n",
-            ":2: condition is 'SFT', not one of full; one_language_batches; ",
+            ":2: condition is 'SFT', not one of full; one_",
         ),
         (b"HEADER\nROW,1,0,2,9\nROW,1,0,2,9\n", "more than one row for"),
         (b"HEADER\nROW,1,0,2,9,7,7\n", "more cells than its header"),
