@@ -88,9 +88,9 @@ class StudyPlan:
             values["train_sample_seed"] = seed
         if stage != "search":
             values["condition"] = condition
+            values |= self.values[f"{section}_by_condition"].get(condition, {})
         if "blind" in STAGES[stage].model_fields:
             values["blind"] = self.blind
-            values |= self.values[f"{section}_by_condition"].get(condition, {})
         if stage == "influence":
             kinds = values.get("mask_kinds", STAGES[stage].model_fields["mask_kinds"].default)
             # The other seed is the next one in the list; a study of one seed has none.

@@ -91,7 +91,7 @@ for words, answer in {
     "seeds=0,1": "seeds: ['0,1']; allowed: one or more different whole numbers",
     "seeds=[1,1]": "seeds: [1, 1]; allowed: one or more different whole numbers",
     "seeds=1.5": "seeds: [1.5]; allowed: one or more different whole numbers",
-    "conditions=dense": "condition: 'dense' (str); allowed: 'full', 'sft'",
+    "conditions=dense": "condition: 'dense' (str); allowed: 'full', 'one_language_batches', 'sft'",
     "task=XNLI": "task: 'XNLI' is not known; allowed: intents, xnli",
     "task=": "task: None (NoneType); allowed: string",
     "task=local": "data_dir: None, but task 'local' needs a directory of files",

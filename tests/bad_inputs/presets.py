@@ -251,7 +251,7 @@ tops = {
     "seeds: [-1]": "seed: -1 (int); allowed: greater than or equal to 0",
     "seeds: [4294967296]": "seed: 4294967296 (int); allowed: less than or equal to 4294967295",
     "conditions: []": "conditions: []; allowed: one or more different words",
-    "conditions: [dense]": "condition: 'dense' (str); allowed: 'full', 'sft'",
+    "conditions: [dense]": "condition: 'dense' (str); allowed: 'full', 'one_language_batches', 'sft'",
     "conditions: [full, full]": "conditions: ['full', 'full']; allowed: one or more different words",
     "conditions: [3]": "conditions: [3]; allowed: one or more different words",
     "threads: 0": "threads: 0; allowed: at least 1",

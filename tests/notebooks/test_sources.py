@@ -67,4 +67,4 @@ def test_the_table_of_proponents_is_not_rounded_again() -> None:
     """Its scores are text in a unit that fits them: rounded to decimals, they would all be 0."""
     cells = nbformat.read(ROOT / "notebooks" / "03_influence_scoring.ipynb", as_version=4).cells
     (last,) = [c.source for c in cells if "strongest_proponents(" in c.source]
-    assert last == "strongest_proponents(material, p, count=3)"
+    assert last == "None if p.blind else strongest_proponents(material, p, count=3)"

@@ -18,6 +18,7 @@ from modspec.errors import InputError
 from modspec.models.head_masking import head_grid
 from modspec.models.prediction import predict
 from modspec.stages import scoring
+from modspec.stages.control_masks import mask_sets
 from modspec.stages.finetuning import finetune_condition
 from modspec.stages.material import Material, load_checkpoint, load_material, texts
 from modspec.stages.scoring import score_all, strongest_proponents
@@ -80,7 +81,7 @@ def test_predictions_are_those_under_the_mask_that_is_scored(scored: Scored) -> 
     columns = kept.drop_duplicates(keys)
     predicted = {tuple(row[:-1]): row[-1] for row in columns[[*keys, "predicted"]].astype(object).to_numpy()}
     number = 0
-    for scoring_pass in plan_passes(material, p):
+    for scoring_pass in plan_passes(material, p, mask_sets(material, p, model, {})):
         test = material.examples["test"].take(scoring_pass.positions)
         masks = scoring_pass.evaluation_mask
         for i, (kind, language) in enumerate(
@@ -103,7 +104,7 @@ def test_a_pass_that_resumes_predicts_with_the_last_checkpoint_too(scored, tmp_p
     model, labels = material.new_classifier(p.seed), material.task.labels
     never = next(label for label, name in enumerate(labels) if name not in set(kept["predicted"]))
     model.classifier.out_proj.bias.data[never] += 1e3
-    scoring_pass, checkpoints = plan_passes(material, p)[0], scoring._checkpoints(p)
+    scoring_pass, checkpoints = plan_passes(material, p, [])[0], scoring._checkpoints(p)
     scores = np.zeros((56, len(scoring_pass.positions)), dtype=np.float32)
     remembered = SimpleNamespace(cosine=scores, dot=scores, report="")
     monkeypatch.setattr(scoring, "influence", lambda *arguments, **options: remembered)

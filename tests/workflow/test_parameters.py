@@ -162,6 +162,20 @@ def test_a_blind_study_shows_no_influence_and_makes_the_same() -> None:
         assert (shown.blind, hidden.blind) == (False, True) and shown.identity() == hidden.identity()
 
 
+def test_a_condition_has_settings_of_its_own_in_stages_2_and_3_and_where_training_is_repeated() -> None:
+    study = resolve(
+        {
+            "conditions": ["full", "sft"],
+            "finetuning_by_condition": {"sft": {"epochs": 9}},
+            "influence_by_condition": {"sft": {"top_k": 7}},
+        }
+    )
+    epochs = {c: study.parameters("finetuning", condition=c).epochs for c in ("full", "sft")}
+    assert epochs["sft"] == 9 != epochs["full"]
+    assert study.parameters("leave_one_out", condition="sft").epochs == 9
+    assert study.parameters("influence", condition="sft").top_k == 7
+
+
 def test_epochs_that_were_kept_can_be_scored() -> None:
     kept = {"keep_checkpoints": "all", "finetuning": {"epochs": 3}}
     for chosen in ("all", "last", [1, 3]):
