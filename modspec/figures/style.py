@@ -167,7 +167,10 @@ def legend(fig: Figure, looks: Mapping[str, dict]) -> None:
     # Inches: an average 7 pt character of the font; the sample line and the space between columns.
     widest = max(map(len, looks)) * 0.056 + 0.4
     columns = max(1, min(len(looks), int(fig.get_figwidth() / widest)))
-    balanced = math.ceil(len(looks) / math.ceil(len(looks) / columns))
+    rows = math.ceil(len(looks) / columns)
+    balanced = math.ceil(len(looks) / rows)
+    # Figures leave room for three lines.
+    fig.set_figheight(fig.get_figheight() + LINE * max(rows - 3, 0))
     fig.legend(handles=samples(looks), loc="outside upper center", ncols=balanced)
 
 
