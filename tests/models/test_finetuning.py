@@ -353,24 +353,6 @@ def test_masks_of_another_grid_are_an_input_error():
         finetune(random_encoder(), examples_of(), masks=masks, **USUAL)
 
 
-def test_one_language_batches_are_sparse_fine_tuning_under_full_masks_bitwise():
-    train = examples_of()
-    unmasked, masked, mixed = (random_encoder(dtype=torch.float32) for _ in range(3))
-    finetune(unmasked, train, one_language_batches=True, **USUAL)
-    finetune(masked, train, masks=dict.fromkeys(LANGUAGES, np.ones(GRID, bool)), **USUAL)
-    finetune(mixed, train, **USUAL)
-    for found, expected, other in zip(*(m.parameters() for m in (unmasked, masked, mixed)), strict=True):
-        assert torch.equal(found, expected)
-        assert not torch.equal(found, other) or not found.requires_grad
-
-
-def test_every_step_is_announced_once():
-    train, announced = examples_of(), []
-    finetune(random_encoder(), train, after_step=lambda step, steps: announced.append((step, steps)), **USUAL)
-    steps = USUAL["epochs"] * -(-len(train) // USUAL["batch_size"])
-    assert announced == [(step, steps) for step in range(1, steps + 1)]
-
-
 def test_masks_of_zeros_and_ones_mean_the_same_as_booleans_or_are_refused():
     train = examples_of()
     boolean, integer = random_encoder(dtype=torch.float32), random_encoder(dtype=torch.float32)
