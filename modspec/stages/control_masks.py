@@ -20,7 +20,7 @@ from modspec.subnetworks.masks import dose_masks, load_masks, random_masks, save
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import pieces_dir, scores_dir
 
-# Added to the seed for random masks that are not those that sft_random trains under.
+# Between the seeds of a run's draws of random masks, so that no draw of one run is another run's.
 RANDOM_DRAW = 1000
 
 
