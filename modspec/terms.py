@@ -58,7 +58,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 # Parts of the encoder that influence is resolved by.
 ENCODER_PARTS = ("embeddings", "attention", "feed-forward", "norms", "classifier")
 
-# In a column of languages that are left out of training: random items, as many examples as a language has.
+# In a column of languages that are left out of training: random items with as many examples as one language.
 RANDOM_PART = "random part"
 ALL_LANGUAGES = "all languages"  # in a column of languages: examples of all of them together
 

@@ -116,7 +116,7 @@ def _scaled(maps: np.ndarray) -> np.ndarray:
 
 def _permuted(influence: np.ndarray, loss: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the correlation of standardised ranks, (pairs,), for every order of the languages of one map."""
-    languages = round(0.5 + np.sqrt(0.25 + len(influence)))  # of which so many pairs can be made
+    languages = round(0.5 + np.sqrt(0.25 + len(influence)))  # n languages have n (n - 1) pairs
     apart = ~np.eye(languages, dtype=bool)
     ranks = np.zeros((languages, languages))
     ranks[apart] = influence

@@ -259,8 +259,8 @@ def _right(table: pd.DataFrame, prediction: str) -> pd.Series:
 def _resampled(items: pd.DataFrame, scored: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return how often each item is drawn, (1 + count, items): once each first, then in ``count`` resamples.
 
-    Groups are drawn with replacement within strata: those that have items in the same languages, and of which
-    some item, or none, was scored.
+    Groups are drawn with replacement within strata. Groups of one stratum have items in the same languages,
+    and either all of them have a scored item or none has.
     """
     codes, _ = pd.factorize(items["group"])
     strata = pd.crosstab(codes, items["language"]).astype(bool)

@@ -2,17 +2,17 @@
 
 Counterfactual influence: a classifier that never saw language l is compared with the one that saw all. It is
 not the truth about l's examples, because leaving a language out also leaves out training steps, and other
-examples then come in other batches. A random part of the items, as many examples as a language has, is
-therefore left out too.
+examples then come in other batches. For comparison, a random part of the items is left out too. It has as
+many examples as one language.
 
 All trainings of a condition and seed share the initialisation, the optimiser and its settings, and the number
 of epochs. What is left is shuffled anew into batches by the same seed. Each remaining language is seen as
-often as before, so there are fewer steps: without one of five languages four fifths as many, over which the
-learning rate rises and falls as it does over all.
+often as before, so there are fewer steps: 80 % of them without one of five languages. The learning rate rises
+and falls over these steps as it does over all.
 
 Under sparse fine-tuning the test items of a language that was left out are predicted under that language's
 own mask, as by the classifier trained on all. Masks are those of stage 1, whose search trained on the
-language: what the mask knows of the language is not left out.
+language. The mask therefore still depends on the language that was left out.
 """
 
 import shutil
@@ -141,9 +141,9 @@ def left_out_positions(train: Examples, left_out: str, seed: int) -> np.ndarray:
 
     Args:
         train: all training examples.
-        left_out: a language; or :data:`modspec.terms.RANDOM_PART`, whole translation groups with as many
-            examples as a language has on average, as nearly as whole groups allow. Every label loses the same
-            share, and so does every language.
+        left_out: a language; or :data:`modspec.terms.RANDOM_PART`: random translation groups. They are whole,
+            and together have about as many examples as the average language. Every label and every language
+            loses the same share.
         seed: of the random part.
     """
     if left_out != RANDOM_PART:

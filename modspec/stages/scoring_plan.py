@@ -11,7 +11,7 @@ from modspec.stages.material import Material
 from modspec.subnetworks.masks import Masks
 from modspec.workflow.parameters import InfluenceParameters
 
-# Kinds of mask of which a language has several, each a draw of its own.
+# Kinds of mask that are drawn several times for a language.
 DRAWN = ("random", "accuracy_matched", "dose")
 # Examples under a mask: their kinds of mask, the languages that it was made for ("" without), and positions.
 Columns = tuple[tuple[str, ...], tuple[str, ...], np.ndarray]
