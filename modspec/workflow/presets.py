@@ -92,14 +92,14 @@ class StudyPlan:
         if "blind" in STAGES[stage].model_fields:
             values["blind"] = self.blind
         if stage == "influence":
-            kinds = values.get("mask_kinds", STAGES[stage].model_fields["mask_kinds"].default)
             # The other seed is the next one in the list; a study of one seed has none.
             values["other_seed"] = (*self.seeds, *self.seeds)[self.seeds.index(seed) + 1]
-            missing = {"other_seed"} if len(self.seeds) == 1 else set()
-            languages = values.get("languages", DataParameters.model_fields["languages"].default)
-            if len(languages) == 1:  # then there are no others to pool
-                missing |= {"pooled_others", "accuracy_matched"}
-            if missing & set(kinds):
+            fields, names = InfluenceParameters.model_fields, ("mask_kinds", "languages")
+            kinds, languages = (values.get(name, fields[name].default) for name in names)
+            missing = ["other_seed"] if len(self.seeds) == 1 else []
+            if isinstance(languages, list | tuple) and len(languages) == 1:  # there are no others to pool
+                missing += ["pooled_others", "accuracy_matched"]
+            if isinstance(kinds, list | tuple):  # what is no list is refused below
                 values["mask_kinds"] = [kind for kind in kinds if kind not in missing]
         return STAGES[stage](**values)
 

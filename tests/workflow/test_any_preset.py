@@ -62,6 +62,9 @@ def test_any_bytes_as_a_preset(tmp_path: Path, content: bytes) -> None:
 
 @FEW
 @given(st.dictionaries(st.sampled_from([*NAMES, "preset", "study"]), VALUES, min_size=1, max_size=3))
+@example({"mask_kinds": None})
+@example({"mask_kinds": [["none"]]})
+@example({"languages": 3})
 def test_any_override(config: dict[str, Any]) -> None:
     one_line(config)
 
