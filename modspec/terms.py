@@ -124,78 +124,14 @@ CALIBRATION_MEASURES = {
 }
 
 
-# The claims of the study's first version: code -> what is claimed.
-CLAIMS = {
-    "C0": "without a mask, the in-language share exceeds chance (full fine-tuning)",
-    "C1": "a language's own mask raises its in-language share (full fine-tuning)",
-    "C2": "an own mask raises it by more than a control mask does",
-    "C3": "SFT changes the in-language share",
-    "C4": "where SFT lowers the share, other languages' scores rise",
-    "C5": "SFT changes accuracy",
-    "C6": "SFT changes specialization, which is what an own mask adds to the share",
-}
-# Those whose effect is claimed to be above zero; of the others, either sign is a finding.
-UPWARD_CLAIMS = ("C0", "C1", "C2", "C4")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A difference that a claim is about."""
-
-    claim: str  # code of the claim
-    text: str  # in the column "comparison" of tables
-    label: str  # short, beside other comparisons of the same claim
-    name: str = ""  # of the control or condition, in sentences
-    # C3, C4, C6: the condition that is compared with full fine-tuning; C5: the one that SFT is compared with.
-    condition: str = "full"
-    control: str = "none"  # C2: the kind of mask that the own mask is compared with
-
-
-_CONTROLS = {"random": "random mask", "other_language": "other languages' masks", "other_seed": "other seed"}
-_SPARSE = {
-    "sft": "SFT",
-    "sft_random": "SFT with random masks",
-    "sft_intersection": "SFT with all masks' intersection",
-    "sft_union": "SFT with all masks' union",
-}
-_OF_SPARSE_CONDITIONS = (
-    Comparison(claim, f"{name} - full{ending}", f"{name} − full", name, condition)
-    for condition, name in _SPARSE.items()
-    for claim, ending in (("C3", ""), ("C6", ", specialization"))
-)
-# By their text, in the order of the claims table.
-COMPARISONS = {
-    comparison.text: comparison
-    for comparison in (
-        Comparison("C0", "no mask - chance", "no mask − chance"),
-        Comparison("C1", "own mask - no mask", "own mask − no mask"),
-        *(Comparison("C2", f"own mask - {n}", n, n, control=kind) for kind, n in _CONTROLS.items()),
-        *_OF_SPARSE_CONDITIONS,
-        Comparison("C4", "SFT - full, other languages' scores", "SFT − full", "SFT", "sft"),
-        Comparison("C5", "SFT - full, accuracy", "SFT − full", "full fine-tuning"),
-        Comparison(
-            "C5",
-            "SFT - SFT with random masks, accuracy",
-            "SFT − SFT with random masks",
-            "SFT with random masks",
-            "sft_random",
-        ),
-    )
-}
-
-
-# --- version 2 of the analysis plan ------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Question:
     """A question of the analysis plan."""
 
     text: str
     unit: str  # of its values, as readers see it
-    margin: (
-        float | None
-    )  # effects below it do not matter; a fraction where the unit is points; None: none set
+    # Effects below it do not matter; a fraction where the unit is points; None: none set.
+    margin: float | None
     sign: int = 0  # of the effect that is expected: 1, -1, or 0 where either is a finding
 
     @property

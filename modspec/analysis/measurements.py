@@ -24,7 +24,6 @@ from modspec.analysis.scores import KeptScores
 from modspec.analysis.shares import (
     AUCS,
     Measure,
-    by_seed_and_example,
     example_statistics,
     share_statistics,
     training_weights,
@@ -250,19 +249,6 @@ class StudyRuns:
     def _shares(self) -> pd.Series:
         """Shares by cell, training language, seed and test example, under the study's own settings."""
         return self.own_statistics.groupby([*CELL, "train_language", "seed", "id"])["proponents"].mean()
-
-    def cross_score(self, condition: str, kind: str, language: str) -> np.ndarray:
-        """Return the mean score of other languages' training examples: (seeds, examples).
-
-        By cosine, under the study's own setting; masks of one kind are averaged.
-        """
-        cell = zip(CELL, self._key(condition, kind, language, DEFAULT), strict=True)
-        rows = self.statistics[self.statistics["train_language"] != language]
-        for name, value in cell:
-            rows = rows[rows[name] == value]
-        sums = rows.groupby(["seed", "id", "mask_language", "draw"], as_index=False)["influence"].sum()
-        number = self.sizes[self.sizes.index != language].sum()
-        return by_seed_and_example(sums, "influence") / number
 
     def _complete(self, setting: Setting) -> Setting:
         """Return a setting with the runs' parameters where it says None."""

@@ -2,12 +2,59 @@
 
 from collections.abc import Collection, Mapping
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from modspec.analysis.verdicts import NOT_RUN, UNDECIDED
-from modspec.terms import QUESTIONS
+from modspec.terms import CONTRASTS, QUESTIONS
+
+# Verdict -> the answer to a question.
+ANSWERS = {
+    "supported": "Yes",
+    "contradicted": "No, the opposite",
+    "rises": "It rises",
+    "falls": "It falls",
+    "equivalent": "No effect that matters",
+    "negligible": "An effect too small to matter",
+    "undecided": "We cannot tell",
+    "unmatched": "We cannot tell, because the masks differ too much in accuracy",
+    "too few seeds": "No verdict from fewer than three seeds",
+    "not run": "Not run",
+}
+
+
+def answers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the answer to every question: a row for each question, a column for each study.
+
+    A question without a primary contrast is answered beside another one, and has no row.
+
+    Args:
+        table: of :func:`modspec.analysis.questions.question_table`.
+    """
+    rows = table[table["primary"]].assign(row=lambda rows: rows["question"].map(_named))
+    rows["cell"] = [_answer(row) for row in rows.to_dict("records")]
+    wide = rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False)
+    primary = {_named(c.question): c.text for c in CONTRASTS if c.primary}
+    wide.insert(0, "contrast", wide.index.map(primary))
+    return wide.rename_axis(index=None, columns=None)
+
+
+def _named(question: str) -> str:
+    return f"{question} {QUESTIONS[question].text}"
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    """Return the answer that a primary contrast gives, with its value and interval or p."""
+    answer = ANSWERS[row["verdict"]]
+    return answer if row["verdict"] == NOT_RUN else f"{answer}: {_value(row)}"
+
+
+def write_latex(table: pd.DataFrame, file: Path) -> None:
+    """Write :func:`by_study` as a LaTeX table (booktabs), for papers."""
+    text = by_study(table).rename_axis(index="contrast", columns=None).reset_index()
+    file.write_text(text.to_latex(index=False, escape=True), encoding="utf-8")
 
 
 def by_study(table: pd.DataFrame) -> pd.DataFrame:
@@ -51,14 +98,20 @@ def effect(row: Mapping[str, Any]) -> str:
     """
     if row["verdict"] == NOT_RUN:
         return NOT_RUN
-    scale = QUESTIONS[row["question"]].scale
-    digits = 1 if scale == 100 else 3
-    value, low, high, detectable = (
-        f"{scale * row[name]:.{digits}f}" for name in ("value", "low", "high", "minimum_detectable")
-    )
-    # Permutation tests have no interval.
-    chance = f"(p = {row['p']:.2g})" if low == "nan" else f"[{low}, {high}]"
-    found = f"; detectable: {detectable}" if row["verdict"] == UNDECIDED else ""
+    found = f"; detectable: {_number(row, 'minimum_detectable')}" if row["verdict"] == UNDECIDED else ""
     difference = row.get("accuracy_difference", float("nan"))  # which single languages lack
     found += "" if isnan(difference) else f"; dev accuracy {100 * difference:+.1f}"
-    return f"{'' if value.startswith('-') else '+'}{value} {chance}, {row['verdict']}{found}"
+    return f"{_value(row)}, {row['verdict']}{found}"
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    """Return a row's value with its interval; with p where there is none, as in permutation tests."""
+    value, low, high = (_number(row, name) for name in ("value", "low", "high"))
+    chance = f"(p = {row['p']:.2g})" if low == "nan" else f"[{low}, {high}]"
+    return f"{'' if value.startswith('-') else '+'}{value} {chance}"
+
+
+def _number(row: Mapping[str, Any], name: str) -> str:
+    """Return a number of a row in the unit of its question."""
+    scale = QUESTIONS[row["question"]].scale
+    return f"{scale * row[name]:.{1 if scale == 100 else 3}f}"

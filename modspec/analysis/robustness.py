@@ -1,14 +1,16 @@
-"""Test the claims on shares under every other setting, to see which settings change a verdict."""
+"""Contrasts of shares under every other setting, to see which settings change a verdict."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.claim_tests import Level, claims, overall
-from modspec.analysis.intervals import mean_and_interval
+from modspec.analysis.contrasts import share_sample
+from modspec.analysis.intervals import mean_and_interval, pooled_estimate
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns
-from modspec.terms import ALL_LANGUAGES, CONTROL_MASK_KINDS
+from modspec.analysis.shares import AUCS
+from modspec.analysis.verdicts import verdict
+from modspec.terms import CONTRASTS, CONTROL_MASK_KINDS, QUESTIONS
 
 BY_K = ("none", "own", *CONTROL_MASK_KINDS)
 
@@ -41,34 +43,44 @@ def setting_name(setting: Setting, top_k: int) -> str:
     return f"k = {value}" if name == "top_k" else _DEPARTURES[name][value]
 
 
-def sensitivity(runs: StudyRuns, strata: np.ndarray, level: Level) -> pd.DataFrame:
-    """Return the claims on shares by setting, all languages together.
+def sensitivity(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
+    """Return every contrast of in-language shares by setting.
+
+    Verdicts are those of secondary contrasts: not corrected, and none supports or contradicts anything. AUCs
+    have no margin, because the questions' margins are points of share.
 
     Args:
         runs: of all conditions and seeds.
-        strata: int (train,), see :func:`modspec.analysis.claim_tests.exchangeable`.
-        level: of intervals and tests.
+        confidence: of intervals and verdicts.
 
     Returns:
-        One row per setting and comparison: choice (the setting's name), claim, comparison, value, low, high,
-        verdict. AUC values are AUC - 0.5 and differences of AUCs; all others are shares.
+        One row per setting and contrast: setting (its name), question, contrast, value, low, high, verdict.
+        AUC values are AUC - 0.5 and differences of AUCs; all others are shares.
     """
-    tables, level = [], replace(level, resamples=0)  # bootstrap intervals are not shown here
+    rows = []
     for setting in runs.settings():
-        table = claims(runs, None, strata, level, setting)
-        whole = table[table["language"] == ALL_LANGUAGES].drop(columns="verdict")
-        merged = whole.merge(overall(table), on=["claim", "comparison"])
-        tables.append(merged.assign(choice=setting_name(setting, runs.parameters["top_k"])))
-    columns = ["choice", "claim", "comparison", "value", "low", "high", "verdict"]
-    return pd.concat(tables, ignore_index=True)[columns]
+        name = setting_name(setting, runs.parameters["top_k"])
+        for contrast in CONTRASTS:
+            sample = share_sample(runs, contrast, setting) if contrast.statistic == "share" else None
+            if sample is None:
+                continue
+            found = pooled_estimate([sample], confidence=confidence)
+            question = replace(QUESTIONS[contrast.question], sign=0)
+            if setting.measure in AUCS:
+                question = replace(question, margin=None)
+            word = verdict(found, question, found.p, confidence)
+            row = (name, contrast.question, contrast.text, found.value, found.low, found.high, word)
+            rows.append(row)
+    columns = ["setting", "question", "contrast", "value", "low", "high", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def share_by_k(runs: StudyRuns, level: Level) -> pd.DataFrame:
+def share_by_k(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
     """Return S_t of all languages together as a function of k, in the fully fine-tuned model.
 
     Args:
         runs: of all conditions and seeds.
-        level: of intervals.
+        confidence: of intervals.
 
     Returns:
         One row per k and kind of mask: mask_kind, top_k, value, low, high, chance.
@@ -81,5 +93,5 @@ def share_by_k(runs: StudyRuns, level: Level) -> pd.DataFrame:
         for kind in (kind for kind in BY_K if runs.has("full", kind, setting)):
             shares = [runs.cell("full", kind, language, setting).values for language in runs.languages]
             values = np.concatenate(shares, axis=1) + chance
-            rows.append((kind, k, *mean_and_interval(values, level.confidence), chance))
+            rows.append((kind, k, *mean_and_interval(values, confidence), chance))
     return pd.DataFrame(rows, columns=["mask_kind", "top_k", "value", "low", "high", "chance"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from modspec.analysis import claim_tables, study_tables
+from modspec.analysis import study_tables
 from modspec.analysis.hubs import hub_share
 from modspec.analysis.questions import StudyTables, evidence, question_table
 from modspec.analysis.single_languages import single_languages
@@ -16,46 +16,23 @@ from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters
 from modspec.workflow.paths import path
 
-CLAIMS = ["claim", "comparison", "language", "value", "low", "high", "minimum_detectable", "verdict"]
 ACCURACY = ["seed", "condition", "mask_kind", "language", "split", "accuracy", "majority"]
-NUMBERS = {"value", "low", "high", "minimum_detectable", "accuracy", "majority"}
-
-
-def claims(p: ResultsParameters) -> pd.DataFrame:
-    """Return all studies' claims tables, one below the other, with a column ``study``.
-
-    Raises:
-        InputError: a study is not there, or its table is not the one that it wrote.
-    """
-    tables = [_table(p, study, "claims.csv", CLAIMS).assign(study=study) for study in p.studies]
-    return pd.concat(tables, ignore_index=True)[["study", *CLAIMS]]
-
-
-def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
-    """Return :func:`claims` for readers: one row per claim and comparison, one column per study.
-
-    Effects over all languages in points, with interval and verdict; for C4, which has no such row, the range
-    over languages, in mean scores. In brackets the single languages that are not undecided.
-    """
-    columns = {}
-    for study, rows_of_study in table.groupby("study", sort=False):
-        rows = claim_tables.summary(rows_of_study)
-        effects = rows["all languages"].where(rows["all languages"] != "", rows["by language"])
-        named = rows["decided languages"].map(lambda text: f" ({text})" if text else "")
-        columns[study] = effects + ", " + rows["verdict"] + named
-    keys = ["claim", "comparison"]
-    order = pd.MultiIndex.from_frame(table[keys].drop_duplicates().sort_values("claim", kind="stable"))
-    return pd.DataFrame(columns, index=order).fillna("not in this study")
+NUMBERS = {"accuracy", "majority"}
 
 
 def question_tables(p: ResultsParameters) -> dict[str, StudyTables]:
-    """Return what the questions are answered from, by study; without studies that published no artefacts.
+    """Return what the questions are answered from, by study.
 
     Raises:
-        InputError: an artefact is damaged.
+        InputError: a study published no artefacts, or one of them is damaged.
     """
     folders = {study: path(p.figures_dir) / study / "artefacts" for study in p.studies}
-    return {s: study_tables.read_question_tables(folder) for s, folder in folders.items() if folder.is_dir()}
+    for study, folder in folders.items():
+        if not folder.is_dir():
+            published = sorted(place.parent.name for place in path(p.figures_dir).glob("*/artefacts"))
+            allowed = ", ".join(published) or "none is there"
+            raise InputError(f"studies: {study!r} published no artefacts; allowed: {allowed}")
+    return {study: study_tables.read_question_tables(folder) for study, folder in folders.items()}
 
 
 def answers(p: ResultsParameters, tables: Mapping[str, StudyTables]) -> pd.DataFrame:
@@ -94,7 +71,7 @@ def scale(p: ResultsParameters) -> pd.DataFrame:
     Accuracies: full fine-tuning without mask, mean over languages and seeds.
 
     Raises:
-        InputError: as for :func:`claims`.
+        InputError: a study is not there, or its table is not the one that it wrote.
     """
     return pd.DataFrame({study: _facts(p, study) for study in p.studies})
 
@@ -152,17 +129,16 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
 
 
 def _inputs(p: ResultsParameters, study: str) -> dict[str, str]:
-    """Return the sha256 of a study's tables, and fingerprints of its parameters and stages and, where they
-    are published, of its artefacts."""
+    """Return the sha256 of a study's table of accuracies, and fingerprints of its parameters and stages and
+    of its artefacts."""
     record = _record(p, study)
-    tables = {name: record["files"][name]["sha256"] for name in ("accuracy.csv", "claims.csv")}
     scale = {name: record[name] for name in ("parameters", "stages")}
     manifests = sorted((path(p.figures_dir) / study / "artefacts").glob(f"*/*/{artifacts.MANIFEST}"))
     found = {
         f"{m.parent.parent.name}/{m.parent.name}": artifacts.content_fingerprint(m.parent) for m in manifests
     }
-    fingerprints = {"scale": scale} | ({"artefacts": found} if found else {})
-    return tables | {name: artifacts.fingerprint(value) for name, value in fingerprints.items()}
+    fingerprints = {"scale": artifacts.fingerprint(scale), "artefacts": artifacts.fingerprint(found)}
+    return {"accuracy.csv": record["files"]["accuracy.csv"]["sha256"]} | fingerprints
 
 
 def _start(trained: dict[str, Any]) -> str:

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 
 from modspec.analysis.by_part import head_influence, head_share, layer_share
-from modspec.analysis.claim_tests import Level, claims, exchangeable
 from modspec.analysis.counterfactual import maps_of_study
 from modspec.analysis.damage import share_by_accuracy
 from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured
-from modspec.analysis.questions import StudyTables
+from modspec.analysis.questions import StudyTables, evidence, question_table
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
+from modspec.analysis.single_languages import single_languages
 from modspec.analysis.translations import translations
 from modspec.analysis.typology import language_pairs, mantel_tests
 from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
 from modspec.terms import SPARSE_CONDITIONS
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import FigureParameters
-from modspec.workflow.paths import finetuning_dir, influence_dir, path, search_dir
+from modspec.workflow.paths import finetuning_dir, influence_dir, leave_one_out_dir, path, search_dir
 
 STAGES = ("search", "finetuning", "influence", "leave_one_out")  # whose artefacts are read
 PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
@@ -42,23 +42,18 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         InputError: an artefact is missing or damaged; names the first.
     """
     searches, trained, scored = _artefacts(p).values()
-    for directory in (*searches, *trained, *scored):
-        artifacts.read_manifest(directory)
+    found = _read(searches, trained, scored, _left_out(p))
+    runs, accuracy = found.runs, found.accuracy
     masks = _searched_masks(searches)
     trajectory = _concatenated(searches, "trajectory")
     by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
     parts = _concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
-    runs = StudyRuns([read_measured(directory) for directory in scored])
     training_examples = int(runs.sizes.sum())
-    tests = Level(p.confidence, p.permutations, p.resamples)
-    strata = exchangeable(runs.train, runs.samples)
-    predictions = _concatenated(trained, "predictions")
-    accuracy = _accuracy(trained, scored)
     by_name = {
         "head_masks": head_masks(masks),
-        "mask_overlap": mask_overlap(masks),
+        "mask_overlap": found.overlap,
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
-        "accuracy": with_majority(accuracy, predictions),
+        "accuracy": with_majority(accuracy, found.predictions),
         "in_language_share": in_language_share(runs.own_statistics, p.confidence),
         "specialization": specialization(runs, p.confidence),
         "influence_matrix": influence_matrix(runs.own_statistics),
@@ -67,14 +62,15 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "layer_share": layer_share(parts, p.confidence),
         "head_share": head_share(parts),
         "head_influence": head_influence(parts, training_examples),
-        "claims": claims(runs, predictions, strata, tests),
-        "sensitivity": sensitivity(runs, strata, tests),
-        "share_by_k": share_by_k(runs, tests),
+        "questions": question_table({path(p.study_dir).name: evidence(found)}, confidence=p.confidence),
+        "single_languages": single_languages(runs, p.confidence),  # a table without a figure
+        "sensitivity": sensitivity(runs, p.confidence),
+        "share_by_k": share_by_k(runs, p.confidence),
     }
     heads = (by_name[name] for name in ("head_influence", "head_share"))
     pairs = language_pairs(by_name["mask_overlap"], by_name["influence_matrix"], training_examples)
     return by_name | {
-        "head_relation": head_relation(*heads, importances(p), by_name["head_masks"]),
+        "head_relation": head_relation(*heads, found.importance, by_name["head_masks"]),
         "typology": pairs,
         "typology_tests": mantel_tests(pairs),  # a table without a figure
         "translations": translations(_concatenated(scored, "translations"), p.confidence),
@@ -90,10 +86,17 @@ def read_question_tables(study: Path) -> StudyTables:
     Raises:
         InputError: an artefact is damaged.
     """
-    searches, trained, scored, left_out = (
+    by_stage = (
         sorted(manifest.parent for manifest in (study / stage).glob(f"*/{artifacts.MANIFEST}"))
         for stage in STAGES
     )
+    return _read(*by_stage)
+
+
+def _read(
+    searches: Sequence[Path], trained: Sequence[Path], scored: Sequence[Path], left_out: Sequence[Path]
+) -> StudyTables:
+    """Return what the questions are answered from; checks every artefact."""
     for directory in (*searches, *trained, *scored, *left_out):
         artifacts.read_manifest(directory)
     runs = StudyRuns([read_measured(directory) for directory in scored])
@@ -315,7 +318,7 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
     """Write ``provenance.json`` beside the figures: parameters, of the stages too, and the artefacts read."""
     inputs = {
         str(directory.relative_to(path(p.study_dir))): artifacts.content_fingerprint(directory)
-        for directories in _artefacts(p).values()
+        for directories in (*_artefacts(p).values(), _left_out(p))
         for directory in directories
     }
     content = {"parameters": p.identity(), "stages": stages(p), "inputs": inputs, "provenance": record}
@@ -345,8 +348,14 @@ def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _left_out(p: FigureParameters) -> list[Path]:
+    """Return the artefacts of trainings without one language, which are made on request."""
+    found = [leave_one_out_dir(p, *run) for run in product(p.conditions, p.seeds)]
+    return [directory for directory in found if (directory / artifacts.MANIFEST).exists()]
+
+
 def _artefacts(p: FigureParameters) -> dict[str, list[Path]]:
-    """Return the artefacts of all seeds and conditions by stage."""
+    """Return the artefacts of all seeds and conditions by stage, without those that are made on request."""
     runs = [*product(p.conditions, p.seeds)]
     return {
         "search": [search_dir(p, seed) for seed in p.seeds],

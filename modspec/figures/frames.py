@@ -11,8 +11,8 @@ from modspec.terms import ALL_LANGUAGES, LABELS
 
 FLAGS = {"kept", "accepted", "primary"}
 TEXTS = {*LABELS, "seed", "seed_a", "seed_b", "language", "language_a", "language_b", "mask_language"}
-TEXTS |= {"left_out", "train_language", "split", "score", "measure", "claim", "comparison", "verdict"}
-TEXTS |= {"choice", "study", "question", "contrast", "seed_variance"}
+TEXTS |= {"left_out", "train_language", "split", "score", "measure", "setting", "verdict"}
+TEXTS |= {"study", "question", "contrast", "seed_variance"}
 # One seed lacks some statistics; questions without a margin have no rates of equivalence.
 MAY_BE_BLANK = {"value", "low", "high", "chance", "minimum_detectable", "margin", "right", "small"}
 

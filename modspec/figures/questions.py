@@ -1,4 +1,4 @@
-"""The figure of the questions: every contrast's value, by question and study."""
+"""Figures of contrasts: values with intervals and verdicts around zero, by study and by setting."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from modspec.figures.frames import levels
+from modspec.figures.frames import by_level, levels
 from modspec.figures.points import points
-from modspec.figures.style import DOUBLE, GREY, PAGE, REFERENCE, figure, legend
+from modspec.figures.style import DOUBLE, GREY, PAGE, REFERENCE, STRIPE, figure, grid, legend, wrapped
 from modspec.terms import CONTRASTS, QUESTIONS
 
 # Okabe and Ito's colours by direction; an effect inside the margin is a grey square, an undecided one hollow.
@@ -29,48 +29,76 @@ ROW = 0.16  # inches: a contrast's height
 
 
 @figure("study question contrast primary value low high verdict")
-def questions_by_study(frame: pd.DataFrame) -> Figure:
+def questions(frame: pd.DataFrame) -> Figure:
     """Draw every contrast in its question's unit, a row per question and a column per study.
 
     Primary contrasts come first and are bold. Intervals are at the confidence of the table; permutation tests
-    have none. Grey bands are margins: effects inside them do not matter.
+    have none. Grey bands are margins: effects inside them do not matter. Questions that no study can answer
+    are left out.
     """
-    studies, questions = frame["study"].unique().tolist(), levels(frame, "question", QUESTIONS)
+    run = frame[frame["verdict"] != "not run"]
+    studies, shown_questions = frame["study"].unique().tolist(), levels(run, "question", QUESTIONS)
     present = set(frame["contrast"])
-    shown = {q: [c.text for c in CONTRASTS if c.question == q and c.text in present] for q in questions}
+    shown = {q: [c.text for c in CONTRASTS if c.question == q and c.text in present] for q in shown_questions}
     heights = [len(contrasts) + 2.6 for contrasts in shown.values()]
     fig = Figure(figsize=(DOUBLE, min(ROW * sum(heights) + 0.5, PAGE)), layout="constrained")
-    axes = fig.subplots(len(questions), len(studies), squeeze=False, sharey="row", height_ratios=heights)
+    if not shown:
+        ax = fig.subplots()
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "none of the questions was run", color=GREY, ha="center")
+        return fig
+    axes = fig.subplots(len(shown), len(studies), squeeze=False, sharey="row", height_ratios=heights)
     primary = set(frame.loc[frame["primary"], "contrast"])
     for study, ax in zip(studies, axes[0], strict=True):
         ax.set_title(study)
     for row, (question, contrasts) in zip(axes, shown.items(), strict=True):
+        scale, margin = QUESTIONS[question].scale, QUESTIONS[question].margin
         for study, ax in zip(studies, row, strict=True):
             rows = frame[(frame["question"] == question) & (frame["study"] == study)]
-            _draw(ax, rows, contrasts, question)
+            if margin:
+                ax.axvspan(-scale * margin, scale * margin, color=STRIPE, lw=0, zorder=0)
+            draw_contrasts(ax, rows, rows["contrast"].map(contrasts.index), scale)
+            ax.set_ylim(len(contrasts) - 0.4, -0.6)
         row[0].set_yticks(range(len(contrasts)), [f"{question}  {c}" for c in contrasts])
         for label, contrast in zip(row[0].get_yticklabels(), contrasts, strict=True):
             label.set_fontweight("bold" if contrast in primary else "normal")
         row[len(row) // 2].set_xlabel(QUESTIONS[question].unit)
-    verdicts = pd.Series([v for v in levels(frame, "verdict", LOOKS) if v != "not run"], dtype=str)
-    alike = verdicts.groupby(verdicts.map(lambda verdict: str(LOOKS[verdict])), sort=False).agg(list)
-    if len(alike):
-        legend(fig, {" / ".join(group): {"marker": "o", "ls": ""} | LOOKS[group[0]] for group in alike})
+    legend_of_verdicts(fig, run)
     return fig
 
 
-def _draw(ax: Axes, rows: pd.DataFrame, contrasts: list[str], question: str) -> None:
-    """Draw one study's contrasts of one question."""
-    scale, margin = QUESTIONS[question].scale, QUESTIONS[question].margin
+@figure("setting question contrast value low high verdict")
+def sensitivity(frame: pd.DataFrame) -> Figure:
+    """Draw the contrasts of shares by setting, the study's own first, in points."""
+    names = frame["setting"].unique().tolist()
+    contrasts = by_level(frame, "contrast", [c.text for c in CONTRASTS])
+    titles, height = wrapped({c.text: f"{c.question}  {c.text}" for c in CONTRASTS}, 1.4)
+    fig, panels = grid(contrasts, 3, (DOUBLE, 0.17 * len(names) + 0.15 + height), 0.35, sharey=True)
+    for contrast, rows, ax in panels:
+        ax.axhspan(-0.5, 0.5, color=STRIPE, lw=0, zorder=0)
+        draw_contrasts(ax, rows, rows["setting"].map(names.index), 100)
+        ax.set_yticks(range(len(names)), names)
+        ax.set(title=titles[contrast], ylim=(len(names) - 0.5, -0.5))
+    fig.supxlabel("points")
+    legend_of_verdicts(fig, frame)
+    return fig
+
+
+def draw_contrasts(ax: Axes, rows: pd.DataFrame, places: pd.Series, scale: float) -> None:
+    """Draw values with intervals around a dashed line at zero, each in the look of its verdict.
+
+    Args:
+        ax: where to draw.
+        rows: value, low, high, verdict.
+        places: of the values along y.
+        scale: the axis has so many units per 1 in ``rows``.
+    """
     ax.axvline(0, **REFERENCE)
     # With few seeds intervals are wider than what can be: they end at the frame, which leaves room for the
     # values three times over. Without numbers, 0.
     widest, reach = (scale * rows[names].abs().max(axis=None) for names in (["low", "high"], ["value"]))
     limit = 1.08 * np.nanmax([np.nanmin([widest, WIDEST * reach, np.inf]), reach, 0])
     limit = limit if 0 < limit < np.inf else 1.0
-    if margin:
-        ax.axvspan(-scale * margin, scale * margin, color="#f2f2f2", lw=0, zorder=0)
-    places = rows["contrast"].map(contrasts.index)
     for index, row in rows.iterrows():
         if row["verdict"] == "not run":
             ax.text(-0.95 * limit, places[index], "not run", color=GREY, va="center")
@@ -78,6 +106,13 @@ def _draw(ax: Axes, rows: pd.DataFrame, contrasts: list[str], question: str) -> 
         look = {"marker": "o"} | LOOKS[row["verdict"]]
         limits = {"bounds": (-limit, limit), "scale": scale}
         points(ax, places[[index]], rows.loc[[index]], look, horizontal=True, **limits)
-    ax.set(xlim=(-limit, limit), ylim=(len(contrasts) - 0.4, -0.6))
+    ax.set_xlim(-limit, limit)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.tick_params(axis="y", length=0)
+
+
+def legend_of_verdicts(fig: Figure, frame: pd.DataFrame) -> None:
+    """Draw a legend of the verdicts in ``frame``; those that look alike share an entry."""
+    verdicts = pd.Series(levels(frame, "verdict", LOOKS), dtype=str)
+    alike = verdicts.groupby(verdicts.map(lambda verdict: str(LOOKS[verdict])), sort=False).agg(list)
+    legend(fig, {" / ".join(group): {"marker": "o", "ls": ""} | LOOKS[group[0]] for group in alike})

@@ -235,8 +235,6 @@ class FigureParameters(Parameters):
     seeds: Distinct[Seed] = param((0, 1), "seeds of the study")
     conditions: Some[Condition] = param(("full", "sft", "sft_random"), "conditions of the study")
     confidence: Fraction = param(0.95, "confidence level of the intervals")
-    resamples: Resamples = param(2000, "bootstrap resamples per interval")
-    permutations: Annotated[int, Field(ge=99)] = param(1999, "permutations of labels per test")
 
 
 class CalibrationParameters(DataParameters):

@@ -91,22 +91,6 @@ def test_checkpoints_and_their_weights_weight_the_sum(tmp_path):
     np.testing.assert_allclose(runs[0].scores("none", "dot", checkpoints="last"), 2.5 * once, rtol=1e-6)
 
 
-def test_mean_cross_score_against_plain_means(tmp_path):
-    gains = {("full", "none"): 1, ("full", "other_language"): 0}
-    runs = study(tmp_path, gains, seeds=2, per_language=3, train=train_frame(5))
-    stacked = measured(runs, 3)
-    for kind, passes in (("none", ["none"]), ("other_language", ["own-de", "own-en"])):
-        found = stacked.cross_score("full", kind, "fr")
-        for seed, run in enumerate(runs):
-            other = (run.train["language"] != "fr").to_numpy()
-            expected = []
-            for name in passes:
-                columns = run.columns_of(name)
-                order = columns[columns["language"] == "fr"].sort_values("id").index
-                expected.append(run.scores(name)[other][:, order].mean(axis=0))
-            np.testing.assert_allclose(found[seed], np.mean(expected, axis=0), rtol=1e-10)
-
-
 def test_what_is_read_is_what_was_written(tmp_path):
     run = study(tmp_path, GAINS, seeds=1, per_language=3)[0]
     before = measure(run, (3,))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from modspec.analysis.measurements import StudyRuns, measure
-from modspec.analysis.question_texts import effect
+from modspec.analysis.question_texts import answers, effect, write_latex
 from modspec.analysis.questions import Evidence, StudyTables, evidence, question_table
 from modspec.terms import CONTRASTS, POOLED, QUESTIONS
 from tests.helpers.attribution import LANGUAGES, study
@@ -172,3 +172,28 @@ def test_rows_in_words():
         "-0.246 (p = 0.00014), contradicted"
     )
     assert effect(row("Q7", verdict="not run")) == "not run"
+
+
+def test_answers_in_words_and_as_latex(tmp_path):
+    found = {PRIMARY["Q1"]: sample(0.1), OWN_MASK: sample(0.1), PRIMARY["Q3"]: sample(0.1)}
+    found |= {PRIMARY["Q4"]: sample(-0.1), PRIMARY["Q8"]: sample(0.1), PRIMARY["Q6"]: sample(0.0, 0.001)}
+    table = question_table({"a": found, "b": {}})
+    shown = answers(table)
+    assert [name.split()[0] for name in shown.index] == [q for q in QUESTIONS if q != "Q5"]
+    assert shown["contrast"].tolist() == [PRIMARY[name.split()[0]].text for name in shown.index]
+    assert set(shown["b"]) == {"Not run"}
+    words = {name.split()[0]: text.partition(":")[0] for name, text in shown["a"].items()}
+    assert words == {
+        "Q1": "Yes",
+        "Q2": "Not run",
+        "Q3": "We cannot tell, because the masks differ too much in accuracy",
+        "Q4": "It falls",
+        "Q6": "No effect that matters",
+        "Q7": "Not run",
+        "Q8": "No, the opposite",
+    }
+    row = table[(table["study"] == "a") & (table["contrast"] == PRIMARY["Q1"].text)].iloc[0]
+    assert shown["a"].iloc[0] == f"Yes: +{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+    write_latex(table, tmp_path / "questions.tex")
+    text = (tmp_path / "questions.tex").read_text()
+    assert text.startswith(r"\begin{tabular}") and r"\bottomrule" in text and "supported" in text

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modspec.analysis.claim_tests import exchangeable
+from modspec.analysis.contrasts import share_sample
+from modspec.analysis.intervals import pooled_estimate
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, measure
 from modspec.analysis.robustness import sensitivity, setting_name, share_by_k
-from tests.analysis.test_claim_tests import LEVEL, NOTHING
+from modspec.terms import CONTRASTS
 from tests.helpers.attribution import study
+
+KINDS = ("none", "own", "random", "other_language", "other_seed")
+GAINS = {("full", "none"): 0.0, ("full", "own"): 0.0}
+NOTHING = {("full", kind): 0.0 for kind in KINDS} | {("sft", "own"): 0.0, ("sft_random", "own"): 0.0}
 
 
 def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path):
@@ -29,12 +34,28 @@ def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path
         "masks by inherited importance",
         "SFT: own-mask gradients",
     ]
-    found = sensitivity(stacked, exchangeable(runs[0].train), LEVEL)
-    assert list(dict.fromkeys(found["choice"])) == names
-    verdicts = found[found["claim"] == "C1"].set_index("choice")["verdict"]
-    assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "supported"
-    assert verdicts["opponents"] == "contradicted"  # a proponent cannot be an opponent
+    found = sensitivity(stacked)
+    assert list(dict.fromkeys(found["setting"])) == names
+    verdicts = found[found["contrast"] == "full: own − no mask"].set_index("setting")["verdict"]
+    assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "rises"
+    assert verdicts["opponents"] == "falls"  # a proponent cannot be an opponent
     assert verdicts["masks by inherited importance"] == "undecided"
+
+
+def test_sensitivity_repeats_the_questions_values_and_gives_aucs_no_margin(tmp_path):
+    runs = study(tmp_path, {("full", "none"): 0.5, ("full", "own"): 0.5})
+    stacked = StudyRuns([measure(run) for run in runs])
+    found = sensitivity(stacked).set_index(["setting", "contrast"])
+    shown = [c for c in CONTRASTS if c.statistic == "share" and share_sample(stacked, c)]
+    assert len(shown) == 2
+    for contrast in shown:
+        expected = pooled_estimate([share_sample(stacked, contrast)])
+        row = found.loc[("study's own (cosine, k = 6)", contrast.text)]
+        assert (row["value"], row["low"], row["high"]) == (expected.value, expected.low, expected.high)
+    tied = StudyRuns([measure(run) for run in study(tmp_path / "tied", dict(GAINS), noise=0.0)])
+    verdicts = sensitivity(tied).query("contrast == 'full: own − no mask'").set_index("setting")["verdict"]
+    assert verdicts["study's own (cosine, k = 6)"] == "equivalent"
+    assert verdicts["AUC instead of top k"] == "undecided"  # its differences are all zero, too
 
 
 @pytest.mark.parametrize(
@@ -51,7 +72,7 @@ def test_names_of_settings(setting, name):
 
 def test_share_by_k_is_chance_where_all_are_counted(tmp_path):
     runs = study(tmp_path, NOTHING | {("full", "own"): 1.0})
-    found = share_by_k(StudyRuns([measure(run, (5, 60, 61)) for run in runs]), LEVEL)
+    found = share_by_k(StudyRuns([measure(run, (5, 60, 61)) for run in runs]))
     assert set(found["top_k"]) == {5, 6, 60}
     everything = found[found["top_k"] == 60]
     np.testing.assert_allclose(everything[["value", "low", "high"]], 1 / 3, atol=1e-6)

@@ -89,9 +89,9 @@ def study(tmp_path: Path) -> FigureParameters:
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
     found = study_tables.tables(study)
     figures = {*SMALL, "head_relation", "typology", "translations", "share_by_accuracy"}
-    assert figures <= set(FIGURES) and set(found) == {*figures, "typology_tests"}
+    assert figures <= set(FIGURES) and set(found) == {*figures, "typology_tests", "single_languages"}
     pd.testing.assert_frame_equal(found.pop("typology_tests"), mantel_tests(found["typology"]))
-    assert found.pop("translations").empty  # the task is not parallel
+    assert found.pop("translations").empty and found.pop("single_languages").empty  # the task is not parallel
     assert found.pop("share_by_accuracy").empty  # no controls were scored
     for name in found:
         assert draw(found, name, tmp_path / "figures") is not None
@@ -107,8 +107,8 @@ def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
 ) -> None:
     found = study_tables.tables(study.model_copy(update={"conditions": ("sft",)}))
     lacking = [name for name, frame in found.items() if frame.empty]
-    expected = ["share_by_accuracy", "share_change", "head_share", "head_influence", "claims", "sensitivity"]
-    assert lacking == [*expected, "share_by_k", "head_relation", "translations"]
+    expected = ["share_by_accuracy", "share_change", "head_share", "head_influence", "single_languages"]
+    assert lacking == [*expected, "sensitivity", "share_by_k", "head_relation", "translations"]
     assert [draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 9
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": not in this study")[0] for line in lines] == lacking

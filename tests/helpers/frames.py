@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 
 from modspec.figures.save import FIGURES
-from tests.helpers.claimframes import claim_frames
+from modspec.terms import CONTRASTS
 
 CODES = "de en es fr ru ko zh ja pl it".split()
 # Languages and seeds of synthetic studies; the largest takes as long as all others together.
@@ -119,7 +119,38 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
         name: pd.DataFrame(found, columns=listed.split())
         for (name, listed), found in zip(columns.items(), rows, strict=True)
     }
-    return frames | claim_frames(codes, rng)
+    return frames | _frames_of_contrasts(codes, rng)
+
+
+def _frames_of_contrasts(codes: list[str], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Frames of questions, sensitivity and share_by_k."""
+    settings = ["study's own (cosine, k = 100)", *(f"k = {k}" for k in (10, 20, 30, 50, 200, 500))]
+    settings += ["AUC instead of top k", "AUC within label", "opponents", "dot product", "last checkpoint"]
+    settings += ["eta = one", "SFT: own-mask gradients", "masks by inherited importance"]
+    verdicts = ["rises", "falls", "equivalent", "negligible", "undecided"]
+
+    def point() -> tuple:
+        value = rng.normal(0, 0.03)
+        return value, value - abs(value) / 2, value + abs(value) / 2, rng.choice(verdicts)
+
+    answers = [("one", c.question, c.text, c.primary, *point()) for c in CONTRASTS]
+    shares = [c for c in CONTRASTS if c.statistic == "share"]
+    changed = [(setting, c.question, c.text, *point()) for setting in settings for c in shares]
+    chance = 1 / len(codes)
+    by_k = [
+        (kind, k, chance + 0.1 / k, chance + 0.05 / k, chance + 0.15 / k, chance)
+        for kind in KINDS
+        for k in (10, 20, 30, 50, 100, 200, 500)
+    ]
+    columns = {
+        "questions": "study question contrast primary value low high verdict",
+        "sensitivity": "setting question contrast value low high verdict",
+        "share_by_k": "mask_kind top_k value low high chance",
+    }
+    return {
+        name: pd.DataFrame(rows, columns=listed.split())
+        for (name, listed), rows in zip(columns.items(), (answers, changed, by_k), strict=True)
+    }
 
 
 SMALL = synthetic(2, 1)

@@ -31,7 +31,6 @@ influence_by_condition:
     random_draws: 2
     over_training: true
   sft: {mask_kinds: [none, own], train_gradient_masks: [test_example, own_language], by_part: false}
-figures: {resamples: 100, permutations: 99}
 """
 
 

@@ -41,7 +41,7 @@ FIGURE_NAMES = [
     "layer_share",
     "head_share",
     "head_influence",
-    "claims",
+    "questions",
     "sensitivity",
     "share_by_accuracy",
     "share_by_k",
@@ -90,7 +90,7 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
     for name in FIGURE_NAMES:
         for suffix in ("csv", "pdf", "png"):
             assert (figures / f"{name}.{suffix}").stat().st_size > 100
-    assert r"\begin{tabular}" in (figures / "claims.tex").read_text()
+    assert r"\begin{tabular}" in (figures / "questions.tex").read_text()
     record = json.loads((figures / "provenance.json").read_text())
     for name, described in record["files"].items():
         assert artifacts.describe(figures / name) == described
@@ -261,13 +261,13 @@ def test_languages_are_left_out_on_request_resumed_and_published(copy: Path) -> 
 
 @pytest.mark.slow
 def test_stage_four_gives_the_same_tables_from_what_is_published(copy: Path) -> None:
-    claims = (copy / FIGURES / "claims.csv").read_bytes()
+    answers = (copy / FIGURES / "questions.csv").read_bytes()
     copied(copy, "publish")
     for lost in ("runs", ".snakemake"):
         shutil.rmtree(copy / lost)
     copied(copy, "restore")
     snakemake(copy)
-    assert (copy / FIGURES / "claims.csv").read_bytes() == claims
+    assert (copy / FIGURES / "questions.csv").read_bytes() == answers
 
 
 def test_of_an_unfinished_study_what_is_finished_is_published(copy: Path) -> None:

@@ -46,7 +46,6 @@ influence:
   memory_gib: 0.001 # so that scores are computed block by block
 influence_by_condition:
   sft: {mask_kinds: [none, random], by_part: false}
-figures: {resamples: 100, permutations: 99}
 """
 SNAKEMAKE = ("snakemake", "--cores", "2", "--config", f"preset={STUDY}")
 PUBLISHING = "modspec.workflow.publishing"

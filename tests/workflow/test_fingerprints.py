@@ -48,8 +48,8 @@ DISPLAY += [f"workflow/{file.name}" for file in (PACKAGE / "workflow").glob("[a-
 DISPLAY += [
     f"analysis/{name}.py"
     for name in (
-        "claim_tests",
-        "claim_tables",
+        "questions",
+        "question_texts",
         "robustness",
         "leave_one_out",
         "damage",
