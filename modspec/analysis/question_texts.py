@@ -51,6 +51,17 @@ def _answer(row: Mapping[str, Any]) -> str:
     return answer if row["verdict"] == NOT_RUN else f"{answer}: {_value(row)}"
 
 
+def findings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return values with intervals and verdicts alone: a row for each contrast, a column for each study.
+
+    Args:
+        table: of :func:`modspec.analysis.questions.question_table`.
+    """
+    rows = table.assign(row=table["question"] + ": " + table["contrast"])
+    rows["cell"] = [f"{_value(row)}, {row['verdict']}" for row in rows.to_dict("records")]
+    return rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False)
+
+
 def write_latex(table: pd.DataFrame, file: Path) -> None:
     """Write :func:`by_study` as a LaTeX table (booktabs), for papers."""
     text = by_study(table).rename_axis(index="contrast", columns=None).reset_index()

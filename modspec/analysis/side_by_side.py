@@ -24,10 +24,12 @@ def question_tables(p: ResultsParameters) -> dict[str, StudyTables]:
     """Return what the questions are answered from, by study.
 
     Raises:
-        InputError: a study published no artefacts, or one of them is damaged.
+        InputError: a study published no figures, as a blind one that is not complete, or no artefacts; or
+            something of these is damaged.
     """
     folders = {study: path(p.figures_dir) / study / "artefacts" for study in p.studies}
     for study, folder in folders.items():
+        _record(p, study)
         if not folder.is_dir():
             published = sorted(place.parent.name for place in path(p.figures_dir).glob("*/artefacts"))
             allowed = ", ".join(published) or "none is there"

@@ -1,4 +1,4 @@
-"""Write the generated tables of ``docs/``: run ``python -m modspec.pages.generated_docs``, or ``make docs``.
+"""Write the generated tables of README and ``docs/``: ``make docs``, or run this module.
 
 A page holds a generated table between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Tables are made from
 the published CSVs under ``figures/`` and from the parameter models, so that no number is typed by hand.
@@ -17,7 +17,7 @@ from modspec.analysis import language_specificity, question_texts, side_by_side,
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.questions import StudyTables
 from modspec.analysis.verdict_rates import summary
-from modspec.terms import LABELS, POOLED, QUESTIONS
+from modspec.terms import CONTRASTS, LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import (
     STAGES,
     DataParameters,
@@ -43,7 +43,16 @@ NAMES = {
     "split": {"test": "test sentences", "held out": "held-out sentences of the training templates"},
     "workload": {"a": "random encoder", "b": "intents", "c": "XNLI"},
 }
-COMPARISON = "claim comparison"
+# Contrasts that README shows.
+FINDINGS = (
+    "full, no mask − chance",
+    "importance: same language − other language",
+    "full: own − no mask",
+    "full: own − other languages' masks",
+    "SFT, own mask − full, no mask",
+    "SFT − SFT with random masks",
+    "accuracy: SFT, own mask − full, no mask",
+)
 BY_LANGUAGE = ("full, no mask − chance", "full: own − no mask")  # contrasts that are shown for each language
 EFFECT = "{value:+.1f} [{low:.1f}, {high:.1f}]"
 SHARE = "{value:.1f} [{low:.1f}, {high:.1f}]"
@@ -116,12 +125,6 @@ def all_parameters() -> str:
     return "\n\n".join(sections)
 
 
-def claims(*studies: str) -> str:
-    """Return effects, intervals and verdicts: a row for each comparison, a column for each study."""
-    found = side_by_side.claims(ResultsParameters(studies=studies))
-    return _markdown(side_by_side.side_by_side(found))
-
-
 def scale() -> str:
     """Return the size of the three studies."""
     return _markdown(side_by_side.scale(RESULTS))
@@ -129,8 +132,8 @@ def scale() -> str:
 
 def settings() -> str:
     """Return how many other settings give each verdict; settings that change no number are left out."""
-    table = _read("sensitivity", STUDIES)
-    numbers, keys = ["value", "low", "high"], ["study", *COMPARISON.split()]
+    table = _read("sensitivity", TASKS)
+    numbers, keys = ["value", "low", "high"], ["study", "question", "contrast"]
     main = table.groupby(keys)[numbers].transform("first")
     changed = table[(table[numbers] != main).any(axis=1)]
     counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
@@ -166,12 +169,54 @@ def specificity() -> str:
     return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
+def questions() -> str:
+    """Return what each question compares, its unit, margin and expected sign."""
+    signs = {1: "above 0", -1: "below 0", 0: "open"}
+    primary = {contrast.question: contrast.text for contrast in CONTRASTS if contrast.primary}
+    rows = {
+        f"{code} {question.text}": {
+            "primary contrast": primary.get(code, "none: it restates Q4 by ranks"),
+            "unit": question.unit,
+            "margin": "–" if question.margin is None else f"±{question.scale * question.margin:g}",
+            "expected": signs[question.sign],
+        }
+        for code, question in QUESTIONS.items()
+    }
+    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def answers() -> str:
+    """Return the answers of the studies, each and pooled."""
+    return _markdown(_named(question_texts.answers(_answers())))
+
+
+def findings() -> str:
+    """Return the contrasts that README shows."""
+    shown = _answers()[lambda table: table["contrast"].isin(FINDINGS)]
+    return _markdown(_named(question_texts.findings(shown)))
+
+
 def contrasts() -> str:
-    """Return the questions, and the answers of the studies."""
-    questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
-    table = question_texts.by_study(side_by_side.answers(RESULTS, _question_tables()))
-    table = table.rename(columns={POOLED: " and ".join(RESULTS.pooled)})
-    return "\n".join(questions) + "\n\n" + _markdown(table)
+    """Return every contrast of the studies, each and pooled."""
+    return _markdown(_named(question_texts.by_study(_answers())))
+
+
+def contrasts_embedded() -> str:
+    """Return every contrast of the embedded study, from its published table."""
+    table = pd.read_csv(project_root() / "figures" / "embedded" / "questions.csv", keep_default_na=False)
+    numbers = table.columns.difference(["study", "question", "contrast", "primary", "confounds", "verdict"])
+    return _markdown(question_texts.by_study(table.assign(**table[numbers].apply(pd.to_numeric))))
+
+
+@cache
+def _answers() -> pd.DataFrame:
+    """Return the studies' table of answers, made once for all blocks."""
+    return side_by_side.answers(RESULTS, _question_tables())
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose column of pooled studies is called by their names."""
+    return table.rename(columns={POOLED: " and ".join(RESULTS.pooled)})
 
 
 def by_language() -> str:
@@ -284,19 +329,29 @@ def _full_fine_tuning(file: str, index: str, query: str) -> Table:
     return Table(file, index, "study", SHARE, f"seed == 'all' and condition == 'full' and {query}", 100)
 
 
-def _setting(choice: str) -> Table:
-    """Return the effects on shares and specialization under another setting."""
-    query = f"choice == '{choice}' and claim in ['C3', 'C6']"
-    return Table("sensitivity", COMPARISON, "study", EFFECT, query, 100)
+def _setting(name: str) -> Table:
+    """Return what SFT does to shares under another setting."""
+    query = f"setting == \"{name}\" and question == 'Q4'"
+    return Table("sensitivity", "contrast", "study", EFFECT, query, 100, TASKS)
 
 
 calibration = partial(Table, studies=("embedded/calibration",))
 BLOCKS: dict[str, Callable[[], str]] = {
     "parameters": all_parameters,
     "scale": scale,
-    "claims": partial(claims, *TASKS),
-    "claims_intents": partial(claims, "intents"),
-    "claims_embedded": partial(claims, "embedded"),
+    "questions": questions,
+    "answers": answers,
+    "findings": findings,
+    "contrasts_embedded": contrasts_embedded,
+    "claims_intents": Table(
+        "claims",
+        "claim comparison",
+        "study",
+        f"{EFFECT}, {{verdict}}",
+        "language == 'all languages'",
+        100,
+        ("intents",),
+    ),
     "settings": settings,
     "overlap": overlap,
     "specificity": specificity,
@@ -306,9 +361,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "verdict_rates": verdict_rates,
     "verdict_spreads": verdict_spreads,
     "language_distances": language_distances,
-    "detectable": Table(
-        "claims", COMPARISON, "study", "{minimum_detectable:.1f}", "language == 'all languages'", 100
-    ),
     "own_gradients": _setting("SFT: own-mask gradients"),
     "dot_product": _setting("dot product"),
     "accuracy": Table("accuracy", "condition mask_kind", "study", "{accuracy:.1f}", "split == 'test'", 100),
@@ -352,5 +404,5 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
-    for file in sorted((project_root() / "docs").glob("*.md")):
+    for file in (project_root() / "README.md", *sorted((project_root() / "docs").glob("*.md"))):
         file.write_text(regenerate(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from modspec.workflow.parameters import ResultsParameters
 
 pytestmark = pytest.mark.filterwarnings("error")
 NAMES = ("reviews", "xnli", "pawsx")
+FIGURES = Path(__file__).parents[2] / "figures"
 
 
 def publish(directory: Path, name: str, number: int) -> None:
@@ -141,10 +143,20 @@ def test_a_study_that_is_not_there_is_named(published: ResultsParameters) -> Non
     allowed = "allowed: pawsx, reviews, xnli$"
     with pytest.raises(InputError, match=f"^studies: 'marc' has no provenance.json; {allowed}"):
         side_by_side.scale(unknown)
-    with pytest.raises(InputError, match="^studies: 'marc' published no artefacts; allowed: none is there$"):
-        side_by_side.question_tables(unknown)
+    with pytest.raises(
+        InputError, match="^studies: 'reviews' published no artefacts; allowed: none is there$"
+    ):
+        side_by_side.question_tables(p)
     with pytest.raises(InputError, match="^studies: .*; allowed: each value once"):
         ResultsParameters(studies=("xnli", "xnli"))
+
+
+def test_a_blind_study_that_is_not_complete_has_no_answers(published: ResultsParameters, tmp_path) -> None:
+    shutil.copytree(FIGURES / "xnli" / "artefacts", tmp_path / "new" / "artefacts")  # but no figures
+    blind = published.model_copy(update={"studies": ("new",)})
+    for show in (side_by_side.scale, side_by_side.question_tables):
+        with pytest.raises(InputError, match="^studies: 'new' has no provenance.json; allowed: "):
+            show(blind)
 
 
 def test_tables_that_the_study_did_not_write_are_refused(

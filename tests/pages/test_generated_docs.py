@@ -1,4 +1,4 @@
-"""The generated tables of ``docs/`` are what the published CSVs and the parameter models give."""
+"""The generated tables of README and ``docs/`` are what the published CSVs and the parameter models give."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from modspec.pages.generated_docs import BLOCK, BLOCKS, parameters, regenerate
 from modspec.workflow.parameters import DataParameters, InfluenceParameters
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
