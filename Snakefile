@@ -1,4 +1,4 @@
-# The whole study: four notebooks, each run by papermill in its own process; and, on request, the calibration and
+# The whole study: five notebooks, each run by papermill in its own process; and, on request, the calibration and
 # trainings without one language.
 #
 #   snakemake [calibration | leave_one_out] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
@@ -123,6 +123,7 @@ rule all:
             seed=study.seeds,
         ),
         [] if study.blind else [f"{RUN}/notebooks/04_figures.ipynb", f"{FIGURES}/provenance.json"],
+        [] if study.blind else [f"{RUN}/notebooks/07_exploration.ipynb", f"{FIGURES}/exploration/provenance.json"],
 
 
 rule search:
@@ -207,6 +208,24 @@ rule figures:
     threads: study.threads
     shell:
         RUN_NOTEBOOK
+
+
+use rule figures as exploration with:
+    input:
+        notebook="notebooks/07_exploration.ipynb",
+        searches=rules.figures.input.searches,
+        classifiers=rules.figures.input.classifiers,
+        scores=rules.figures.input.scores,
+    output:
+        provenance=f"{FIGURES}/exploration/provenance.json",
+        notebook=f"{RUN}/notebooks/07_exploration.ipynb",
+    log:
+        f"{RUN}/logs/07_exploration.log",
+    message:
+        "exploration"
+    params:
+        job=papermill("exploration"),
+        code=code_fingerprint("exploration"),
 
 
 rule calibration:

@@ -56,7 +56,7 @@ def result_numbers() -> list[str]:
     )
     by_seed = share[share["seed"] != "all"].pivot(index="seed", columns="mask_kind", values="value")
     assert (by_seed["own"] < by_seed["none"]).all()
-    relations = [csv(f"{study}/head_relation.csv") for study in STUDIES]
+    relations = [csv(f"{study}/exploration/head_relation.csv") for study in STUDIES]
     values = [
         table.query(
             "seed == 'all' and language == 'all languages' and measure == 'share_importance'"
@@ -71,14 +71,16 @@ def result_numbers() -> list[str]:
 
 
 def intent_numbers() -> list[str]:
-    parts = csv("intents/layer_share.csv").query(
+    parts = csv("intents/exploration/layer_share.csv").query(
         "seed == 'all' and condition == 'full' and language == 'all languages'"
     )
     value = {(row.part, row.layer): f"{100 * row.value:.0f}" for row in parts.itertuples()}
     overlap = csv("intents/mask_overlap.csv")
     language = overlap["language_a"] == overlap["language_b"]
     same, other = overlap.loc[language, "jaccard"].mean(), overlap.loc[~language, "jaccard"].mean()
-    relation = csv("intents/head_relation.csv").query("seed == 'all' and language == 'all languages'")
+    relation = csv("intents/exploration/head_relation.csv").query(
+        "seed == 'all' and language == 'all languages'"
+    )
     relation = relation.set_index(["measure", "mask_kind"])["value"]
     heads = [
         f"{relation[measure, kind]:.2f}".removeprefix("0")

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.by_part import head_influence, head_share, layer_share
 from modspec.analysis.counterfactual import maps_of_study
 from modspec.analysis.damage import share_by_accuracy
-from modspec.analysis.head_relation import head_relation
 from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.measurements import Setting, StudyRuns, read_measured
 from modspec.analysis.questions import StudyTables, evidence, question_table
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.single_languages import single_languages
-from modspec.analysis.translations import translations
-from modspec.analysis.typology import language_pairs, mantel_tests
 from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
 from modspec.terms import SPARSE_CONDITIONS
 from modspec.workflow import artifacts, provenance
@@ -27,8 +23,6 @@ from modspec.workflow.parameters import FigureParameters
 from modspec.workflow.paths import finetuning_dir, influence_dir, leave_one_out_dir, path, search_dir
 
 STAGES = ("search", "finetuning", "influence", "leave_one_out")  # whose artefacts are read
-PARTS = ["condition", "seed", "language", "id", "train_language", "part", "layer", "head", "proponents"]
-PARTS += ["influence", "chance"]
 MEASURES = ("proponents", "opponents", "auc")
 # What distinguishes one way of scoring from another.
 SETTING = ["condition", "mask_kind", "train_gradient_mask", "score"]
@@ -36,21 +30,17 @@ OVERLAP = ["kept_a", "kept_b", "heads", "jaccard", "chance"]
 
 
 def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
-    """Return all tables of a study by figure name; checks every artefact on the way.
+    """Return the tables that answer the questions, by figure name; checks every artefact on the way.
 
     Raises:
         InputError: an artefact is missing or damaged; names the first.
     """
-    searches, trained, scored = _artefacts(p).values()
+    searches, trained, scored = artefacts(p).values()
     found = _read(searches, trained, scored, _left_out(p))
     runs, accuracy = found.runs, found.accuracy
-    masks = _searched_masks(searches)
-    trajectory = _concatenated(searches, "trajectory")
-    by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
-    parts = _concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
-    training_examples = int(runs.sizes.sum())
-    by_name = {
-        "head_masks": head_masks(masks),
+    trajectory = concatenated(searches, "trajectory")
+    return {
+        "head_masks": head_masks(searched_masks(searches)),
         "mask_overlap": found.overlap,
         "pruning_trajectories": trajectory[trajectory["importance"] == "exact"].drop(columns="note"),
         "accuracy": with_majority(accuracy, found.predictions),
@@ -59,21 +49,10 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "influence_matrix": influence_matrix(runs.own_statistics),
         "share_by_accuracy": share_by_accuracy(runs.own_statistics, accuracy),
         "share_change": share_change(runs, p.confidence),
-        "layer_share": layer_share(parts, p.confidence),
-        "head_share": head_share(parts),
-        "head_influence": head_influence(parts, training_examples),
         "questions": question_table({path(p.study_dir).name: evidence(found)}, confidence=p.confidence),
         "single_languages": single_languages(runs, p.confidence),  # a table without a figure
         "sensitivity": sensitivity(runs, p.confidence),
         "share_by_k": share_by_k(runs, p.confidence),
-    }
-    heads = (by_name[name] for name in ("head_influence", "head_share"))
-    pairs = language_pairs(by_name["mask_overlap"], by_name["influence_matrix"], training_examples)
-    return by_name | {
-        "head_relation": head_relation(*heads, found.importance, by_name["head_masks"]),
-        "typology": pairs,
-        "typology_tests": mantel_tests(pairs),  # a table without a figure
-        "translations": translations(_concatenated(scored, "translations"), p.confidence),
     }
 
 
@@ -102,12 +81,12 @@ def _read(
     runs = StudyRuns([read_measured(directory) for directory in scored])
     return StudyTables(
         runs,
-        _concatenated(trained, "predictions"),
+        concatenated(trained, "predictions"),
         _accuracy(trained, scored),
-        _concatenated(searches, "importance"),
-        mask_overlap(_searched_masks(searches)),
+        concatenated(searches, "importance"),
+        mask_overlap(searched_masks(searches)),
         _over_training(scored),
-        maps_of_study(runs.own_statistics, _concatenated(left_out, "margins")) if left_out else None,
+        maps_of_study(runs.own_statistics, concatenated(left_out, "margins")) if left_out else None,
     )
 
 
@@ -116,31 +95,26 @@ def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
     directories = [directory for directory in scored if (directory / "over_training.parquet").exists()]
     if not directories:
         return None
-    table = _concatenated(directories, "over_training")
+    table = concatenated(directories, "over_training")
     of_full = table[table["condition"] == "full"]
     return None if of_full.empty else of_full
 
 
-def _searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
+def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
     """Return the masks of searches by seed and language; checks their artefacts."""
     seeds = [artifacts.read_manifest(search)["made_by"]["parameters"]["seed"] for search in searches]
     masks = [load_masks(search / "masks.safetensors") for search in searches]
     return {(s, t): mask for s, of_seed in zip(seeds, masks, strict=True) for t, mask in of_seed.items()}
 
 
-def _concatenated(directories: Sequence[Path], name: str) -> pd.DataFrame:
+def concatenated(directories: Sequence[Path], name: str) -> pd.DataFrame:
     """Return one table of several artefacts, one below the other."""
     return pd.concat([pd.read_parquet(directory / f"{name}.parquet") for directory in directories])
 
 
-def importances(p: FigureParameters) -> pd.DataFrame:
-    """Return the head importances of all seeds' searches, step by step: stage 1's ``importance.parquet``."""
-    return _concatenated(_artefacts(p)["search"], "importance")
-
-
 def _accuracy(trained: Sequence[Path], scored: Sequence[Path]) -> pd.DataFrame:
     """Return the accuracies of stage 2, and those under the masks that only stage 3 scores."""
-    tables = [_concatenated(trained, "accuracy")]
+    tables = [concatenated(trained, "accuracy")]
     for directory in scored:
         if (directory / "predictions.parquet").exists():  # not in runs of the first version
             made_by = artifacts.read_manifest(directory)["made_by"]["parameters"]
@@ -318,7 +292,7 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
     """Write ``provenance.json`` beside the figures: parameters, of the stages too, and the artefacts read."""
     inputs = {
         str(directory.relative_to(path(p.study_dir))): artifacts.content_fingerprint(directory)
-        for directories in (*_artefacts(p).values(), _left_out(p))
+        for directories in (*artefacts(p).values(), _left_out(p))
         for directory in directories
     }
     content = {"parameters": p.identity(), "stages": stages(p), "inputs": inputs, "provenance": record}
@@ -328,7 +302,7 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
 def stages(p: FigureParameters) -> dict[str, dict[str, Any]]:
     """Return by stage: its runs, the seconds and most memory (GiB) they took, the parameters common to
     all."""
-    return {stage: _stage([*map(artifacts.read_manifest, of)]) for stage, of in _artefacts(p).items()}
+    return {stage: _stage([*map(artifacts.read_manifest, of)]) for stage, of in artefacts(p).items()}
 
 
 def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
@@ -354,7 +328,7 @@ def _left_out(p: FigureParameters) -> list[Path]:
     return [directory for directory in found if (directory / artifacts.MANIFEST).exists()]
 
 
-def _artefacts(p: FigureParameters) -> dict[str, list[Path]]:
+def artefacts(p: FigureParameters) -> dict[str, list[Path]]:
     """Return the artefacts of all seeds and conditions by stage, without those that are made on request."""
     runs = [*product(p.conditions, p.seeds)]
     return {

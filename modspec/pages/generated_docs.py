@@ -291,7 +291,7 @@ def _number(scale: float, value: float | None, digits: int = 2) -> str:
 def language_distances() -> str:
     """Return the smallest p of each study's Mantel tests, with Holm's correction."""
     tests = pd.concat(
-        typology.mantel_tests(_read("typology", (study,)).query("seed == 'all'"))
+        typology.mantel_tests(_read("exploration/typology", (study,)).query("seed == 'all'"))
         .nsmallest(1, "p")
         .assign(study=study, test="smallest p")
         for study in STUDIES
@@ -370,12 +370,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
         "mask_kind == 'none' and score == 'cosine' and measure == 'proponents'",
     ),
     "encoder_parts": _full_fine_tuning(
-        "layer_share",
+        "exploration/layer_share",
         "part layer",
         "language == 'all languages' and part != 'norms' and layer in [0, 1, 12, 13]",
     ),
     "translations": Table(
-        "translations",
+        "exploration/translations",
         "language_a",
         "study",
         "{observed:.0f} (random: {control:.0f})",

@@ -229,7 +229,7 @@ class InfluenceParameters(DataParameters):
 
 
 class FigureParameters(Parameters):
-    """Stage 4: tables and figures over all seeds and conditions of a study."""
+    """Notebooks 4 and 7: tables and figures over all seeds and conditions of a study."""
 
     figures_dir: FiguresDir = "runs/embedded/figures"
     seeds: Distinct[Seed] = param((0, 1), "seeds of the study")
@@ -311,6 +311,7 @@ STAGES: Mapping[str, type[Parameters]] = {
     "finetuning": FinetuningParameters,
     "influence": InfluenceParameters,
     "figures": FigureParameters,
+    "exploration": FigureParameters,
     "calibration": CalibrationParameters,
     "leave_one_out": LeaveOneOutParameters,
 }

@@ -78,10 +78,12 @@ class StudyPlan:
             InputError: a parameter is wrong.
         """
         values: dict[str, Any] = {"study_dir": f"runs/{self.name}"}
-        if stage in ("figures", "calibration"):
+        if stage in ("figures", "exploration", "calibration"):
             shared = self.values["data"] if stage == "calibration" else {"conditions": self.conditions}
-            values |= {"figures_dir": f"runs/{self.name}/figures", "seeds": self.seeds}
-            return STAGES[stage](**values | shared | self.values[stage])
+            folder = "figures/exploration" if stage == "exploration" else "figures"
+            values |= {"figures_dir": f"runs/{self.name}/{folder}", "seeds": self.seeds}
+            section = "calibration" if stage == "calibration" else "figures"
+            return STAGES[stage](**values | shared | self.values[section])
         section = "finetuning" if stage == "leave_one_out" else stage
         values |= {"seed": seed, **self.values["data"], **self.values[section]}
         if self.train_samples == "per_seed":

@@ -21,6 +21,8 @@ from modspec.workflow.paths import path
 # The stages whose artefacts are published: without weights and scores, which are large.
 PUBLISHED = ("search", "finetuning", "influence", "leave_one_out")
 PROVENANCE = "provenance.json"
+# Folder of figures -> the notebook that makes it.
+FOLDERS = {"calibration": "00_calibration.ipynb", "exploration": "07_exploration.ipynb"}
 
 
 def publish(study: str) -> list[Path]:
@@ -43,8 +45,12 @@ def publish(study: str) -> list[Path]:
     artefacts = {stage: _artefacts(run / stage) for stage in PUBLISHED}
     notebooks = _notebooks(run / "notebooks", "*.ipynb")
     figures = _figures(run / "figures")
-    calibration = run / "figures" / "calibration"
-    calibrated = calibration.is_dir() and any(file.name == "00_calibration.ipynb" for file in notebooks)
+    executed_names = {notebook.name for notebook in notebooks}
+    folders = [
+        run / "figures" / folder
+        for folder, notebook in FOLDERS.items()
+        if notebook in executed_names and (run / "figures" / folder).is_dir()
+    ]
     if not (notebooks or figures or any(artefacts.values())):
         raise InputError(f"study: {study}; allowed: a study with finished results, and {run} has none")
 
@@ -61,9 +67,9 @@ def publish(study: str) -> list[Path]:
                 file.unlink()
             for file in figures:
                 shutil.copy(file, building)
-        if calibrated:
-            shutil.rmtree(building / "calibration", ignore_errors=True)
-            shutil.copytree(calibration, building / "calibration")
+        for folder in folders:
+            shutil.rmtree(building / folder.name, ignore_errors=True)
+            shutil.copytree(folder, building / folder.name)
         for stage, directories in artefacts.items():
             place = building / "artefacts" / stage
             if directories and place.exists():
