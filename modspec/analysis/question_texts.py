@@ -65,7 +65,7 @@ def findings(table: pd.DataFrame) -> pd.DataFrame:
 def write_latex(table: pd.DataFrame, file: Path) -> None:
     """Write :func:`by_study` as a LaTeX table (booktabs), for papers."""
     text = by_study(table).rename_axis(index="contrast", columns=None).reset_index()
-    file.write_text(text.to_latex(index=False, escape=True), encoding="utf-8")
+    file.write_text(text.to_latex(index=False, escape=True).replace("−", "$-$"), encoding="utf-8")
 
 
 def by_study(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def effect(row: Mapping[str, Any]) -> str:
         return NOT_RUN
     found = f"; detectable: {_number(row, 'minimum_detectable')}" if row["verdict"] == UNDECIDED else ""
     difference = row.get("accuracy_difference", float("nan"))  # which single languages lack
-    found += "" if isnan(difference) else f"; dev accuracy {100 * difference:+.1f}"
+    found += "" if isnan(difference) else f"; dev accuracy {100 * difference:+.1f}".replace("-", "−")
     return f"{_value(row)}, {row['verdict']}{found}"
 
 
@@ -119,10 +119,10 @@ def _value(row: Mapping[str, Any]) -> str:
     """Return a row's value with its interval; with p where there is none, as in permutation tests."""
     value, low, high = (_number(row, name) for name in ("value", "low", "high"))
     chance = f"(p = {row['p']:.2g})" if low == "nan" else f"[{low}, {high}]"
-    return f"{'' if value.startswith('-') else '+'}{value} {chance}"
+    return f"{'' if value.startswith('−') else '+'}{value} {chance}"
 
 
 def _number(row: Mapping[str, Any], name: str) -> str:
     """Return a number of a row in the unit of its question."""
     scale = QUESTIONS[row["question"]].scale
-    return f"{scale * row[name]:.{1 if scale == 100 else 3}f}"
+    return f"{scale * row[name]:.{1 if scale == 100 else 3}f}".replace("-", "−")

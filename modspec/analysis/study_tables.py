@@ -274,7 +274,7 @@ def overlap_summary(overlap: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
-    """Return estimates over all seeds by way of scoring and language, as text: ``0.31 [0.25, 0.38]``.
+    """Return estimates over all seeds by way of scoring and language, in per cent: ``31.2 [25.0, 38.1]``.
 
     Args:
         frame: a table of a study with columns value, low, high.
@@ -282,7 +282,8 @@ def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
     """
     for column, value in {"seed": "all", "score": "cosine", **only}.items():
         frame = frame[frame[column] == value] if column in frame else frame
-    text = [f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in frame[["value", "low", "high"]].values]
+    values = 100 * frame[["value", "low", "high"]].to_numpy()
+    text = [f"{v:.1f} [{low:.1f}, {high:.1f}]".replace("-", "−") for v, low, high in values]
     index = [c for c in ("baseline", "condition", "mask_kind", "train_gradient_mask") if c in frame]
     table = frame.assign(text=text).pivot(index=index, columns="language", values="text")
     return table[list(dict.fromkeys(frame["language"]))]

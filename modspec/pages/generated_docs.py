@@ -119,7 +119,7 @@ def all_parameters() -> str:
         parameters("03 influence scoring", STAGES["influence"], DataParameters),
         parameters("06 leave one language out", STAGES["leave_one_out"], TrainingParameters),
         parameters("00 calibration", STAGES["calibration"], DataParameters),
-        parameters("04 figures", STAGES["figures"], Parameters),
+        parameters("04 figures, 07 exploration", STAGES["figures"], Parameters),
         parameters("05 results", ResultsParameters),
     ]
     return "\n\n".join(sections)

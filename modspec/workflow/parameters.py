@@ -229,12 +229,18 @@ class InfluenceParameters(DataParameters):
 
 
 class FigureParameters(Parameters):
-    """Notebooks 4 and 7: tables and figures over all seeds and conditions of a study."""
+    """Notebook 4: tables and figures over all seeds and conditions of a study."""
 
     figures_dir: FiguresDir = "runs/embedded/figures"
     seeds: Distinct[Seed] = param((0, 1), "seeds of the study")
     conditions: Some[Condition] = param(("full", "sft", "sft_random"), "conditions of the study")
     confidence: Fraction = param(0.95, "confidence level of the intervals")
+
+
+class ExplorationParameters(FigureParameters):
+    """Notebook 7: exploratory tables and figures of a study."""
+
+    figures_dir: FiguresDir = "runs/embedded/figures/exploration"
 
 
 class CalibrationParameters(DataParameters):
@@ -311,7 +317,7 @@ STAGES: Mapping[str, type[Parameters]] = {
     "finetuning": FinetuningParameters,
     "influence": InfluenceParameters,
     "figures": FigureParameters,
-    "exploration": FigureParameters,
+    "exploration": ExplorationParameters,
     "calibration": CalibrationParameters,
     "leave_one_out": LeaveOneOutParameters,
 }

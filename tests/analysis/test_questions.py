@@ -166,10 +166,10 @@ def test_rows_in_words():
     share = {"value": 0.0123, "low": -0.001, "high": 0.026, "minimum_detectable": 0.02}
     assert (
         effect(row("Q3", **share, verdict="undecided", accuracy_difference=-0.034))
-        == "+1.2 [-0.1, 2.6], undecided; detectable: 2.0; dev accuracy -3.4"
+        == "+1.2 [−0.1, 2.6], undecided; detectable: 2.0; dev accuracy −3.4"
     )
     assert effect(row("Q2", value=-0.2461, p=0.00014, verdict="contradicted")) == (
-        "-0.246 (p = 0.00014), contradicted"
+        "−0.246 (p = 0.00014), contradicted"
     )
     assert effect(row("Q7", verdict="not run")) == "not run"
 
@@ -197,3 +197,4 @@ def test_answers_in_words_and_as_latex(tmp_path):
     write_latex(table, tmp_path / "questions.tex")
     text = (tmp_path / "questions.tex").read_text()
     assert text.startswith(r"\begin{tabular}") and r"\bottomrule" in text and "supported" in text
+    assert "$-$10." in text and "−" not in text

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = ("calibration", "search", "finetuning", "influence", "figures")
 MODELS = {f"{number:02}": STAGES[name] for number, name in enumerate(NAMES)} | {"05": ResultsParameters}
-MODELS["06"] = STAGES["leave_one_out"]
+MODELS |= {"06": STAGES["leave_one_out"], "07": STAGES["exploration"]}
 
 
 def tree(cell: nbformat.NotebookNode) -> ast.Module:

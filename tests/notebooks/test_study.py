@@ -38,13 +38,11 @@ FIGURE_NAMES = [
     "specialization",
     "influence_matrix",
     "share_change",
-    "layer_share",
-    "head_share",
-    "head_influence",
     "questions",
     "sensitivity",
     "share_by_accuracy",
     "share_by_k",
+    *(f"exploration/{name}" for name in ("layer_share", "head_share", "head_influence")),
 ]
 
 
@@ -75,7 +73,7 @@ def test_every_stage_leaves_an_artefact_and_an_executed_notebook(project: Path) 
         code = [cell for cell in cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in code if cell.source)
         assert "peak_memory_gib" in str(code[-1].outputs)
-    suffixes = {p.suffix for p in study.rglob("*") if p.is_file() and p.parent.name != "figures"}
+    suffixes = {p.suffix for p in study.rglob("*") if p.is_file() and "figures" not in p.parts}
     assert suffixes <= {".json", ".parquet", ".safetensors", ".ipynb", ".log", ".lock"}
     assert not list(study.rglob("*.pieces"))
 
@@ -91,12 +89,14 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
         for suffix in ("csv", "pdf", "png"):
             assert (figures / f"{name}.{suffix}").stat().st_size > 100
     assert r"\begin{tabular}" in (figures / "questions.tex").read_text()
-    record = json.loads((figures / "provenance.json").read_text())
-    for name, described in record["files"].items():
-        assert artifacts.describe(figures / name) == described
-    assert record["inputs"] == {
-        stage: artifacts.content_fingerprint(project / "runs" / "test" / stage) for stage in STAGES
-    }
+    for folder in (figures / "exploration", figures):
+        record = json.loads((folder / "provenance.json").read_text())
+        assert set(record["files"]) == {file.name for file in folder.glob("*.*")} - {"provenance.json"}
+        for name, described in record["files"].items():
+            assert artifacts.describe(folder / name) == described
+        assert record["inputs"] == {
+            stage: artifacts.content_fingerprint(project / "runs" / "test" / stage) for stage in STAGES
+        }
     runs = {stage: described["runs"] for stage, described in record["stages"].items()}
     assert runs == {"search": 2, "finetuning": 4, "influence": 4}
 
@@ -104,9 +104,9 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
 @pytest.mark.slow
 def test_redrawing_from_the_tables_gives_the_same_figures(project: Path, tmp_path: Path) -> None:
     figures = shutil.copytree(project / FIGURES, tmp_path / "figures")
-    before = {p.name: p.read_bytes() for p in figures.iterdir()}
+    before = {p: p.read_bytes() for p in figures.rglob("*.*")}
     run(project, "modspec.figures.save", str(figures))
-    assert {p.name: p.read_bytes() for p in figures.iterdir()} == before
+    assert {p: p.read_bytes() for p in figures.rglob("*.*")} == before
 
 
 def test_a_second_run_does_nothing_and_says_so(project: Path) -> None:
@@ -117,15 +117,15 @@ def test_a_second_run_does_nothing_and_says_so(project: Path) -> None:
 
 @pytest.mark.slow
 def test_only_what_a_change_affects_runs_again(project: Path) -> None:
-    assert planned(project, "top_k=11") == ["figures", *["influence"] * 4]
-    assert planned(project, "resamples=200") == ["figures"]
-    everything = ["figures", *["finetuning"] * 4, *["influence"] * 4, *["search"] * 2]
+    assert planned(project, "top_k=11") == ["exploration", "figures", *["influence"] * 4]
+    assert planned(project, "confidence=0.9") == ["exploration", "figures"]
+    everything = ["exploration", "figures", *["finetuning"] * 4, *["influence"] * 4, *["search"] * 2]
     assert planned(project, "threshold=0.9") == everything
 
 
 def test_a_deleted_artefact_will_be_made_again(copy: Path) -> None:
     shutil.rmtree(copy / "runs" / "test" / "finetuning" / "sft-seed1")
-    assert planned(copy) == ["figures", "finetuning", "influence"]
+    assert planned(copy) == ["exploration", "figures", "finetuning", "influence"]
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
     (published / "calibration").mkdir(parents=True)
     for kept_or_not in ("calibration/kept.csv", "no_longer_drawn.csv"):
         (published / kept_or_not).touch()
-    figures = {file.name: file.read_bytes() for file in (study / "figures").iterdir()}
+    figures = {file.name: file.read_bytes() for file in (study / "figures").iterdir() if file.is_file()}
     copied(copy, "publish")
     assert {file.name: file.read_bytes() for file in published.iterdir() if file.is_file()} == figures
     assert (published / "calibration" / "kept.csv").exists()
@@ -234,10 +234,10 @@ def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
         shutil.rmtree(copy / lost)
     copied(copy, "restore")
     assert {p.name for p in study.iterdir()} == {"search", "finetuning", "influence", "notebooks"}
-    assert planned(copy) == ["figures"]
+    assert planned(copy) == ["exploration", "figures"]
     # Of what was not published, only what is asked for is made again.
     shutil.rmtree(study / "influence" / "sft-seed1")
-    assert planned(copy) == ["figures", "finetuning", "influence"]
+    assert planned(copy) == ["exploration", "figures", "finetuning", "influence"]
 
 
 @pytest.mark.slow
