@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -60,12 +59,6 @@ def findings(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.assign(row=table["question"] + ": " + table["contrast"])
     rows["cell"] = [f"{_value(row)}, {row['verdict']}" for row in rows.to_dict("records")]
     return rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False)
-
-
-def write_latex(table: pd.DataFrame, file: Path) -> None:
-    """Write :func:`by_study` as a LaTeX table (booktabs), for papers."""
-    text = by_study(table).rename_axis(index="contrast", columns=None).reset_index()
-    file.write_text(text.to_latex(index=False, escape=True).replace("−", "$-$"), encoding="utf-8")
 
 
 def by_study(table: pd.DataFrame) -> pd.DataFrame:

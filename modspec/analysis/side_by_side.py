@@ -92,14 +92,6 @@ def results_dir(p: ResultsParameters) -> Path:
     return path(p.figures_dir) / "results"
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table of text as README has it; row levels are joined by colons."""
-    names = [": ".join([name] if isinstance(name, str) else name) for name in table.index]
-    rows = [["", *table.columns], ["---"] * (1 + len(table.columns))]
-    rows += [[name, *cells] for name, cells in zip(names, table.to_numpy(), strict=True)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
 def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
     """Return one study's facts by name; refuse a study that did not record them."""
     record = _record(p, study)

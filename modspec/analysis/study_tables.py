@@ -289,6 +289,11 @@ def with_intervals(frame: pd.DataFrame, **only: str) -> pd.DataFrame:
     return table[list(dict.fromkeys(frame["language"]))]
 
 
+def study_content(p: FigureParameters) -> dict[str, Any]:
+    """Return what a study's figures show: its name, parameters, and the stages' parameters and cost."""
+    return {"study": path(p.study_dir).name, "parameters": p.identity(), "stages": stages(p)}
+
+
 def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
     """Write ``provenance.json`` beside the figures: parameters, of the stages too, and the artefacts read."""
     inputs = {
@@ -296,7 +301,7 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
         for directories in (*artefacts(p).values(), _left_out(p))
         for directory in directories
     }
-    content = {"parameters": p.identity(), "stages": stages(p), "inputs": inputs, "provenance": record}
+    content = study_content(p) | {"inputs": inputs, "provenance": record}
     provenance.write(path(p.figures_dir), content)
 
 

@@ -4,12 +4,10 @@ A page holds a generated table between ``<!-- generated: NAME -->`` and ``<!-- e
 the published CSVs under ``figures/`` and from the parameter models, so that no number is typed by hand.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
 
 import pandas as pd
 
@@ -17,24 +15,17 @@ from modspec.analysis import language_specificity, question_texts, side_by_side,
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.questions import StudyTables
 from modspec.analysis.verdict_rates import summary
+from modspec.pages.markdown import markdown
+from modspec.pages.parameter_reference import all_parameters
 from modspec.terms import CONTRASTS, LABELS, POOLED, QUESTIONS
-from modspec.workflow.parameters import (
-    STAGES,
-    DataParameters,
-    Parameters,
-    ResultsParameters,
-    TrainingParameters,
-)
+from modspec.workflow.parameters import ResultsParameters
 from modspec.workflow.paths import project_root
-from modspec.workflow.strict_parameters import Strict
 
 TASKS = ("xnli", "pawsx", "reviews")
 RESULTS = ResultsParameters(studies=TASKS)
 STUDIES = (*TASKS, "intents")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)
 
-# JSON schema's names of bounds -> how a reader sees them.
-BOUNDS = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
 # Column of a CSV -> code -> what a reader sees.
 NAMES = {
     "condition": LABELS["condition"],
@@ -93,41 +84,12 @@ class Table:
         cells = means.reset_index().astype(dict.fromkeys(index, str)).replace(NAMES)
         cells["cell"] = [self.cell.format_map(row) for row in cells.to_dict("records")]
         wide = cells.pivot_table("cell", index, self.columns, aggfunc="first", sort=False, fill_value="–")
-        return _markdown(wide.rename(columns=str))
-
-
-def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict) -> str:
-    """Return a section with a row for each parameter of ``model`` that ``without`` does not have."""
-    rows = {
-        f"`{name}`": {
-            "default": f"`{json.dumps(described.get('default'), ensure_ascii=False)}`",
-            "allowed": _allowed(described),
-            "meaning": described.get("description", ""),
-        }
-        for name, described in model.model_json_schema()["properties"].items()
-        if name not in without.model_fields
-    }
-    return f"## {heading}\n\n{_markdown(pd.DataFrame.from_dict(rows, orient='index'))}"
-
-
-def all_parameters() -> str:
-    """Return the sections of all notebooks."""
-    sections = [
-        parameters("Notebooks 00 to 03: data and encoder", DataParameters),
-        parameters("01 subnetwork search", STAGES["search"], DataParameters),
-        parameters("02 fine-tuning", STAGES["finetuning"], DataParameters),
-        parameters("03 influence scoring", STAGES["influence"], DataParameters),
-        parameters("06 leave one language out", STAGES["leave_one_out"], TrainingParameters),
-        parameters("00 calibration", STAGES["calibration"], DataParameters),
-        parameters("04 figures, 07 exploration", STAGES["figures"], Parameters),
-        parameters("05 results", ResultsParameters),
-    ]
-    return "\n\n".join(sections)
+        return markdown(wide.rename(columns=str))
 
 
 def scale() -> str:
     """Return the size of the three studies."""
-    return _markdown(side_by_side.scale(RESULTS))
+    return markdown(side_by_side.scale(RESULTS))
 
 
 def settings() -> str:
@@ -139,7 +101,7 @@ def settings() -> str:
     counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
     counts["text"] = counts["count"].astype(str) + " " + counts["verdict"]
     wide = counts.pivot_table("text", keys[1:], "study", aggfunc=", ".join, sort=False, fill_value="–")
-    return _markdown(wide)
+    return markdown(wide)
 
 
 def overlap() -> str:
@@ -166,7 +128,7 @@ def specificity() -> str:
             test = language_specificity.specificity(similarity)
             cell = f"{test.same:.3f}, other {test.other:.3f} (p = {test.p:.2g})"
             rows.setdefault(name, {})[study] = cell
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def questions() -> str:
@@ -182,30 +144,30 @@ def questions() -> str:
         }
         for code, question in QUESTIONS.items()
     }
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def answers() -> str:
     """Return the answers of the studies, each and pooled."""
-    return _markdown(_named(question_texts.answers(_answers())))
+    return markdown(_named(question_texts.answers(_answers())))
 
 
 def findings() -> str:
     """Return the contrasts that README shows."""
     shown = _answers()[lambda table: table["contrast"].isin(FINDINGS)]
-    return _markdown(_named(question_texts.findings(shown)))
+    return markdown(_named(question_texts.findings(shown)))
 
 
 def contrasts() -> str:
     """Return every contrast of the studies, each and pooled."""
-    return _markdown(_named(question_texts.by_study(_answers())))
+    return markdown(_named(question_texts.by_study(_answers())))
 
 
 def contrasts_embedded() -> str:
     """Return every contrast of the embedded study, from its published table."""
     table = pd.read_csv(project_root() / "figures" / "embedded" / "questions.csv", keep_default_na=False)
     numbers = table.columns.difference(["study", "question", "contrast", "primary", "confounds", "verdict"])
-    return _markdown(question_texts.by_study(table.assign(**table[numbers].apply(pd.to_numeric))))
+    return markdown(question_texts.by_study(table.assign(**table[numbers].apply(pd.to_numeric))))
 
 
 @cache
@@ -221,7 +183,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 def by_language() -> str:
     """Return what is above chance, and what an own mask adds, for single languages paired by item."""
-    return _markdown(question_texts.by_language(side_by_side.by_language(_question_tables()), BY_LANGUAGE))
+    return markdown(question_texts.by_language(side_by_side.by_language(_question_tables()), BY_LANGUAGE))
 
 
 def hubs() -> str:
@@ -260,7 +222,7 @@ def verdict_rates() -> str:
             "cautious: equivalent at effect 0": _percent(cautious["small_at_zero"].get(key)),
             "cautious: smallest effect found": _number(points, cautious["smallest"].get(key)),
         }
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def verdict_spreads() -> str:
@@ -276,7 +238,7 @@ def verdict_spreads() -> str:
             "rest": _number(100, estimated["rest"]),
             "independent heads": _number(1, estimated["heads"], 0),
         }
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def _percent(share: float | None) -> str:
@@ -300,28 +262,11 @@ def language_distances() -> str:
     return Table("", "study measure distance", "test", cell).show(tests)
 
 
-def _allowed(schema: dict[str, Any]) -> str:
-    """Return in words what a JSON schema allows."""
-    if "anyOf" in schema:
-        return " or ".join(_allowed(choice) for choice in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if schema["type"] == "array":
-        return f"list of {_allowed(schema['items'])}"
-    bounds = [f"{sign}{schema[key]}" for key, sign in BOUNDS.items() if key in schema]
-    return ", ".join([schema["type"], *bounds])
-
-
 def _read(name: str, folders: tuple[str, ...]) -> pd.DataFrame:
     """Return a table of several studies, one below the other, with a column ``study``."""
     files = {folder: project_root() / "figures" / folder / f"{name}.csv" for folder in folders}
     tables = [pd.read_csv(file, dtype={"seed": str}).assign(study=study) for study, file in files.items()]
     return pd.concat(tables, ignore_index=True)
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    """Return a table of text, with a minus sign before negative numbers."""
-    return re.sub(r"(?<!\w)-(?=\d)", "−", side_by_side.markdown(table))
 
 
 def _full_fine_tuning(file: str, index: str, query: str) -> Table:

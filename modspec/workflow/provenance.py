@@ -45,7 +45,7 @@ def provenance(hardware: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 def write(directory: Path, content: dict[str, Any]) -> None:
     """Write ``provenance.json``: ``content``, and the checksums of tables and figures in ``directory``."""
-    files = _described(directory, ".csv", ".pdf", ".png", ".tex")
+    files = _described(directory, ".csv", ".pdf", ".png", ".tex", ".md")
     artifacts.write_json(directory / "provenance.json", {**content, "files": files})
 
 

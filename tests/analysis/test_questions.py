@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from modspec.analysis.measurements import StudyRuns, measure
-from modspec.analysis.question_texts import answers, effect, write_latex
+from modspec.analysis.question_texts import answers, effect
 from modspec.analysis.questions import Evidence, StudyTables, evidence, question_table
 from modspec.terms import CONTRASTS, POOLED, QUESTIONS
 from tests.helpers.attribution import LANGUAGES, study
@@ -174,7 +174,7 @@ def test_rows_in_words():
     assert effect(row("Q7", verdict="not run")) == "not run"
 
 
-def test_answers_in_words_and_as_latex(tmp_path):
+def test_answers_in_words():
     found = {PRIMARY["Q1"]: sample(0.1), OWN_MASK: sample(0.1), PRIMARY["Q3"]: sample(0.1)}
     found |= {PRIMARY["Q4"]: sample(-0.1), PRIMARY["Q8"]: sample(0.1), PRIMARY["Q6"]: sample(0.0, 0.001)}
     table = question_table({"a": found, "b": {}})
@@ -194,7 +194,3 @@ def test_answers_in_words_and_as_latex(tmp_path):
     }
     row = table[(table["study"] == "a") & (table["contrast"] == PRIMARY["Q1"].text)].iloc[0]
     assert shown["a"].iloc[0] == f"Yes: +{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-    write_latex(table, tmp_path / "questions.tex")
-    text = (tmp_path / "questions.tex").read_text()
-    assert text.startswith(r"\begin{tabular}") and r"\bottomrule" in text and "supported" in text
-    assert "$-$10." in text and "−" not in text

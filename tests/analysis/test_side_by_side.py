@@ -75,18 +75,6 @@ def test_scale_counts_and_averages(published: ResultsParameters) -> None:
     ]
 
 
-def test_markdown_has_a_cell_for_everything() -> None:
-    shown = pd.DataFrame({"xnli": ["1", "2"], "pawsx": ["3", "4"]}, index=["a", "b"])
-    named = shown.set_axis(pd.MultiIndex.from_tuples([("Q1", "a"), ("Q2", "b")]))
-    assert side_by_side.markdown(shown).splitlines() == [
-        "|  | xnli | pawsx |",
-        "| --- | --- | --- |",
-        "| a | 1 | 3 |",
-        "| b | 2 | 4 |",
-    ]
-    assert "| Q2: b | 2 | 4 |" in side_by_side.markdown(named)
-
-
 def test_results_say_what_they_were_made_of(published: ResultsParameters, tmp_path: Path) -> None:
     p = published
     save.save_table("hubs_by_study", pd.DataFrame({"study": NAMES}), side_by_side.results_dir(p))

@@ -88,7 +88,7 @@ def test_figures_come_with_their_data_and_provenance(project: Path) -> None:
     for name in FIGURE_NAMES:
         for suffix in ("csv", "pdf", "png"):
             assert (figures / f"{name}.{suffix}").stat().st_size > 100
-    assert r"\begin{tabular}" in (figures / "questions.tex").read_text()
+    assert r"\begin{tabular}" in (figures / "table_findings.tex").read_text()
     for folder in (figures / "exploration", figures):
         record = json.loads((folder / "provenance.json").read_text())
         assert set(record["files"]) == {file.name for file in folder.glob("*.*")} - {"provenance.json"}

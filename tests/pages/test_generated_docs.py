@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modspec.pages.generated_docs import BLOCK, BLOCKS, parameters, regenerate
+from modspec.pages.generated_docs import BLOCK, BLOCKS, regenerate
+from modspec.pages.parameter_reference import parameters
 from modspec.workflow.parameters import DataParameters, InfluenceParameters
 
 ROOT = Path(__file__).parents[2]
