@@ -191,8 +191,7 @@ def sensitivity(table: pd.DataFrame) -> str:
     """
     own = table["setting"] == table["setting"].iloc[0]
     verdicts = table[own].set_index("contrast")["verdict"]
-    numbers = table[own].set_index("contrast")["value"]
-    others = table[~own & (table["value"] != table["contrast"].map(numbers))]
+    others = table[~own]
     if others.empty:
         return "This study has one setting."
     agree = (others["verdict"] == others["contrast"].map(verdicts)).groupby(others["contrast"], sort=False)

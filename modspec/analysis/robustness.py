@@ -54,15 +54,19 @@ def sensitivity(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
         confidence: of intervals and verdicts.
 
     Returns:
-        One row per setting and contrast: setting (its name), question, contrast, value, low, high, verdict.
-        AUC values are AUC - 0.5 and differences of AUCs; all others are shares.
+        One row per setting and contrast that it changes: setting (its name), question, contrast, value, low,
+        high, verdict. AUC values are AUC - 0.5 and differences of AUCs; all others are shares.
     """
-    rows = []
+    rows, own = [], {}
     for setting in runs.settings():
         name = setting_name(setting, runs.parameters["top_k"])
         for contrast in CONTRASTS:
             sample = share_sample(runs, contrast, setting) if contrast.statistic == "share" else None
             if sample is None:
+                continue
+            if setting == DEFAULT:
+                own[contrast] = sample[0]
+            elif np.array_equal(sample[0], own[contrast]):  # the setting is about other conditions or masks
                 continue
             found = pooled_estimate([sample], confidence=confidence)
             question = replace(QUESTIONS[contrast.question], sign=0)

@@ -93,11 +93,9 @@ def scale() -> str:
 
 
 def settings() -> str:
-    """Return how many other settings give each verdict; settings that change no number are left out."""
-    table = _read("sensitivity", TASKS)
-    numbers, keys = ["value", "low", "high"], ["study", "question", "contrast"]
-    main = table.groupby(keys)[numbers].transform("first")
-    changed = table[(table[numbers] != main).any(axis=1)]
+    """Return how many other settings give each verdict; a setting has rows where it changes a number."""
+    table, keys = _read("sensitivity", TASKS), ["study", "question", "contrast"]
+    changed = table[table["setting"] != table["setting"].iloc[0]]
     counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
     counts["text"] = counts["count"].astype(str) + " " + counts["verdict"]
     wide = counts.pivot_table("text", keys[1:], "study", aggfunc=", ".join, sort=False, fill_value="–")

@@ -35,9 +35,13 @@ def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path
         "SFT: own-mask gradients",
     ]
     found = sensitivity(stacked)
-    assert list(dict.fromkeys(found["setting"])) == names
-    verdicts = found[found["contrast"] == "full: own − no mask"].set_index("setting")["verdict"]
-    assert verdicts["study's own (cosine, k = 6)"] == verdicts["dot product"] == "rises"
+    # In these scores the dot product is a multiple of the cosine, and all checkpoints are the same.
+    same = {"dot product", "last checkpoint", "eta = one"}
+    assert list(dict.fromkeys(found["setting"])) == [name for name in names if name not in same]
+    of_full = found[found["contrast"] == "full: own − no mask"]
+    assert "SFT: own-mask gradients" not in set(of_full["setting"])  # which changes nothing there
+    verdicts = of_full.set_index("setting")["verdict"]
+    assert verdicts["study's own (cosine, k = 6)"] == verdicts["k = 3"] == "rises"
     assert verdicts["opponents"] == "falls"  # a proponent cannot be an opponent
     assert verdicts["masks by inherited importance"] == "undecided"
 
@@ -52,10 +56,9 @@ def test_sensitivity_repeats_the_questions_values_and_gives_aucs_no_margin(tmp_p
         expected = pooled_estimate([share_sample(stacked, contrast)])
         row = found.loc[("study's own (cosine, k = 6)", contrast.text)]
         assert (row["value"], row["low"], row["high"]) == (expected.value, expected.low, expected.high)
-    tied = StudyRuns([measure(run) for run in study(tmp_path / "tied", dict(GAINS), noise=0.0)])
-    verdicts = sensitivity(tied).query("contrast == 'full: own − no mask'").set_index("setting")["verdict"]
-    assert verdicts["study's own (cosine, k = 6)"] == "equivalent"
-    assert verdicts["AUC instead of top k"] == "undecided"  # its differences are all zero, too
+    tied = StudyRuns([measure(run) for run in study(tmp_path / "tied", GAINS, noise=1e-3, seeds=5)])
+    verdicts = sensitivity(tied).set_index("setting")["verdict"]
+    assert not {"equivalent", "negligible"} & set(verdicts[["AUC instead of top k", "AUC within label"]])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from modspec.analysis import by_part, study_tables
+from modspec.analysis import by_part, exploration, study_tables
 from modspec.analysis.measurements import measure, write_measured
 from modspec.analysis.scores import read_scores
 from modspec.analysis.translations import by_example
@@ -30,9 +30,7 @@ CONDITIONS = ("full", "sft")
 def study(tmp_path: Path) -> FigureParameters:
     """The files that stages 1 to 3 leave, of random numbers: two seeds, two conditions, three languages."""
     rng = np.random.default_rng(0)
-    p = FigureParameters(
-        study_dir=str(tmp_path / "run"), conditions=CONDITIONS, resamples=100, permutations=99
-    )
+    p = FigureParameters(study_dir=str(tmp_path / "run"), conditions=CONDITIONS)
     parts = table(simulated(len(p.seeds), CONDITIONS))
     train = np.repeat(list(TRAINING), list(TRAINING.values()))
     evaluation = np.repeat(list(EVALUATION), list(EVALUATION.values()))
@@ -85,31 +83,54 @@ def study(tmp_path: Path) -> FigureParameters:
     return p
 
 
+EXPLORED = ("layer_share", "head_share", "head_influence", "head_relation", "typology", "translations")
+
+
 @pytest.mark.slow
 def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParameters, tmp_path: Path) -> None:
     found = study_tables.tables(study)
-    figures = {*SMALL, "head_relation", "typology", "translations", "share_by_accuracy"}
-    assert figures <= set(FIGURES) and set(found) == {*figures, "typology_tests", "single_languages"}
-    pd.testing.assert_frame_equal(found.pop("typology_tests"), mantel_tests(found["typology"]))
-    assert found.pop("translations").empty and found.pop("single_languages").empty  # the task is not parallel
+    figures = {*SMALL, "share_by_accuracy"} - set(EXPLORED)
+    assert figures <= set(FIGURES) and set(found) == {*figures, "single_languages"}
+    assert found.pop("single_languages").empty  # the task is not parallel
     assert found.pop("share_by_accuracy").empty  # no controls were scored
     for name in found:
         assert draw(found, name, tmp_path / "figures") is not None
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found)
+
+
+@pytest.mark.slow
+def test_every_exploratory_figure_gets_its_table_and_is_drawn(
+    study: FigureParameters, tmp_path: Path
+) -> None:
+    found = exploration.tables(study)
+    assert set(found) == {*EXPLORED, "typology_tests", "head_masks", "importance"}
+    pd.testing.assert_frame_equal(found["typology_tests"], mantel_tests(found["typology"]))
+    assert found["translations"].empty  # the task is not parallel
+    for name in EXPLORED[:-1]:
+        assert draw(found, name, tmp_path / "figures") is not None
     parts = table(simulated(len(study.seeds), CONDITIONS))
     expected = by_part.head_influence(parts, sum(TRAINING.values()))
     pd.testing.assert_frame_equal(found["head_influence"], expected)
     assert set(found["layer_share"]["condition"]) == set(CONDITIONS)
 
 
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        (
+            study_tables.tables,
+            ["share_by_accuracy", "share_change", "single_languages", "sensitivity", "share_by_k"],
+        ),
+        (exploration.tables, ["head_share", "head_influence", "head_relation", "translations"]),
+    ],
+)
 def test_a_study_without_full_fine_tuning_says_which_figures_it_lacks(
-    study: FigureParameters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: FigureParameters, tmp_path: Path, capsys: pytest.CaptureFixture[str], tables, expected: list[str]
 ) -> None:
-    found = study_tables.tables(study.model_copy(update={"conditions": ("sft",)}))
+    found = tables(study.model_copy(update={"conditions": ("sft",)}))
     lacking = [name for name, frame in found.items() if frame.empty]
-    expected = ["share_by_accuracy", "share_change", "head_share", "head_influence", "single_languages"]
-    assert lacking == [*expected, "sensitivity", "share_by_k", "head_relation", "translations"]
-    assert [draw(found, name, tmp_path / "figures") for name in lacking] == [None] * 9
+    assert lacking == expected
+    assert [draw(found, name, tmp_path / "figures") for name in lacking] == [None] * len(expected)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": not in this study")[0] for line in lines] == lacking
 
