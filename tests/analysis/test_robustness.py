@@ -35,11 +35,11 @@ def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path
         "SFT: own-mask gradients",
     ]
     found = sensitivity(stacked)
-    # In these scores the dot product is a multiple of the cosine, and all checkpoints are the same.
-    same = {"dot product", "last checkpoint", "eta = one"}
+    # In these scores the dot product is a multiple of the cosine, all checkpoints are the same, and SFT has
+    # no training gradients under own masks.
+    same = {"dot product", "last checkpoint", "eta = one", "SFT: own-mask gradients"}
     assert list(dict.fromkeys(found["setting"])) == [name for name in names if name not in same]
     of_full = found[found["contrast"] == "full: own − no mask"]
-    assert "SFT: own-mask gradients" not in set(of_full["setting"])  # which changes nothing there
     verdicts = of_full.set_index("setting")["verdict"]
     assert verdicts["study's own (cosine, k = 6)"] == verdicts["k = 3"] == "rises"
     assert verdicts["opponents"] == "falls"  # a proponent cannot be an opponent
