@@ -84,8 +84,10 @@ gpu-check:  ## check and time scores on a GPU, with what gpu-bundle packed (15 m
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(COMPUTE) jupyterlab --notebook-dir=notebooks
 
-figures: $(INSTALLED)  ## draw every published figure again from its CSV
-	@$(COMPUTE) modspec.figures.save figures
+# With WIDTH (column, page, or inches) or STYLE (acl), figures for a paper go to runs/paper-figures/.
+figures: $(INSTALLED)  ## draw every published figure again from its CSV (for a paper: WIDTH=column STYLE=acl)
+	@$(COMPUTE) modspec.figures.save figures $(if $(WIDTH)$(STYLE),--to runs/paper-figures) \
+		$(if $(WIDTH),--width $(WIDTH)) $(if $(STYLE),--style $(STYLE))
 
 # Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
 results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGUMENTS="-y 'studies: [mine, xnli]'": others)

@@ -11,6 +11,7 @@ import importlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 import pandas as pd
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 
 from modspec.errors import InputError
 from modspec.figures.frames import read
-from modspec.figures.style import FIGURES, STYLE
+from modspec.figures.style import ACL_WIDTHS, FIGURES, STYLE
 from modspec.files import write_whole
 from modspec.workflow.provenance import redrawn
 
@@ -62,10 +63,15 @@ def draw(tables: Mapping[str, pd.DataFrame], name: str, directory: str | Path) -
     return save_figure(name, tables[name], directory)
 
 
-def redraw(directory: str | Path) -> list[Path]:
+def redraw(directory: str | Path, to: str | Path | None = None, **look: Any) -> list[Path]:
     """Draw every figure whose CSV lies in ``directory``, at any depth, and return the files written.
 
     Where figures look different than before, a ``provenance.json`` beside them says so.
+
+    Args:
+        directory: of CSVs, which figures are written beside.
+        to: another directory for the figures, in folders as in ``directory``; None: beside their CSVs.
+        look: ``width``, inches, and ``serif``, see :func:`modspec.figures.style.figure`.
 
     Raises:
         InputError: there is no CSV of a figure, or a figure cannot show its CSV.
@@ -73,8 +79,12 @@ def redraw(directory: str | Path) -> list[Path]:
     sources = sorted(path for name in FIGURES for path in Path(directory).rglob(f"{name}.csv"))
     if not sources:
         raise InputError(f"directory: {directory} holds none of {', '.join(sorted(FIGURES))} (.csv)")
-    written = [file for path in sources for file in _write(_drawn(path.read_bytes(), path)[1])]
-    for folder in {path.parent for path in sources}:
+    written = []
+    for path in sources:
+        target = path if to is None else Path(to) / path.relative_to(directory)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written += _write(_drawn(path.read_bytes(), target, **look)[1])
+    for folder in {path.parent for path in sources} if to is None else ():
         redrawn(folder)
     return written
 
@@ -83,9 +93,9 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 
-def _drawn(csv: bytes, path: Path) -> tuple[Figure, dict[Path, bytes]]:
-    """Return the figure of a CSV, and the bytes of its files, the same every time."""
-    fig = FIGURES[path.stem](read(csv, str(path)))
+def _drawn(csv: bytes, path: Path, **look: Any) -> tuple[Figure, dict[Path, bytes]]:
+    """Return the figure of a CSV, and the bytes of its files beside ``path``, the same every time."""
+    fig = FIGURES[path.stem](read(csv, str(path)), **look)
     undated = {"pdf": ["Creator", "Producer", "CreationDate"], "png": ["Software"]}
     files = {}
     with matplotlib.style.context(["default", STYLE]):
@@ -103,13 +113,40 @@ def _write(files: Mapping[Path, bytes]) -> list[Path]:
     return list(files)
 
 
+def _inches(width: str) -> float | None:
+    """Return a width that the command line names in inches; None where it names none."""
+    if not width or width in ACL_WIDTHS:
+        return ACL_WIDTHS.get(width)
+    try:
+        inches = float(width)
+    except ValueError:
+        inches = 0.0
+    if not 1 <= inches <= 40:
+        raise InputError(f"width: {width!r}; allowed: column, page, or inches from 1 to 40")
+    return inches
+
+
+def _is_serif(style: str) -> bool:
+    """Return whether a style that the command line names has serifs."""
+    if style not in ("", "acl"):
+        raise InputError(f"style: {style!r}; allowed: acl, or none")
+    return style == "acl"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Redraw the figures of the folder that the command line names."""
     summary = redraw.__doc__.splitlines()[0]
     parser = argparse.ArgumentParser(prog="python -m modspec.figures.save", description=summary)
     parser.add_argument("directory", type=Path, help="for example: figures")
+    parser.add_argument("--to", type=Path, help="another directory for the figures")
+    parser.add_argument(
+        "--width", default="", help="column or page of an ACL paper, or inches; default: each its own"
+    )
+    parser.add_argument("--style", default="", help="acl: text that looks like Times")
+    given = parser.parse_args(arguments)
     try:
-        for path in redraw(parser.parse_args(arguments).directory):
+        look = {"width": _inches(given.width), "serif": _is_serif(given.style)}
+        for path in redraw(given.directory, given.to, **look):
             print(path)
     except InputError as error:
         raise SystemExit(f"error: {error}") from error

@@ -20,10 +20,12 @@ from matplotlib.ticker import NullLocator
 from modspec.figures.characters import FONT, drawable
 from modspec.figures.frames import typed
 
-Draw = Callable[[pd.DataFrame], Figure]
+Draw = Callable[..., Figure]  # of a table; with width and serif, see figure()
 FIGURES: dict[str, Draw] = {}  # by name; complete once modspec.figures.save is imported
 
 SINGLE, DOUBLE, PAGE = 3.3, 6.8, 9.0  # inches: one and two columns of a page, and its height
+ACL_WIDTHS = {"column": 3.03, "page": 6.30}  # inches: one column and both columns of an ACL paper
+SERIF = {"mathtext.fontset": "stix"}  # with STIX, which looks like Times and ships with matplotlib
 LINE = 0.13  # inches: the height of a line of a title
 GREY, LIGHT, STRIPE = "#6f6f6f", "#d5d5d5", "#f2f2f2"
 STYLE = {
@@ -80,6 +82,9 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
     """Return a decorator for a function that draws a table: it registers the figure by its
     name, checks the table and sets our style.
 
+    The decorated function also takes ``width``, inches, which panels are fitted into while text keeps its
+    size, and ``serif``, whether text looks like Times.
+
     Args:
         columns: the columns that the table must have, spaces between; see
             :func:`modspec.figures.frames.typed`, which raises InputError.
@@ -89,12 +94,15 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
 
     def decorate(draw: Draw) -> Draw:
         @functools.wraps(draw)
-        def checked(frame: pd.DataFrame) -> Figure:
+        def checked(frame: pd.DataFrame, *, width: float | None = None, serif: bool = False) -> Figure:
             source = frame.attrs.get("source", f"{draw.__name__}.csv")
             present = [column for column in optional.split() if column in frame]
             table, fonts = drawable(typed(frame, [*columns.split(), *present], source))
-            with matplotlib.style.context(["default", STYLE, {"font.family": fonts}]):
+            type_face = SERIF | {"font.family": ["STIXGeneral", *fonts]} if serif else {"font.family": fonts}
+            with matplotlib.style.context(["default", STYLE, type_face]):
                 fig = draw(table)
+                if width is not None:
+                    fig.set_figwidth(width)
                 settle(fig)
                 return fig
 

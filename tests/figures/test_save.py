@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from modspec.errors import InputError
 from modspec.figures import frames, save
 from modspec.figures.save import FIGURES
-from modspec.figures.style import LANGUAGES, language_colour
+from modspec.figures.style import DOUBLE, LANGUAGES, SINGLE, language_colour
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.fingerprints import definitions
 from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
@@ -205,3 +207,38 @@ def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
     dot = SMALL["specialization"].assign(score="dot")
     with pytest.raises(InputError, match="specialization.csv: column score has no 'cosine'"):
         FIGURES["specialization"](dot)
+
+
+@pytest.mark.parametrize("name", ["questions", "share_by_k", "in_language_share"])
+def test_a_figure_takes_a_width_and_serifs(name: str) -> None:
+    frame = SMALL[name]
+    fig = FIGURES[name](frame, width=4.5, serif=True)
+    assert fig.get_figwidth() == 4.5
+    texts = [text for text in fig.findobj(Text) if text.get_text()]
+    assert {text.get_fontfamily()[0] for text in texts} == {"STIXGeneral"}
+    assert min(text.get_size() for text in texts) >= 7
+    assert FIGURES[name](frame).get_figwidth() in (SINGLE, DOUBLE)
+
+
+def test_figures_for_a_paper_go_elsewhere_and_leave_the_published_ones(tmp_path: Path) -> None:
+    directory = tmp_path / "figures" / "mine"
+    save.save_figure("share_by_k", SMALL["share_by_k"], directory)
+    before = {file: file.read_bytes() for file in directory.iterdir()}
+    paper = tmp_path / "paper"
+    save.main([str(directory.parent), "--to", str(paper), "--width", "page", "--style", "acl"])
+    assert {file: file.read_bytes() for file in directory.iterdir()} == before
+    assert {file.name for file in (paper / "mine").iterdir()} == {"share_by_k.pdf", "share_by_k.png"}
+    assert (paper / "mine" / "share_by_k.png").read_bytes() != before[directory / "share_by_k.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--width", "wide"], "width: 'wide'; allowed: column, page, or inches from 1 to 40"),
+        (["--width", "0.2"], "width: '0.2'; allowed: column, page, or inches from 1 to 40"),
+        (["--style", "neurips"], "style: 'neurips'; allowed: acl, or none"),
+    ],
+)
+def test_a_look_that_there_is_not_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=f"^error: {re.escape(message)}$"):
+        save.main([str(tmp_path), *arguments])
