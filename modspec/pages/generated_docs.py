@@ -17,6 +17,7 @@ from modspec.analysis import language_specificity, question_texts, side_by_side,
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.questions import StudyTables
 from modspec.analysis.verdict_rates import summary
+from modspec.pages import notebook_index
 from modspec.terms import LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import (
     STAGES,
@@ -84,7 +85,7 @@ class Table:
         cells = means.reset_index().astype(dict.fromkeys(index, str)).replace(NAMES)
         cells["cell"] = [self.cell.format_map(row) for row in cells.to_dict("records")]
         wide = cells.pivot_table("cell", index, self.columns, aggfunc="first", sort=False, fill_value="–")
-        return _markdown(wide.rename(columns=str))
+        return markdown(wide.rename(columns=str))
 
 
 def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict) -> str:
@@ -98,7 +99,7 @@ def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict
         for name, described in model.model_json_schema()["properties"].items()
         if name not in without.model_fields
     }
-    return f"## {heading}\n\n{_markdown(pd.DataFrame.from_dict(rows, orient='index'))}"
+    return f"## {heading}\n\n{markdown(pd.DataFrame.from_dict(rows, orient='index'))}"
 
 
 def all_parameters() -> str:
@@ -119,12 +120,12 @@ def all_parameters() -> str:
 def claims(*studies: str) -> str:
     """Return effects, intervals and verdicts: a row for each comparison, a column for each study."""
     found = side_by_side.claims(ResultsParameters(studies=studies))
-    return _markdown(side_by_side.side_by_side(found))
+    return markdown(side_by_side.side_by_side(found))
 
 
 def scale() -> str:
     """Return the size of the three studies."""
-    return _markdown(side_by_side.scale(RESULTS))
+    return markdown(side_by_side.scale(RESULTS))
 
 
 def settings() -> str:
@@ -136,7 +137,7 @@ def settings() -> str:
     counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
     counts["text"] = counts["count"].astype(str) + " " + counts["verdict"]
     wide = counts.pivot_table("text", keys[1:], "study", aggfunc=", ".join, sort=False, fill_value="–")
-    return _markdown(wide)
+    return markdown(wide)
 
 
 def overlap() -> str:
@@ -163,7 +164,7 @@ def specificity() -> str:
             test = language_specificity.specificity(similarity)
             cell = f"{test.same:.3f}, other {test.other:.3f} (p = {test.p:.2g})"
             rows.setdefault(name, {})[study] = cell
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def contrasts() -> str:
@@ -171,12 +172,12 @@ def contrasts() -> str:
     questions = [f"- **{code}** {question.text}" for code, question in QUESTIONS.items()]
     table = question_texts.by_study(side_by_side.answers(RESULTS, _question_tables()))
     table = table.rename(columns={POOLED: " and ".join(RESULTS.pooled)})
-    return "\n".join(questions) + "\n\n" + _markdown(table)
+    return "\n".join(questions) + "\n\n" + markdown(table)
 
 
 def by_language() -> str:
     """Return what is above chance, and what an own mask adds, for single languages paired by item."""
-    return _markdown(question_texts.by_language(side_by_side.by_language(_question_tables()), BY_LANGUAGE))
+    return markdown(question_texts.by_language(side_by_side.by_language(_question_tables()), BY_LANGUAGE))
 
 
 def hubs() -> str:
@@ -193,18 +194,24 @@ def _question_tables() -> dict[str, StudyTables]:
     return side_by_side.question_tables(RESULTS)
 
 
-def verdict_rates() -> str:
-    """Return how often the verdict on each question errs and is right, in simulated studies."""
+def verdict_rates(question: str = "") -> str:
+    """Return how often verdicts err and are right, in simulated studies.
+
+    Args:
+        question: code of the only question that is shown; empty shows all. Where there is no simulation
+            of it, nothing is returned.
+    """
     table = summary(pd.read_csv(project_root() / "figures" / "results" / "verdict_rates.csv"))
     first, second = table["seed_variance"].unique()
+    table = table[table["question"] == question] if question else table
     keys = ["question", "seeds"]
     cautious = table[table["seed_variance"] == second].set_index(keys)
     rows = {}
     for row in table[table["seed_variance"] == first].sort_values(keys).to_dict("records"):
         key = row["question"], row["seeds"]
         points = 100 if row["margin"] > 0 else 1  # Q2, which has no margin, is about correlations
-        question = "any question" if row["question"] == "any" else row["question"]
-        rows[f"{question}, {row['seeds']} seeds"] = {
+        name = "any question" if row["question"] == "any" else row["question"]
+        rows[f"{name}, {row['seeds']} seeds"] = {
             "false positives": _percent(row["false_positives"]),
             "false positives, Holm": _percent(row["false_positives_holm"]),
             "equivalent at effect 0": _percent(row["small_at_zero"]),
@@ -215,7 +222,7 @@ def verdict_rates() -> str:
             "cautious: equivalent at effect 0": _percent(cautious["small_at_zero"].get(key)),
             "cautious: smallest effect found": _number(points, cautious["smallest"].get(key)),
         }
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index")) if rows else ""
 
 
 def verdict_spreads() -> str:
@@ -231,7 +238,20 @@ def verdict_spreads() -> str:
             "rest": _number(100, estimated["rest"]),
             "independent heads": _number(1, estimated["heads"], 0),
         }
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def templates() -> str:
+    """Return what each notebook is, and asks."""
+    return markdown(notebook_index.template_table(project_root() / "notebooks"))
+
+
+def executed() -> str:
+    """Return links to all published executed notebooks, with minutes."""
+    folders = {folder.name for folder in (project_root() / "notebooks" / "executed").glob("[!.]*")}
+    first = [study for study in ("results", *STUDIES) if study in folders]
+    studies = [*first, *sorted(folders - set(first))]
+    return markdown(notebook_index.whole_index(project_root(), studies))
 
 
 def _percent(share: float | None) -> str:
@@ -274,7 +294,7 @@ def _read(name: str, folders: tuple[str, ...]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def markdown(table: pd.DataFrame) -> str:
     """Return a table of text, with a minus sign before negative numbers."""
     return re.sub(r"(?<!\w)-(?=\d)", "−", side_by_side.markdown(table))
 
@@ -292,6 +312,8 @@ def _setting(choice: str) -> Table:
 
 calibration = partial(Table, studies=("embedded/calibration",))
 BLOCKS: dict[str, Callable[[], str]] = {
+    "templates": templates,
+    "executed": executed,
     "parameters": all_parameters,
     "scale": scale,
     "claims": partial(claims, *TASKS),
@@ -351,6 +373,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
 }
 
+PAGES = ("docs/*.md", "notebooks/README.md")  # those with generated tables
+
 if __name__ == "__main__":
-    for file in sorted((project_root() / "docs").glob("*.md")):
+    for file in sorted(file for pattern in PAGES for file in project_root().glob(pattern)):
         file.write_text(regenerate(file.read_text(encoding="utf-8")), encoding="utf-8")
