@@ -33,6 +33,7 @@ html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_copy_source = False
+html_show_search_summary = False  # would read pages by fetch(), which browsers refuse to file://
 html_show_sphinx = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {

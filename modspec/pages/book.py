@@ -7,7 +7,6 @@ turns the sources into HTML, with the settings in ``docs/conf.py``.
 
 import argparse
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import nbformat
 import pandas as pd
 
 from modspec.analysis.verdicts import NOT_RUN
-from modspec.figures.save import save_figure
+from modspec.figures.save import as_png
 from modspec.files import write_whole
 from modspec.pages import book_notebooks, book_pages, notebook_index
 from modspec.pages.book_questions import FIGURE, question
@@ -80,7 +79,8 @@ def _notebooks(root: Path, studies: Sequence[Study]) -> Sources:
         up = "../" * len(study.notebooks.relative_to(root).parts)
         files = [notebook.file for notebook in study.executed]
         for notebook in study.executed:
-            name = ", ".join(filter(None, (study.heading, notebook.what)))
+            subject = "" if study.name == "results" else study.heading
+            name = ", ".join(filter(None, (subject, notebook.what)))
             index = f"[{study.heading}: all notebooks]({up}{study.page}.md)"
             index += f", [glossary]({up}docs/methods.md#glossary)"
             place = f"{in_book(study.notebooks, study)}/{notebook.file.name}"
@@ -110,14 +110,8 @@ def _figures(answers: pd.DataFrame) -> Sources:
     primary = answers[answers["primary"]]
     run = primary.loc[primary["verdict"] != NOT_RUN, "question"]
     tables["all"] = primary[primary["question"].isin(run)]
-    found = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, table in tables.items():
-            if len(table):
-                save_figure(FIGURE, table, scratch)
-                place = f"questions/{name.lower()}/{FIGURE}.png"
-                found[place] = (Path(scratch) / f"{FIGURE}.png").read_bytes()
-    return found
+    shown = {name.lower(): table for name, table in tables.items() if len(table)}
+    return {f"questions/{name}/{FIGURE}.png": as_png(FIGURE, table) for name, table in shown.items()}
 
 
 def _images(root: Path, studies: Sequence[Study]) -> Iterable[Path]:

@@ -64,15 +64,13 @@ def alternative_text(heading: str, source: str) -> str:
     return f"Figure {name.replace('_', ' ')}: {plain}" if name else f"Figure: {plain}"
 
 
-def sections(notebook: Path) -> dict[str, str]:
-    """Return, for each figure that a notebook draws, the text of the section that it stands in.
-
-    The text is Markdown, without its heading.
-    """
-    found, text = {}, ""
+def sections(notebook: Path) -> dict[str, tuple[str, str]]:
+    """Return, for each figure that a notebook draws, heading and text (Markdown) of its section."""
+    found, heading, text = {}, "", ""
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "markdown":
+            heading = (HEADING.findall(cell.source) or [heading])[-1]
             text = HEADING.sub("", cell.source).strip()
         elif drawn := re.search(r"\.draw\(\w+, \"(\w+)\"", cell.source):
-            found[drawn[1]] = text
+            found[drawn[1]] = heading, text
     return found

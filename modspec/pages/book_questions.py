@@ -32,7 +32,7 @@ def question(
     answers: pd.DataFrame,
     languages: pd.DataFrame,
     studies: Sequence[Study],
-    sections: Mapping[str, str],
+    sections: Mapping[str, tuple[str, str]],
 ) -> str:
     """Return the page of a question: its answer, all contrasts, and the evidence of every study.
 
@@ -41,7 +41,7 @@ def question(
         answers: the rows of ``questions_by_study.csv``.
         languages: the rows of ``languages_by_study.csv``.
         studies: whose figures are shown.
-        sections: text of notebook 04 by the figure that it introduces.
+        sections: heading and text of a section of notebook 04, by the figure that it shows.
     """
     asked = QUESTIONS[code]
     rows, single = (table[table["question"] == code] for table in (answers, languages))
@@ -69,8 +69,14 @@ def question(
             "of the item's translations. Corrected for the number of languages (Holm).",
             markdown(_unprefixed(question_texts.by_language(single, shown), code)),
         ]
-    if rates := generated_docs.verdict_rates(code):
-        parts += ["## How often such a verdict errs, and what it finds", "In simulated studies:", rates]
+    rates = generated_docs.verdict_rate_rows()
+    rates = rates[rates.index.str.startswith(f"{code}, ")]
+    if len(rates):
+        parts += [
+            "## How often such a verdict errs, and what it finds",
+            f"In simulated studies, in per cent; effects in {asked.unit}.",
+            markdown(rates.rename(index=lambda name: name.removeprefix(f"{code}, ")).T),
+        ]
     parts += [*_evidence(code, studies, sections), f"## Verdicts\n\n{verdict_words()}", _onward(studies)]
     return "\n\n".join(parts) + "\n"
 
@@ -87,13 +93,14 @@ def _unprefixed(table: pd.DataFrame, code: str) -> pd.DataFrame:
     return table.rename(index=lambda name: name.removeprefix(f"{code}: "), columns=pooled)
 
 
-def _evidence(code: str, studies: Sequence[Study], sections: Mapping[str, str]) -> list[str]:
+def _evidence(code: str, studies: Sequence[Study], sections: Mapping[str, tuple[str, str]]) -> list[str]:
     """Return the figures of every study that speak to a question, each with how it is read."""
     parts = []
     for name in EVIDENCE[code]:
         shown = [study for study in studies if (study.figures / f"{name}.png").exists()]
         if shown:
-            parts += [f"## By study: {name.replace('_', ' ')}", sections.get(name, "")]
+            heading, text = sections.get(name, (name.replace("_", " "), ""))
+            parts += [f"## {heading}", text]
         for study in shown:
             file = f"../{in_book(study.figures, study)}/{name}.png"
             parts += [

@@ -194,16 +194,15 @@ def _question_tables() -> dict[str, StudyTables]:
     return side_by_side.question_tables(RESULTS)
 
 
-def verdict_rates(question: str = "") -> str:
-    """Return how often verdicts err and are right, in simulated studies.
+def verdict_rates() -> str:
+    """Return how often the verdict on each question errs and is right, in simulated studies."""
+    return markdown(verdict_rate_rows())
 
-    Args:
-        question: code of the only question that is shown; empty shows all. Where there is no simulation
-            of it, nothing is returned.
-    """
+
+def verdict_rate_rows() -> pd.DataFrame:
+    """Return :func:`verdict_rates` as text: a row per question and number of seeds."""
     table = summary(pd.read_csv(project_root() / "figures" / "results" / "verdict_rates.csv"))
     first, second = table["seed_variance"].unique()
-    table = table[table["question"] == question] if question else table
     keys = ["question", "seeds"]
     cautious = table[table["seed_variance"] == second].set_index(keys)
     rows = {}
@@ -222,7 +221,7 @@ def verdict_rates(question: str = "") -> str:
             "cautious: equivalent at effect 0": _percent(cautious["small_at_zero"].get(key)),
             "cautious: smallest effect found": _number(points, cautious["smallest"].get(key)),
         }
-    return markdown(pd.DataFrame.from_dict(rows, orient="index")) if rows else ""
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def verdict_spreads() -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from modspec.pages import generated_docs
 from modspec.pages.generated_docs import BLOCK, BLOCKS, parameters, regenerate
 from modspec.workflow.parameters import DataParameters, InfluenceParameters
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(page for pattern in generated_docs.PAGES for page in ROOT.glob(pattern))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
