@@ -94,7 +94,8 @@ def index_table(
     for notebook in notebooks:
         template = templates / f"{notebook.template}.ipynb"
         condition = LABELS["condition"].get(notebook.condition, notebook.condition)
-        name = ": ".join(filter(None, (title(template if template.exists() else notebook.file), condition)))
+        name = title(template if template.exists() else notebook.file)
+        name += f" ({condition})" if condition else ""
         row = rows.setdefault(name, {"seeds": "", "minutes each": minutes(record, notebook.template)})
         shown = "all" if notebook.seed is None else str(notebook.seed)
         row["seeds"] = " ".join(filter(None, (row["seeds"], f"[{shown}]({link}{notebook.file.name})")))
