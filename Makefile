@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration leave-one-out test test-slow lint benchmark gpu-bundle gpu-check lab figures results publish restore docs environment constraints
+.PHONY: help study calibration leave-one-out test test-slow lint benchmark gpu-bundle gpu-check lab figures results book publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -30,6 +30,7 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 	echo "Study $(PRESET) is complete."
 	echo "Executed notebooks: runs/$(PRESET)/notebooks/"
 	echo "Figures:            runs/$(PRESET)/figures/"
+	echo "Read it as a book:  make book, then open runs/book/html/runs/$(PRESET).html"
 	echo "Keep them in the repository with: make publish PRESET=$(PRESET)"
 
 calibration: $(INSTALLED)  ## test the method where the answer is known (half an hour)
@@ -95,6 +96,12 @@ results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGU
 	$(RUN) modspec.workflow.run_notebook notebooks/05_results.ipynb \
 		runs/results/notebooks/05_results.ipynb runs/results/05_results.log $(ARGUMENTS)
 	cp runs/results/notebooks/05_results.ipynb notebooks/executed/results/
+
+# README, docs and executed notebooks, of published studies and of those in runs/. Asks no network.
+book: $(INSTALLED)  ## build an HTML book of all results, docs and executed notebooks (some minutes)
+	@$(RUN) modspec.pages.book runs/book/source
+	$(RUN) sphinx -q -b html -c docs -d runs/book/doctrees runs/book/source runs/book/html
+	echo "Open runs/book/html/index.html"
 
 publish: $(INSTALLED)  ## copy figures, executed notebooks and tables of preset PRESET from runs/ into the repository
 	@$(RUN) modspec.workflow.publishing publish $(PRESET)

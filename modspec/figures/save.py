@@ -23,6 +23,9 @@ from modspec.figures.style import ACL_WIDTHS, FIGURES, STYLE
 from modspec.files import write_whole
 from modspec.workflow.provenance import redrawn
 
+# Kind of file -> fields of its metadata that are left out, because they differ from machine to machine.
+UNDATED = {"pdf": ("Creator", "Producer", "CreationDate"), "png": ("Software",)}
+
 for _module in sorted(Path(__file__).parent.glob("*.py")):
     if _module.stem not in ("__init__", "save"):
         importlib.import_module(f"modspec.figures.{_module.stem}")  # fills FIGURES
@@ -34,12 +37,20 @@ def save_figure(name: str, frame: pd.DataFrame, directory: str | Path) -> Figure
     Raises:
         InputError: there is no figure of this name, or it cannot show ``frame``; no file is written.
     """
-    if name not in FIGURES:
-        raise InputError(f"name: {name!r} is no figure; allowed: {', '.join(sorted(FIGURES))}")
     fig, files = _drawn(_csv(frame), Path(directory) / f"{name}.csv")
     save_table(name, frame, directory)
     _write(files)
     return fig
+
+
+def as_png(name: str, frame: pd.DataFrame) -> bytes:
+    """Return what :func:`save_figure` would write as ``<name>.png``, and write nothing.
+
+    Raises:
+        InputError: as :func:`save_figure`.
+    """
+    path = Path(f"{name}.csv")
+    return _drawn(_csv(frame), path, ("png",))[1][path.with_suffix(".png")]
 
 
 def save_table(name: str, frame: pd.DataFrame, directory: str | Path) -> pd.DataFrame:
@@ -93,15 +104,18 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 
-def _drawn(csv: bytes, path: Path, **look: Any) -> tuple[Figure, dict[Path, bytes]]:
+def _drawn(
+    csv: bytes, path: Path, kinds: Sequence[str] = tuple(UNDATED), **look: Any
+) -> tuple[Figure, dict[Path, bytes]]:
     """Return the figure of a CSV, and the bytes of its files beside ``path``, the same every time."""
+    if path.stem not in FIGURES:
+        raise InputError(f"name: {path.stem!r} is no figure; allowed: {', '.join(sorted(FIGURES))}")
     fig = FIGURES[path.stem](read(csv, str(path)), **look)
-    undated = {"pdf": ["Creator", "Producer", "CreationDate"], "png": ["Software"]}
     files = {}
     with matplotlib.style.context(["default", STYLE]):
-        for kind, fields in undated.items():
+        for kind in kinds:
             buffer = io.BytesIO()
-            fig.savefig(buffer, format=kind, dpi=200, metadata=dict.fromkeys(fields))
+            fig.savefig(buffer, format=kind, dpi=200, metadata=dict.fromkeys(UNDATED[kind]))
             files[path.with_suffix(f".{kind}")] = buffer.getvalue()
     return fig, files
 

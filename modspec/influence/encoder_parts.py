@@ -21,9 +21,12 @@ from modspec.models.head_masking import GATED_MODEL_TYPES, attention_layers
 class EncoderPart:
     """One part of an encoder, for example head 3 of layer 2."""
 
-    part: str  # as listed above, or "all" for the whole encoder
-    layer: int  # from 1; 0 for parts before the first layer, layers + 1 for those after the last
-    head: int = 0  # from 1; 0 for parts that are no head
+    #: Embeddings, head, feed-forward, norms or classifier; "all" for the whole encoder.
+    part: str
+    #: From 1; 0 for parts before the first layer, layers + 1 for those after the last.
+    layer: int
+    #: From 1; 0 for parts that are no head.
+    head: int = 0
 
 
 WHOLE_ENCODER = EncoderPart("all", 0)

@@ -33,7 +33,9 @@ Remember = Callable[[str, Callable[[], Arrays]], Arrays]
 class Checkpoint:
     """One term of the TracIn sum."""
 
-    load: Callable[[nn.Module], None]  # puts the checkpoint's weights into the model, in place
+    #: Puts the checkpoint's weights into the model, in place.
+    load: Callable[[nn.Module], None]
+    #: Eta of this term.
     learning_rate: float
 
 
@@ -41,10 +43,12 @@ class Checkpoint:
 class Report:
     """The cost of scoring: not part of the result, and not the same in every run."""
 
-    evaluation_blocks: int  # each costs one pass over the training examples per checkpoint
-    pass_seconds: float  # mean time of such a pass over the training examples
-    # Share of the linear layers' weights contracted in each form (dense, ghost) and, on a GPU, share of the
-    # dense work done by each method (triton, pytorch).
+    #: Each costs one pass over the training examples per checkpoint.
+    evaluation_blocks: int
+    #: Mean time of such a pass over the training examples.
+    pass_seconds: float
+    #: Share of the linear layers' weights contracted in each form (dense, ghost) and, on a GPU, share of the
+    #: dense work done by each method (triton, pytorch).
     shares: dict[str, float]
 
     def __str__(self) -> str:
@@ -58,13 +62,19 @@ class Report:
 class Scores:
     """Influence of training examples on evaluation examples, in float32."""
 
+    #: Sum over checkpoints of eta × cosine of the two examples' gradients.
     cosine: Float[np.ndarray, "train evaluation"]
+    #: The same with the dot product.
     dot: Float[np.ndarray, "train evaluation"]
-    rows: Int[np.ndarray, " train"]  # positions of the training examples: all, or those of one shard
-    parts: tuple[EncoderPart, ...] = ()  # empty without by_part
-    # The contribution of each part; over the parts they add up to ``cosine`` and ``dot``.
+    #: Positions of the training examples: all, or those of one shard.
+    rows: Int[np.ndarray, " train"]
+    #: Empty without ``by_part``.
+    parts: tuple[EncoderPart, ...] = ()
+    #: The contribution of each part; over the parts they add up to ``cosine``.
     cosine_by_part: Float[np.ndarray, "parts train evaluation"] | None = None
+    #: The contribution of each part; over the parts they add up to ``dot``.
     dot_by_part: Float[np.ndarray, "parts train evaluation"] | None = None
+    #: What scoring cost.
     report: Report | None = field(default=None, compare=False)
 
 

@@ -15,6 +15,7 @@ from modspec.analysis import language_specificity, question_texts, side_by_side,
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.questions import StudyTables
 from modspec.analysis.verdict_rates import summary
+from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.parameter_reference import all_parameters
 from modspec.terms import CONTRASTS, LABELS, POOLED, QUESTIONS
@@ -200,6 +201,11 @@ def _question_tables() -> dict[str, StudyTables]:
 
 def verdict_rates() -> str:
     """Return how often the verdict on each question errs and is right, in simulated studies."""
+    return markdown(verdict_rate_rows())
+
+
+def verdict_rate_rows() -> pd.DataFrame:
+    """Return :func:`verdict_rates` as text: a row per question and number of seeds."""
     table = summary(pd.read_csv(project_root() / "figures" / "results" / "verdict_rates.csv"))
     first, second = table["seed_variance"].unique()
     keys = ["question", "seeds"]
@@ -208,8 +214,8 @@ def verdict_rates() -> str:
     for row in table[table["seed_variance"] == first].sort_values(keys).to_dict("records"):
         key = row["question"], row["seeds"]
         points = 100 if row["margin"] > 0 else 1  # Q2, which has no margin, is about correlations
-        question = "any question" if row["question"] == "any" else row["question"]
-        rows[f"{question}, {row['seeds']} seeds"] = {
+        name = "any question" if row["question"] == "any" else row["question"]
+        rows[f"{name}, {row['seeds']} seeds"] = {
             "false positives": _percent(row["false_positives"]),
             "false positives, Holm": _percent(row["false_positives_holm"]),
             "equivalent at effect 0": _percent(row["small_at_zero"]),
@@ -220,7 +226,7 @@ def verdict_rates() -> str:
             "cautious: equivalent at effect 0": _percent(cautious["small_at_zero"].get(key)),
             "cautious: smallest effect found": _number(points, cautious["smallest"].get(key)),
         }
-    return markdown(pd.DataFrame.from_dict(rows, orient="index"))
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def verdict_spreads() -> str:
@@ -237,6 +243,19 @@ def verdict_spreads() -> str:
             "independent heads": _number(1, estimated["heads"], 0),
         }
     return markdown(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def templates() -> str:
+    """Return what each notebook is, and asks."""
+    return markdown(notebook_index.template_table(project_root() / "notebooks"))
+
+
+def executed() -> str:
+    """Return links to all published executed notebooks, with minutes."""
+    folders = {folder.name for folder in (project_root() / "notebooks" / "executed").glob("[!.]*")}
+    first = [study for study in ("results", *STUDIES) if study in folders]
+    studies = [*first, *sorted(folders - set(first))]
+    return markdown(notebook_index.whole_index(project_root(), studies))
 
 
 def _percent(share: float | None) -> str:
@@ -280,6 +299,8 @@ def _setting(name: str) -> Table:
 
 calibration = partial(Table, studies=("embedded/calibration",))
 BLOCKS: dict[str, Callable[[], str]] = {
+    "templates": templates,
+    "executed": executed,
     "parameters": all_parameters,
     "scale": scale,
     "questions": questions,
@@ -346,6 +367,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
 }
 
+PAGES = ("README.md", "docs/*.md", "notebooks/README.md")  # those with generated tables
+
 if __name__ == "__main__":
-    for file in (project_root() / "README.md", *sorted((project_root() / "docs").glob("*.md"))):
+    for file in sorted(file for pattern in PAGES for file in project_root().glob(pattern)):
         file.write_text(regenerate(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from modspec.pages import generated_docs
 from modspec.pages.generated_docs import BLOCK, BLOCKS, regenerate
 from modspec.pages.parameter_reference import parameters
 from modspec.workflow.parameters import DataParameters, InfluenceParameters
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted(page for pattern in generated_docs.PAGES for page in ROOT.glob(pattern))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

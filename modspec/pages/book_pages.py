@@ -1,0 +1,159 @@
+"""The book's pages that are about no single question or study: start, contents, interface, citation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from modspec.analysis import question_texts
+from modspec.analysis.verdicts import NOT_RUN
+from modspec.pages.book_questions import FIGURE
+from modspec.pages.book_studies import Study, toctree
+from modspec.pages.markdown import markdown
+from modspec.terms import POOLED, QUESTIONS
+from modspec.workflow.parameters import ResultsParameters
+
+
+def start(answers: pd.DataFrame, studies: Sequence[Study], facts: Mapping[str, str]) -> str:
+    """Return the start page: what was asked, the answers, one figure, where to go.
+
+    Args:
+        answers: the rows of ``questions.csv``.
+        studies: that the book shows.
+        facts: of the first published study, see :func:`modspec.analysis.side_by_side.scale`.
+    """
+    seeds = int(answers["seeds"].max())
+    whole = POOLED if (answers["study"] == POOLED).any() else answers["study"].iloc[0]
+    named = f"{' and '.join(ResultsParameters().pooled)} together" if whole == POOLED else whole
+    rows = answers[answers["study"] == whole].sort_values("primary", ascending=False, kind="stable")
+    lines = {}
+    for question, row in rows.drop_duplicates("question").set_index("question").sort_index().iterrows():
+        secondary = "" if row["primary"] else "secondary only: "
+        text = secondary + question_texts.effect({"question": question, **row}).partition(";")[0]
+        text = f"{NOT_RUN} yet" if text == NOT_RUN else text
+        lines[f"[{question}](questions/{question.lower()}.md)"] = {
+            "question": QUESTIONS[question].text,
+            f"answer ({named})": text,
+        }
+    links = ", ".join(f"[{study.heading}]({study.page}.md)" for study in studies)
+    return f"""# How modular is a multilingual encoder?
+
+For each language we find a subnetwork of attention heads, train these subnetworks apart (sparse fine-tuning,
+SFT), and measure by TracIn how far predictions rest on training examples of their own language: the
+*in-language share*. Encoder: `{facts["encoder"]}`; {seeds} seeds; {facts["k"]} proponents per test example.
+All settings and numbers are ours, not the paper's.
+
+{markdown(pd.DataFrame.from_dict(lines, orient="index"))}
+
+Effects in points (Q2, Q7: correlations), 95 % intervals. *Undecided* is not "no effect". Where the deciding
+contrast was not run yet, the question's page shows secondary ones.
+<!-- end of the answer -->
+
+![Contrasts that decide a question, by study, with intervals and margins](questions/all/{FIGURE}.png)
+
+Each row is a contrast that decides a question. Grey band: effects that do not matter.
+
+## Where to go
+
+- **One question**: [Q1](questions/q1.md) to Q8, each with its contrasts and the figures of every study.
+- **One study**, its data, model and notebooks: {links}.
+- **Words**: the [glossary](docs/methods.md#glossary), and [how each quantity is measured](docs/methods.md).
+- **Does the instrument read right?** [Calibration](docs/calibration.md).
+- **What is not known**: [limits](docs/methods.md#limits).
+- **Run it**: [a whole study, or one notebook with one parameter changed](docs/running.md#commands).
+- **Score your own model**: [user guide](docs/influence.md) and [interface](api.md).
+
+{contents(studies)}
+"""
+
+
+# Caption -> pages in docs/; those that are named nowhere come last.
+DOCS = {
+    "Method": ("methods", "calibration", "reliability", "cards", "parameters"),
+    "Results in full": ("results", "intents"),
+    "Use it": ("running", "influence", "gpu"),
+    "Record": ("log", "preset_history"),
+}
+
+
+def contents(studies: Sequence[Study]) -> str:
+    """Return the book's table of contents, which stands beside every page."""
+    published = [study.page for study in studies if study.page.startswith("studies/")]
+    runs = [study.page for study in studies if study.page.startswith("runs/")]
+    docs = {caption: [f"docs/{name}" for name in names] for caption, names in DOCS.items()}
+    docs["Use it"].insert(2, "api")
+    docs["Record"] += [
+        "cite",
+        "Notebooks of the repository <notebooks/README>",
+        "README of the repository <README>",
+    ]
+    parts = {"Questions": [f"questions/{question.lower()}" for question in QUESTIONS], "Studies": published}
+    if runs:
+        parts["Your runs"] = runs
+    return "\n\n".join(toctree(pages, caption) for caption, pages in (parts | docs).items())
+
+
+INTERFACE = """# Interface of `modspec.influence`
+
+The [user guide](docs/influence.md) shows how these are used together. Shapes are annotations:
+`Float[ndarray, 'train evaluation']` is an array of floats of training examples × evaluation examples.
+
+```{eval-rst}
+.. currentmodule:: modspec.influence
+
+.. autofunction:: influence
+
+.. autofunction:: merge
+
+.. autoclass:: Scores
+   :members:
+   :undoc-members:
+   :exclude-members: __init__, __new__
+
+.. autoclass:: Checkpoint
+   :members:
+   :undoc-members:
+   :exclude-members: __init__, __new__
+
+.. autoclass:: Report
+   :members:
+   :undoc-members:
+   :exclude-members: __init__, __new__
+
+.. autoclass:: EncoderPart
+   :members:
+   :undoc-members:
+   :exclude-members: __init__, __new__
+```
+"""
+
+
+def citation(cff: str) -> str:
+    """Return how to cite the software and the paper, from the text of ``CITATION.cff``."""
+    record: dict[str, Any] = yaml.safe_load(cff)
+    paper = record["preferred-citation"]
+    names = " and ".join(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"])
+    software = " and ".join(author["name"] for author in record["authors"])
+    paper_fields = {
+        "title": paper["title"],
+        "author": names,
+        "booktitle": paper["collection-title"],
+        "year": paper["year"],
+        "pages": f"{paper['start']}--{paper['end']}",
+        "doi": paper["doi"],
+        "url": paper["url"],
+    }
+    software_fields = {"title": record["title"], "author": f"{{{software}}}", "version": record["version"]}
+    entries = [
+        _bibtex("software", "modspec", software_fields),
+        _bibtex(
+            "inproceedings", f"{paper['authors'][0]['family-names'].lower()}{paper['year']}", paper_fields
+        ),
+    ]
+    return "# How to cite\n\n" + record["message"] + "\n\n```bibtex\n" + "\n\n".join(entries) + "\n```\n"
+
+
+def _bibtex(kind: str, key: str, fields: Mapping[str, object]) -> str:
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}"])

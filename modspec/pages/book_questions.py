@@ -1,0 +1,126 @@
+"""The book's pages of the questions: answer, contrasts, and the evidence of every study."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from modspec.analysis import question_texts, verdicts
+from modspec.pages import generated_docs
+from modspec.pages.book_studies import Study, in_book
+from modspec.pages.markdown import markdown
+from modspec.terms import CONTRASTS, POOLED, QUESTIONS
+from modspec.workflow.parameters import ResultsParameters
+
+# Question -> the figures of a study that speak to it. What they show is said in notebook 04.
+EVIDENCE = {
+    "Q1": ("in_language_share",),
+    "Q2": ("mask_overlap", "head_masks"),
+    "Q3": ("specialization", "share_by_accuracy"),
+    "Q4": ("share_change",),
+    "Q5": ("influence_matrix",),
+    "Q6": ("accuracy",),
+    "Q7": ("leave_one_out",),
+    "Q8": ("share_over_training",),
+}
+FIGURE = "questions"
+EXPECTED = {1: "a value above zero", -1: "a value below zero", 0: "nothing: either sign is a finding"}
+
+
+def question(
+    code: str,
+    answers: pd.DataFrame,
+    languages: pd.DataFrame,
+    studies: Sequence[Study],
+    sections: Mapping[str, tuple[str, str]],
+) -> str:
+    """Return the page of a question: its answer, all contrasts, and the evidence of every study.
+
+    Args:
+        code: of the question.
+        answers: the rows of ``questions.csv``.
+        languages: the rows of ``languages_by_study.csv``.
+        studies: whose figures are shown.
+        sections: heading and text of a section of notebook 04, by the figure that it shows.
+    """
+    asked = QUESTIONS[code]
+    rows, single = (table[table["question"] == code] for table in (answers, languages))
+    primary = [contrast.text for contrast in CONTRASTS if contrast.question == code and contrast.primary]
+    scale = 1 if asked.margin is None else asked.scale
+    margin = f" Effects within ±{scale * asked.margin:g} do not matter." if asked.margin else ""
+    decided = f"`{primary[0]}`" if primary else "no contrast: all are secondary"
+    parts = [
+        f"# {code} · {asked.text}",
+        f"Decided by {decided}, in {asked.unit}. Expected: {EXPECTED[asked.sign]}.{margin}",
+        f"## Answer\n\n{_cells(rows[rows['contrast'].isin(primary)] if primary else rows)}",
+        f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
+        "Bold: the contrast that decides. Grey band: effects that do not matter. Hollow: undecided.",
+    ]
+    if len(rows["contrast"].unique()) > len(primary):
+        parts += [
+            "## All contrasts",
+            "A secondary contrast changes something else too, which the last column names.",
+            markdown(_unprefixed(question_texts.by_study(rows), code)),
+        ]
+    if shown := {*primary, *generated_docs.BY_LANGUAGE} & set(single["contrast"]):
+        parts += [
+            "## Single languages, paired by item",
+            "Share of a language among the proponents of an item in it, minus its share among the proponents "
+            "of the item's translations. Corrected for the number of languages (Holm).",
+            markdown(_unprefixed(question_texts.by_language(single, shown), code)),
+        ]
+    rates = generated_docs.verdict_rate_rows()
+    rates = rates[rates.index.str.startswith(f"{code}, ")]
+    if len(rates):
+        parts += [
+            "## How often such a verdict errs, and what it finds",
+            f"In simulated studies, in per cent; effects in {asked.unit}.",
+            markdown(rates.rename(index=lambda name: name.removeprefix(f"{code}, ")).T),
+        ]
+    parts += [*_evidence(code, studies, sections), f"## Verdicts\n\n{verdict_words()}", _onward(studies)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(rows: pd.DataFrame) -> str:
+    """Return a row per contrast and a column per study."""
+    wide = question_texts.by_study(rows).drop(columns="its sides also differ in")
+    return markdown(_unprefixed(wide, rows["question"].iloc[0]).T)
+
+
+def _unprefixed(table: pd.DataFrame, code: str) -> pd.DataFrame:
+    """Return a table of one question without the question's code before each row."""
+    pooled = {POOLED: " and ".join(ResultsParameters().pooled)}
+    return table.rename(index=lambda name: name.removeprefix(f"{code}: "), columns=pooled)
+
+
+def _evidence(code: str, studies: Sequence[Study], sections: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Return the figures of every study that speak to a question, each with how it is read."""
+    parts = []
+    for name in EVIDENCE[code]:
+        shown = [study for study in studies if (study.figures / f"{name}.png").exists()]
+        if shown:
+            heading, text = sections.get(name, (name.replace("_", " "), ""))
+            parts += [f"## {heading}", text]
+        for study in shown:
+            file = f"../{in_book(study.figures, study)}/{name}.png"
+            parts += [
+                f"### {study.heading}",
+                f"![{name.replace('_', ' ')} in the study {study.name}]({file})",
+            ]
+    return parts or ["## By study\n\nNo study holds a figure for this question yet."]
+
+
+def _onward(studies: Sequence[Study]) -> str:
+    """Return links to the notebooks behind a question's page."""
+    links = [f"- [{s.heading}](../{s.page}.md): all notebooks and figures" for s in studies]
+    return "\n".join(
+        ["## Where the numbers come from", "", *links, "- [Results in full](../docs/results.md)"]
+    )
+
+
+def verdict_words() -> str:
+    """Return what the verdicts mean, from where they are given."""
+    found = re.findall(r"^    (\S.*?)  +(\S.*)$", verdicts.__doc__ or "", re.MULTILINE)
+    return markdown(
+        pd.DataFrame({"meaning": [meaning for _, meaning in found]}, index=[word for word, _ in found])
+    )

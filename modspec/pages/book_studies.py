@@ -1,0 +1,100 @@
+"""The book's studies: where each lies, and its page."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from modspec.analysis import side_by_side
+from modspec.errors import InputError
+from modspec.pages import notebook_index
+from modspec.pages.markdown import markdown
+from modspec.pages.notebook_index import Executed
+from modspec.workflow.parameters import ResultsParameters
+
+# Studies that the book names first, in this order.
+FIRST = ("results", *ResultsParameters().studies, "intents", "embedded")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study with executed notebooks: a published one, or a run of this checkout."""
+
+    name: str
+    page: str  # its page in the book, without suffix
+    root: Path  # the repository
+    notebooks: Path
+    figures: Path
+    executed: tuple[Executed, ...]
+
+    @property
+    def heading(self) -> str:
+        """Return the study's name for readers."""
+        name = "all studies side by side" if self.name == "results" else self.name
+        return f"{name} (your run)" if self.page.startswith("runs/") else name
+
+
+def all_studies(root: Path) -> list[Study]:
+    """Return the published studies, and those that were run in this checkout, with executed notebooks."""
+    published = root / "notebooks" / "executed"
+    places = [("studies", folder, root / "figures" / folder.name) for folder in published.glob("[!.]*")]
+    places += [("runs", run / "notebooks", run / "figures") for run in (root / "runs").glob("[!.]*")]
+    studies = []
+    for kind, notebooks, figures in places:
+        if found := notebook_index.executed(notebooks):
+            name = notebooks.name if kind == "studies" else notebooks.parent.name
+            studies.append(Study(name, f"{kind}/{name}", root, notebooks, figures, tuple(found)))
+    rank = {name: place for place, name in enumerate(FIRST)}
+    return sorted(studies, key=lambda s: (s.page.startswith("runs/"), rank.get(s.name, len(rank)), s.name))
+
+
+def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
+    """Return the page of a study: its scale, its notebooks in order.
+
+    Args:
+        study: that is shown.
+        scale: of :func:`facts`; may be empty.
+        templates: the folder of the notebooks that were executed.
+    """
+    place = f"../{in_book(study.notebooks, study)}/"
+    whole = [n for n in study.executed if n.seed is None]
+    record = notebook_index.read_record(study.figures)
+    parts = [f"# {study.heading}"]
+    if len(scale):
+        parts.append(markdown(scale))
+    if whole:
+        links = "\n".join(f"- [{notebook_index.title(n.file)}]({place}{n.file.name})" for n in whole)
+        parts += ["## The whole study", links]
+    if single := [n for n in study.executed if n.seed is not None]:
+        table = notebook_index.index_table(single, record, templates, place)
+        parts += [
+            "## Notebooks by stage, condition and seed",
+            "A number is a seed, and opens its notebook.",
+            markdown(table),
+        ]
+    commit = record.get("provenance", {}).get("commit")
+    if commit:
+        parts.append(f"Figures and tables were made from commit `{commit[:7]}`.")
+    parts.append(toctree(f"{place}{n.file.stem}" for n in whole))
+    return "\n\n".join(parts) + "\n"
+
+
+def facts(study: Study) -> pd.DataFrame:
+    """Return what stands behind a study, one row per fact; empty where the study did not record it."""
+    p = ResultsParameters(figures_dir=str(study.figures.parent), studies=(study.figures.name,))
+    try:
+        return side_by_side.scale(p).rename(columns={study.figures.name: study.name})
+    except InputError:
+        return pd.DataFrame()
+
+
+def in_book(folder: Path, study: Study) -> str:
+    """Return the place of a study's folder in the book, which is its place in the repository."""
+    return folder.relative_to(study.root).as_posix()
+
+
+def toctree(pages: Iterable[str], caption: str = "") -> str:
+    """Return a table of contents that is shown beside the page, not in it."""
+    options = [":hidden:"] + ([f":caption: {caption}"] if caption else [])
+    return "\n".join(["```{toctree}", *options, "", *pages, "```"])
