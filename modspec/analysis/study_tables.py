@@ -44,7 +44,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     searches, trained, scored = _artefacts(p).values()
     for directory in (*searches, *trained, *scored):
         artifacts.read_manifest(directory)
-    masks = _searched_masks(searches)
+    masks = searched_masks(searches)
     trajectory = _concatenated(searches, "trajectory")
     by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
     parts = _concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
@@ -102,7 +102,7 @@ def read_question_tables(study: Path) -> StudyTables:
         _concatenated(trained, "predictions"),
         _accuracy(trained, scored),
         _concatenated(searches, "importance"),
-        mask_overlap(_searched_masks(searches)),
+        mask_overlap(searched_masks(searches)),
         _over_training(scored),
         maps_of_study(runs.own_statistics, _concatenated(left_out, "margins")) if left_out else None,
     )
@@ -118,7 +118,7 @@ def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
     return None if of_full.empty else of_full
 
 
-def _searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
+def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
     """Return the masks of searches by seed and language; checks their artefacts."""
     seeds = [artifacts.read_manifest(search)["made_by"]["parameters"]["seed"] for search in searches]
     masks = [load_masks(search / "masks.safetensors") for search in searches]
