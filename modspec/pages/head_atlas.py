@@ -104,12 +104,14 @@ def head_table(study_directory: Path) -> pd.DataFrame:
 def chart(heads: pd.DataFrame, name: str) -> dict[str, Any]:
     """Return a map of ``MAPS`` as a Vega-Lite specification: a row of panels per language, a column per seed.
 
+    Heads without a value are left out, as of a seed that is not scored yet.
+
     Args:
         heads: :func:`head_table`.
         name: of the map.
     """
     said, values, colour = MAPS[name]
-    rows = heads.assign(excess=heads["share"] - heads["chance"])[[*HEAD, *values]].round(4)
+    rows = heads.assign(excess=heads["share"] - heads["chance"])[[*HEAD, *values]].dropna().round(4)
     layers, numbers = heads["layer"].max(), heads["head"].max()
     ticks = alt.Axis(labelAngle=0, values=[1, *range(4, numbers + 1, 4)], grid=False)
     upright = alt.Header(labelAngle=0, labelAlign="left", labelFontWeight="bold")

@@ -32,5 +32,6 @@ def compressed(value: Any) -> str:
 
     The same value always gives the same text.
     """
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    compact = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    text = value if isinstance(value, str) else json.dumps(value, **compact)
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

@@ -223,7 +223,12 @@ def test_another_mask_is_chosen_with_the_keyboard(study, open_page, width) -> No
         assert f"mask={kind}" in page.url and f"item={item}" in page.url
         assert shown(page, "first-proponents") == expected_list(study, item, kind)
         assert shown(page, "first-opponents") == expected_list(study, item, kind, "opponent")
-        predicted = strongest(study, "full", 1, item, kind)["predicted"].iloc[0]
+        rows = strongest(study, "full", 1, item, kind)
+        scores = page.locator("#first-proponents tbody td:last-child").all_inner_texts()
+        exponent = unpacked(study.page, "data")["runs"][1]["exponent"]
+        kept = rows.loc[rows["side"] == "proponent", "value"][:10] / 10.0**exponent
+        assert [float(text.replace("−", "-")) for text in scores] == pytest.approx(kept.tolist(), rel=6e-4)
+        predicted = rows["predicted"].iloc[0]
         assert f"Predicted label: {predicted}" in page.locator("#first-predicted").inner_text()
         assert name in page.get_by_role("status").first.inner_text()
         # Who changes a choice stays at it.

@@ -65,6 +65,15 @@ def test_a_study_without_parts_has_no_map_of_shares(tmp_path) -> None:
     assert head_table(tmp_path)["importance"].notna().all()
 
 
+def test_a_seed_that_is_not_scored_yet_is_left_out_of_the_shares(tmp_path) -> None:
+    (tmp_path / "search").symlink_to(STUDY / "search")
+    (tmp_path / "influence").mkdir()
+    (tmp_path / "influence" / "full-seed1").symlink_to(STUDY / "influence" / "full-seed1")
+    written = write_head_atlas(tmp_path, tmp_path / "atlas.html")
+    assert set(drawn(written, "share")["seed"]) == {1}
+    assert set(drawn(written, "importance")["seed"]) == {0, 1, 2}
+
+
 def test_a_study_that_was_not_run_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="has no search; run the study first"):
         write_head_atlas(tmp_path, tmp_path / "atlas.html")

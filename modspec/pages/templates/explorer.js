@@ -14,7 +14,9 @@ const textOf = e => sentences(e).map(text =>
   `<span class="sentence" lang="${escaped(languageOf(e))}" dir="auto">${escaped(text)}</span>`).join("");
 const short = e => { const text = sentences(e).join(" | "); return text.length > 60 ? `${text.slice(0, 60)}…` : text; };
 const maskName = kind => data.masks[kind];
-const power = run => run.exponent ? ` (× 1e${run.exponent})` : "";
+const minus = text => text.replace("-", "−");
+// Spaces and hyphens that no line breaks at.
+const power = run => run.exponent ? ` (×\u00a01e${String(run.exponent).replace("-", "\u2011")})` : "";
 
 function address(changes) {
   const query = new URLSearchParams();
@@ -99,6 +101,7 @@ function table(id, columns, rows, options = {}) {
 
 const column = (title, data, more = {}) => ({ title, data, ...more });
 const number = { className: "number", type: "num" };
+const score = { ...number, render: (value, use) => (use === "display" ? minus(value.toPrecision(4)) : value) };
 const wide = { className: "wide" };
 
 function showItems(run) {
@@ -106,7 +109,7 @@ function showItems(run) {
   const rows = shownItems(run, state.language).map(i => {
     const e = run.items[i], label = data.labels[predicted[i]];
     const right = label === labelOf(e);
-    const said = right ? escaped(label) : `<span class="wrong">${escaped(label)} ✗</span>`;
+    const said = right ? escaped(label) : `<span class="wrong">${escaped(label)}</span> (wrong)`;
     const meta = `<span class="meta">${escaped(languageOf(e))} · gold: ${escaped(labelOf(e))}</span>`;
     return { chosen: examples.id[e] === state.item, text: link(e, { item: examples.id[e] }) + meta,
       language: languageOf(e), gold: escaped(labelOf(e)), predicted: said };
@@ -156,7 +159,7 @@ function showSide(side, run, kind, otherKind) {
         language: languageOf(e), label: escaped(labelOf(e)), score: scores[rank] };
     });
     const columns = [column("No.", "rank", number), column("Training example", "text", { type: "html" }),
-      column("Language", "language", wide), column("Label", "label", wide), column(`Score${power(run)}`, "score", number)];
+      column("Language", "language", wide), column("Label", "label", wide), column(`Score${power(run)}`, "score", score)];
     table(`${side}-${name}`, columns, rows, { titles: power(run) });
   });
 }
