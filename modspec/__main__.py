@@ -92,16 +92,11 @@ def check_encoder(given: argparse.Namespace) -> None:
 
 def check_study(given: argparse.Namespace) -> None:
     """Print what a study is and takes."""
-    from snakemake.cli import parse_config
     from snakemake.utils import available_cpu_count
 
-    from modspec.workflow.presets import resolve
+    from modspec.workflow.presets import from_command_line
 
-    try:
-        config = parse_config(given.settings)
-    except (ValueError, AssertionError) as error:  # of Snakemake; the latter where a value is blank
-        raise InputError(str(error) or f"a value is blank among {quoted(given.settings)}") from None
-    plan = resolve(config)  # before torch is loaded
+    plan = from_command_line(given.settings)  # before torch is loaded
     from modspec.stages import preflight
 
     print("\n".join(preflight.check_study(plan, given.cores or available_cpu_count())))

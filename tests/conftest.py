@@ -20,6 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "notebooks" not in item.path.parts)
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say how many tests drove a browser: where there is none they are skipped, which CI must see."""
+    reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
+    ran = sum(report.when == "call" and "browser" in report.keywords for report in reports)
+    terminalreporter.write_line(f"browser tests that ran: {ran}")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the directory of real task data (``$MODSPEC_SHARED_DATA``, else beside the checkout)."""

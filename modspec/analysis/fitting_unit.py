@@ -22,8 +22,7 @@ def in_fitting_unit(numbers: pd.Series) -> pd.Series:
     Returns:
         Text; the name says the unit, as in "score (× 1e-6)".
     """
-    largest = numbers.abs().max()
-    exponent = 3 * math.floor(math.log10(largest) / 3) if largest > 0 else 0
+    exponent = fitting_exponent(numbers.abs().max())
     # Python's floats: float32 would add digits of its own.
     scaled = [float(number) / 10.0**exponent for number in numbers]
     for digits in DIGITS:
@@ -32,3 +31,8 @@ def in_fitting_unit(numbers: pd.Series) -> pd.Series:
             break
     unit = f" (× 1e{exponent})" if exponent else ""
     return pd.Series(shown, numbers.index, name=f"{numbers.name}{unit}", dtype=str)
+
+
+def fitting_exponent(largest: float) -> int:
+    """Return the exponent of the power of 1,000 that fits a number, 0 or above: 1 to 999 times the power."""
+    return 3 * math.floor(math.log10(largest) / 3) if largest > 0 else 0

@@ -53,6 +53,16 @@ def influence_dir(p: Parameters, condition: str, seed: int) -> Path:
     return path(p.study_dir) / "influence" / f"{condition}-seed{seed}"
 
 
+def texts_dir(study: Path, data: str) -> Path:
+    """Return the place of the texts that a study's pages show.
+
+    Args:
+        study: directory of the study's artefacts, by stage.
+        data: fingerprint of the data.
+    """
+    return study / "texts" / data[:8]
+
+
 def leave_one_out_dir(p: Parameters, condition: str, seed: int) -> Path:
     """Return the place of notebook 06's artefact: margins of classifiers trained without a language."""
     return path(p.study_dir) / "leave_one_out" / f"{condition}-seed{seed}"

@@ -148,6 +148,21 @@ def _contradictions(
         yield f"mask_kinds: 'other_seed'; allowed: others, because train_samples = 'per_seed' ({reason})"
 
 
+def from_command_line(settings: Sequence[str]) -> StudyPlan:
+    """Return the study that settings name, each ``NAME=VALUE`` as after ``snakemake --config``.
+
+    Raises:
+        InputError: a setting cannot be read, or a parameter is wrong.
+    """
+    from snakemake.cli import parse_config  # slow to import
+
+    try:
+        config = parse_config(settings)
+    except (ValueError, AssertionError) as error:  # of Snakemake; the latter where a value is blank
+        raise InputError(str(error) or f"a value is blank among {quoted(settings)}") from None
+    return resolve(config)
+
+
 def resolve(config: Mapping[str, Any]) -> StudyPlan:
     """Return the plan of a study.
 

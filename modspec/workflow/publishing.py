@@ -18,8 +18,8 @@ from modspec.files import put_back, whole_directory, write_whole
 from modspec.workflow.artifacts import MANIFEST, describe, read_manifest
 from modspec.workflow.paths import path
 
-# The stages whose artefacts are published: without weights and scores, which are large.
-PUBLISHED = ("search", "finetuning", "influence", "leave_one_out")
+# What is published: artefacts of the stages, without weights and scores, which are large, and pages' texts.
+PUBLISHED = ("search", "finetuning", "influence", "leave_one_out", "texts")
 PROVENANCE = "provenance.json"
 # Folder of figures -> the notebook that makes it.
 FOLDERS = {"calibration": "00_calibration.ipynb", "exploration": "07_exploration.ipynb"}

@@ -8,13 +8,10 @@ import pytest
 from modspec.analysis.questions import evidence, question_table
 from modspec.analysis.study_tables import read_question_tables
 from modspec.analysis.verdicts import NOT_RUN
-from modspec.stages.finetuning import finetune_condition
 from modspec.stages.leave_one_out import leave_one_out
-from modspec.stages.material import load_material
-from modspec.stages.scoring import score_all
-from modspec.stages.search import search_all
 from modspec.terms import QUESTIONS
 from modspec.workflow.parameters import STAGES
+from tests.helpers.studies import EPOCHS, TRAINING, run_study
 
 SEEDS = (0, 1)
 DATA = {
@@ -25,7 +22,6 @@ DATA = {
     "test_per_language": 12,
     "precision": "float32",
 }
-TRAINING = {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
 FULL = {
     "mask_kinds": ("none", "own", "pooled_others", "accuracy_matched", "other_language", "dose"),
     "over_training": True,
@@ -40,19 +36,14 @@ SCORED = {
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     directory = tmp_path_factory.mktemp("study")
-    for seed in SEEDS:
-        shared = DATA | {"study_dir": str(directory), "seed": seed, "train_sample_seed": seed}
-        search = STAGES["search"](**shared, **TRAINING, epochs=2, threshold=0.5, importance_examples=12)
-        material = load_material(search)
-        search_all(material, search)
-        for condition, kinds in SCORED.items():
-            trained = shared | TRAINING | {"condition": condition, "epochs": 2}
-            trained |= {"training_checkpoints": 3 if condition == "full" else 0}
-            finetune_condition(material, STAGES["finetuning"](**trained))
-            scoring = {"condition": condition, "evaluation_per_language": 3, "top_k": 5, "by_part": False}
-            score_all(material, STAGES["influence"](**shared, **scoring, **kinds))
-            if condition == "full":
-                leave_one_out(material, STAGES["leave_one_out"](**trained))
+    shared = DATA | {"study_dir": str(directory)}
+    common = {"evaluation_per_language": 3, "top_k": 5, "by_part": False}
+    scored = {condition: common | kinds for condition, kinds in SCORED.items()}
+    for material, scoring in run_study(shared, scored, SEEDS, {"full": {"training_checkpoints": 3}}):
+        if scoring.condition == "full":
+            of_seed = {name: getattr(scoring, name) for name in ("condition", "seed", "train_sample_seed")}
+            trained = shared | TRAINING | of_seed | {"epochs": EPOCHS, "training_checkpoints": 3}
+            leave_one_out(material, STAGES["leave_one_out"](**trained))
     return read_question_tables(directory)
 
 
