@@ -13,7 +13,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # copies MathJax into the book
 ]
-exclude_patterns = ["**/.ipynb_checkpoints"]
+exclude_patterns = ["**/.ipynb_checkpoints", "verbatim"]
 
 nb_execution_mode = "off"  # notebooks are shown as they were executed
 nb_ipywidgets_js = {}
@@ -45,3 +45,8 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "search_as_you_type": False,
 }
+
+
+def setup(app) -> None:
+    """Have pages copied that are whole already: of modspec.pages.book's folder VERBATIM."""
+    app.config.html_extra_path = [str(app.srcdir / "verbatim")] if (app.srcdir / "verbatim").is_dir() else []

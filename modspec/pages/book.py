@@ -19,11 +19,14 @@ from modspec.files import write_whole
 from modspec.pages import book_notebooks, book_pages, notebook_index
 from modspec.pages.book_questions import FIGURE, question
 from modspec.pages.book_studies import Study, all_studies, facts, in_book, study_page
+from modspec.pages.explorer import explorer
+from modspec.pages.head_atlas import head_atlas
 from modspec.terms import QUESTIONS
 from modspec.workflow.paths import project_root
 
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:]+)\)")  # in Markdown, to a file
 Sources = dict[str, bytes]  # place in the book -> content
+VERBATIM = "verbatim"  # folder of the sources that docs/conf.py has copied into the book
 
 
 def sources(root: Path) -> Sources:
@@ -53,7 +56,7 @@ def sources(root: Path) -> Sources:
     found = {place: text.encode() for place, text in pages.items()} | _figures(answers)
     copied = {*_linked(documents), *_images(root, studies)}
     found |= {file.relative_to(root).as_posix(): file.read_bytes() for file in copied}
-    return found | _notebooks(root, studies)
+    return found | _notebooks(root, studies) | _views(studies)
 
 
 def write(found: Mapping[str, bytes], directory: Path) -> None:
@@ -86,6 +89,16 @@ def _notebooks(root: Path, studies: Sequence[Study]) -> Sources:
             place = f"{in_book(study.notebooks, study)}/{notebook.file.name}"
             found[place] = _page(notebook.file, name, _navigation(index, notebook.file, files))
     return found
+
+
+def _views(studies: Sequence[Study]) -> Sources:
+    """Return the pages that look into a study. They are whole already, so Sphinx copies them as they are."""
+    write = {"explorer": explorer, "head_atlas": head_atlas}
+    return {
+        f"{VERBATIM}/{study.page}/{name}.html": write[name](study.artefacts).encode()
+        for study in studies
+        for name in study.views
+    }
 
 
 def _page(file: Path, name: str, navigation: str) -> bytes:

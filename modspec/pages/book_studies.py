@@ -11,8 +11,14 @@ from modspec.errors import InputError
 from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.notebook_index import Executed
+from modspec.workflow.artifacts import MANIFEST
 from modspec.workflow.parameters import ResultsParameters
 
+# Page that looks into a study -> what it shows.
+VIEWS = {
+    "explorer": "the strongest proponents and opponents of every test item, with their texts, mask by mask",
+    "head_atlas": "importance, mask and in-language share of every attention head",
+}
 # Studies that the book names first, in this order.
 FIRST = ("results", *ResultsParameters().studies, "intents", "embedded")
 
@@ -27,6 +33,22 @@ class Study:
     notebooks: Path
     figures: Path
     executed: tuple[Executed, ...]
+
+    @property
+    def artefacts(self) -> Path:
+        """Return the directory of the study's artefacts, by stage."""
+        return self.notebooks.parent if self.page.startswith("runs/") else self.figures / "artefacts"
+
+    @property
+    def views(self) -> dict[str, str]:
+        """Return the names of the pages that look into the study, and what each shows.
+
+        A blind study, which has no figures, has none.
+        """
+        shown = {"explorer": "texts", "head_atlas": "search"}
+        has = {name: any(self.artefacts.glob(f"{folder}/*/{MANIFEST}")) for name, folder in shown.items()}
+        is_open = (self.figures / "provenance.json").exists()
+        return {name: text for name, text in VIEWS.items() if is_open and has[name]}
 
     @property
     def heading(self) -> str:
@@ -63,6 +85,12 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
     parts = [f"# {study.heading}"]
     if len(scale):
         parts.append(markdown(scale))
+    if study.views:
+        base = study.page.rpartition("/")[2]
+        lines = [
+            f'- <a href="{base}/{v}.html">{v.replace("_", " ")}</a>: {t}' for v, t in study.views.items()
+        ]
+        parts += ["## Look into it", "\n".join(lines)]
     if whole:
         links = "\n".join(f"- [{notebook_index.title(n.file)}]({place}{n.file.name})" for n in whole)
         parts += ["## The whole study", links]

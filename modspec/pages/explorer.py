@@ -58,8 +58,12 @@ def write_explorer(study_directory: Path, page: Path, *, seeds: Sequence[int] | 
     Raises:
         InputError: an artefact is missing, damaged, or was made before the strongest examples were kept.
     """
-    data = explorer_data(scored_runs(study_directory, seeds), study_name(study_directory))
-    return write_page(page, explorer_page(data))
+    return write_page(page, explorer(study_directory, seeds))
+
+
+def explorer(study_directory: Path, seeds: Sequence[int] | None = None) -> str:
+    """Return the page that :func:`write_explorer` writes."""
+    return explorer_page(explorer_data(scored_runs(study_directory, seeds), study_name(study_directory)))
 
 
 def explore(run_directory: Path, task: Task | None = None) -> IFrame:

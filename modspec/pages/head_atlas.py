@@ -57,19 +57,23 @@ def write_head_atlas(study_directory: Path, page: Path) -> Path:
     Raises:
         InputError: there is no search, or an artefact is damaged.
     """
+    return write_page(page, head_atlas(study_directory))
+
+
+def head_atlas(study_directory: Path) -> str:
+    """Return the page that :func:`write_head_atlas` writes."""
     heads = head_table(study_directory)
     drawn = {
         name: chart(heads, name) for name in MAPS if not (name == "share" and heads["share"].isna().all())
     }
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    text = rendered(
+    return rendered(
         "head_atlas.html",
         study=study_name(study_directory),
         maps=list(drawn),
         charts=compressed(drawn),
         library=compressed(vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")),
     )
-    return write_page(page, text)
 
 
 def head_table(study_directory: Path) -> pd.DataFrame:
