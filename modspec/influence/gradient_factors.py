@@ -175,8 +175,8 @@ def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_w
         grads = grads.unflatten(-1, (tiles // input_tiles, -1))
     active = range(tiles)
     if mask is not None and place.layer is not None:
-        kept = np.asarray(mask)[..., place.layer, :].reshape(-1, tiles).any(axis=0)
-        active = np.flatnonzero(kept).tolist()
+        of_layer = np.asarray(mask)[..., place.layer, :]
+        active = [tile for tile, heads in enumerate(place.heads) if of_layer[..., heads].any()]
     return Matrix(inputs, grads, place.weight if place.axis else place.weight * tiles, tuple(active))
 
 

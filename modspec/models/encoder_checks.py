@@ -16,6 +16,7 @@ from transformers.activations import ACT2FN
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError, quoted, quoted_path
+from modspec.models.architectures.registry import find_architecture
 
 POINTER = b"version https://git-lfs"
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # in the order in which transformers looks for them
@@ -34,8 +35,6 @@ KNOWN_SETTINGS = {
     "auto_map": (None,),
     "quantization_config": (None,),
 }
-# Families whose positions count from the padding id.
-POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert")
 # Fewer tokens for each row of the embedding are those of another encoder: rows are padded by less than this.
 LEAST_TOKENS_PER_ROW = 0.5
 MOST_UNKNOWN = 0.5  # share of a language's pieces
@@ -150,8 +149,8 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTr
     for role in ("pad", "bos", "eos"):
         setting = f"{role}_token_id"
         own, configured = getattr(tokenizer, setting), getattr(config, setting, None)
-        # A BERT whose config.json leaves its padding id at 0 never uses it: padding is not attended to.
-        unused = config.model_type == "bert" and role == "pad" and configured == 0
+        # Where config.json leaves the padding id at 0, it is not used: padding is not attended to.
+        unused = role == "pad" and configured == 0 and not find_architecture(config).positions_after_padding
         if None not in (own, configured) and own != configured and not unused:
             refuse(f"has {setting} {own}, config.json {configured}", "the same")
     single, pair = tokenizer("a"), tokenizer("a", "a")
@@ -173,7 +172,7 @@ def check_length(name: str, config: PreTrainedConfig, max_length: int) -> None:
 
 def positions(config: PreTrainedConfig) -> int:
     """Return the number of tokens that an encoder has positions for."""
-    before = config.pad_token_id + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
+    before = config.pad_token_id + 1 if find_architecture(config).positions_after_padding else 0
     return config.max_position_embeddings - before
 
 

@@ -40,6 +40,7 @@ from modspec import downloads
 from modspec.errors import InputError, quoted, quoted_path
 from modspec.files import sha256
 from modspec.models import e5_small
+from modspec.models.architectures.registry import BY_MODEL_TYPE
 from modspec.models.encoder_checks import (
     check_config,
     check_directory,
@@ -49,7 +50,6 @@ from modspec.models.encoder_checks import (
     check_weights,
     positions,
 )
-from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
 from modspec.models.trimming import trim, trim_config
 
@@ -262,10 +262,10 @@ def _hub_config(name: str, **changes: Any) -> PreTrainedConfig:
     if directory := _directory(name):
         check_directory(directory)
     config = _from_hub(AutoConfig.from_pretrained, name, **changes)
-    if config.model_type not in GATED_MODEL_TYPES:
+    if config.model_type not in BY_MODEL_TYPE:
         raise InputError(
             f"encoder: {quoted_path(name)} has model_type {quoted(config.model_type)}; "
-            f"allowed are {', '.join(GATED_MODEL_TYPES)}"
+            f"allowed are {', '.join(BY_MODEL_TYPE)}"
         )
     check_config(name, config)
     return config
