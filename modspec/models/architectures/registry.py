@@ -12,9 +12,16 @@ from transformers import PreTrainedConfig
 from modspec.errors import InputError
 from modspec.models.architectures.architecture import Architecture, Divided, Layer
 from modspec.models.architectures.bert import BERT
+from modspec.models.architectures.deberta_v2 import DEBERTA_V2
+from modspec.models.architectures.decoders import GEMMA3, LLAMA, QWEN3
+from modspec.models.architectures.distilbert import DISTILBERT
+from modspec.models.architectures.electra import ELECTRA
+from modspec.models.architectures.modernbert import MODERNBERT
 from modspec.models.architectures.roberta import ROBERTA
+from modspec.models.architectures.xlm_roberta_xl import XLM_ROBERTA_XL
 
-ARCHITECTURES = (BERT, ROBERTA)
+ARCHITECTURES = (BERT, ROBERTA, XLM_ROBERTA_XL, DISTILBERT, ELECTRA, MODERNBERT, DEBERTA_V2)
+ARCHITECTURES += (LLAMA, QWEN3, GEMMA3)
 BY_MODEL_TYPE = {name: architecture for architecture in ARCHITECTURES for name in architecture.model_types}
 
 
