@@ -113,8 +113,9 @@ def check_config(name: str, config: PreTrainedConfig) -> None:
             problems[setting] = "a finite number"
     if not config.initializer_range > 0:
         problems["initializer_range"] = "more than 0, since the classifier is drawn with it"
-    if config.hidden_act not in ACT2FN:
-        problems["hidden_act"] = "a function that transformers has, such as 'gelu'"
+    activation = find_architecture(config).activation
+    if getattr(config, activation) not in ACT2FN:
+        problems[activation] = "a function that transformers has, such as 'gelu'"
     if not isinstance(config.pad_token_id, int) or not 0 <= config.pad_token_id < config.vocab_size:
         problems["pad_token_id"] = "the id of the tokenizer's padding"
     for setting, allowed in problems.items():
@@ -158,8 +159,11 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTr
         refuse(f"does not begin texts with {quoted(tokenizer.cls_token)}", "the template of this encoder")
     if pair["input_ids"].count(tokenizer.sep_token_id) < 2:
         refuse(f"does not end texts with {quoted(tokenizer.sep_token)}", "the template of this encoder")
-    if max(pair.get("token_type_ids", [0])) >= config.type_vocab_size:
-        refuse(f"marks two texts by token types, and config.json has {config.type_vocab_size} of these")
+    types = getattr(config, "type_vocab_size", None)
+    if types is None and "token_type_ids" in pair:
+        refuse("makes token types, which this architecture does not take")
+    if types and max(pair.get("token_type_ids", [0])) >= types:  # with 0 types, they are ignored
+        refuse(f"marks two texts by token types, and config.json has {types} of these")
 
 
 def check_length(name: str, config: PreTrainedConfig, max_length: int) -> None:
@@ -214,9 +218,11 @@ def check_weights(
         mismatched: {name: (shape of the weights, shape of the parameter)}.
     """
     # A pooler that is not there is drawn like the rest of the head.
-    lacking = sorted(key for key in missing if not key.startswith("classifier.") and ".pooler." not in key)
-    own = (key.removeprefix(f"{model.base_model_prefix}.") for key in unexpected)
-    lost = sorted(key for key in own if not key.startswith(OTHER_HEADS) and not key.endswith(BUFFERS))
+    prefix = f"{model.base_model_prefix}."
+    lacking = sorted(key for key in missing if key.startswith(prefix) and ".pooler." not in key)
+    own = (key.removeprefix(prefix) for key in unexpected)
+    other_heads = (*OTHER_HEADS, *find_architecture(model.config).other_heads)
+    lost = sorted(key for key in own if not key.startswith(other_heads) and not key.endswith(BUFFERS))
     if lacking:
         instead = f"; they have {quoted(lost[0])}" if lost else ""
         raise InputError(
@@ -224,7 +230,7 @@ def check_weights(
             f"needed: all that config.json of {quoted_path(name)} describes"
         )
     for key, (stored, described) in sorted(mismatched.items()):
-        if not key.startswith("classifier."):
+        if key.startswith(prefix):
             raise InputError(
                 f"encoder: {quoted_path(name)} has {key} of shape {tuple(stored)}, and by config.json "
                 f"{tuple(described)}; needed: the same"

@@ -81,10 +81,12 @@ QUERIES += r"|self\.value|v_lin|value_proj"
 KEYS_AND_VALUES = r"self_attn\.[kv]_proj"
 
 
-def random_model(case: str, *, dtype: torch.dtype = torch.float64, task: str = "") -> PreTrainedModel:
+def random_model(
+    case: str, *, dtype: torch.dtype = torch.float64, task: str = "", **others: int
+) -> PreTrainedModel:
     """A tiny model in evaluation mode; every parameter, norms and biases too, is random and not small."""
     family, settings = CASES[case]
-    config = getattr(transformers, f"{family}Config")(**SIZES | {"num_labels": LABELS} | settings)
+    config = getattr(transformers, f"{family}Config")(**SIZES | {"num_labels": LABELS} | settings | others)
     config._attn_implementation = "eager"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

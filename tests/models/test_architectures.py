@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from modspec.data.examples import collate
 from modspec.errors import InputError
 from modspec.models.architectures.registry import BY_MODEL_TYPE, layers_of
+from modspec.models.encoders import load_classifier, load_tokenizer
 from modspec.models.finetuning import finetune
 from modspec.models.head_masking import gated, head_grid
 from modspec.models.prediction import logits
@@ -134,7 +135,7 @@ def test_shared_keys_and_values_belong_to_all_their_query_heads():
     assert fused.heads == tuple((head,) for head in range(HEADS)) * 3
 
 
-def test_rows_that_heads_do_not_divide_are_refused():
+def test_no_padding_id_and_rows_that_heads_do_not_divide_are_refused():
     config = LlamaConfig(
         vocab_size=20,
         hidden_size=HIDDEN,
@@ -143,8 +144,29 @@ def test_rows_that_heads_do_not_divide_are_refused():
         intermediate_size=8,
     )
     model = LlamaForSequenceClassification(config)
+    with pytest.raises(InputError, match="pad_token_id: None"):
+        logits(model, random_examples(3))
     model.model.layers[0].self_attn.k_proj = torch.nn.Linear(HIDDEN, 3 * HIDDEN // HEADS)
     with pytest.raises(
         InputError, match="the 12 rows of a Linear do not belong to 4 heads of size 4; allowed:"
     ):
         layers_of(model)
+
+
+DIRECTORIES = ("distilbert", "electra", "xlm-roberta-xl", "modernbert, mean of tokens", "deberta-v2")
+
+
+@pytest.mark.parametrize("head", [False, True], ids=["encoder alone", "with a head for other labels"])
+@pytest.mark.parametrize("case", DIRECTORIES)
+def test_a_directory_of_any_encoder_loads(case, head, tmp_path):
+    tokenizer = load_tokenizer("tiny")
+    saved = random_model(case, dtype=torch.float32, vocab_size=len(tokenizer))
+    (saved if head else saved.base_model).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert len(load_tokenizer(str(tmp_path))) == len(tokenizer)
+    models = [load_classifier(str(tmp_path), num_labels=5, seed=seed) for seed in (0, 0, 1)]
+    for name, parameter in models[0].base_model.named_parameters():
+        assert torch.equal(parameter, saved.base_model.get_parameter(name)), name
+    outputs = [logits(model, random_examples(3, lengths=LENGTHS)) for model in models]
+    assert outputs[0].shape == (3, 5) and np.array_equal(outputs[0], outputs[1])
+    assert np.abs(outputs[0] - outputs[2]).max() > 1e-4 and outputs[0].std() > 1e-4

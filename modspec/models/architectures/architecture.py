@@ -27,7 +27,7 @@ class Architecture:
     embeddings: tuple[str, ...]  # in the base model
     final_norms: tuple[str, ...] = ()  # after the last layer, in the base model
     pooler: str = "pooler"  # in the base model; counts as a part of the classifier
-    classifier_reads: Literal["first token", "all tokens", "last token"] = "first token"
+    classifier_reads: Literal["first token", "first token or mean", "last token"] = "first token"
     # A module of the last layer that needs only the tokens that the classifier reads, and nothing before it.
     # None where there is no such module.
     first_token: str | None = None

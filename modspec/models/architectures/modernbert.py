@@ -16,6 +16,7 @@ MODERNBERT = Architecture(
     norms=("attn_norm", "mlp_norm"),
     embeddings=("embeddings",),
     final_norms=("final_norm",),
+    classifier_reads="first token or mean",
     activation="hidden_activation",
     other_heads=("decoder.", "head."),
 )

@@ -23,6 +23,8 @@ from modspec.models.architectures.xlm_roberta_xl import XLM_ROBERTA_XL
 ARCHITECTURES = (BERT, ROBERTA, XLM_ROBERTA_XL, DISTILBERT, ELECTRA, MODERNBERT, DEBERTA_V2)
 ARCHITECTURES += (LLAMA, QWEN3, GEMMA3)
 BY_MODEL_TYPE = {name: architecture for architecture in ARCHITECTURES for name in architecture.model_types}
+# Those that the study can use: its tokenizers must put a token before each text for the classifier.
+ENCODERS = tuple(name for name, a in BY_MODEL_TYPE.items() if a.classifier_reads != "last token")
 
 
 def find_architecture(config: PreTrainedConfig | None) -> Architecture | None:
