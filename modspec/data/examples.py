@@ -96,7 +96,15 @@ def trimmed(examples: Examples, kept_pieces: np.ndarray) -> Examples:
 def collate(
     examples: Examples, indices: np.ndarray, pad_id: int, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """Return padded model inputs (batch, longest): input_ids, attention_mask[, token_type_ids]."""
+    """Return padded model inputs (batch, longest): input_ids, attention_mask[, token_type_ids].
+
+    Raises:
+        InputError: the model's config has no padding id.
+    """
+    if pad_id is None:
+        raise InputError(
+            "pad_token_id: None in the model's config; allowed: the id of a piece of its vocabulary"
+        )
 
     def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
         chosen = [torch.tensor(sequences[i]) for i in indices]

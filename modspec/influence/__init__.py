@@ -26,6 +26,8 @@ blocks, and each block costs one more pass over the training examples.
 Files, in the order in which data flows:
 
 encoder_parts      the part of the encoder that each parameter belongs to
+layer_types        the modules whose per-example gradients have a form of their own
+direct_gradients   which other parameters' gradients autograd forms, one example at a time
 gradients          one forward and backward pass, recorded layer by layer
 gradient_factors   per-example gradients as factors: matrices, embedding tables, vectors
 inner_products     inner products of these gradients, and what each form costs

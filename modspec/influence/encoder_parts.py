@@ -2,19 +2,22 @@
 
 embeddings     word, position and token-type tables and their layer norm
 head           the head's rows of Q, K and V with their biases, and its columns of the output projection
+key-value      rows of K and V that several query heads share (grouped queries), with their biases
 feed-forward   both layers of a transformer layer's feed-forward network, with their biases
-norms          a transformer layer's two layer norms, and the bias of its output projection: that bias belongs
-               to no head and is added to the residual stream, as the norms' biases are
+norms          a transformer layer's norms, and the bias of its output projection: that bias belongs to no
+               head and is added to the residual stream, as the norms' biases are. Norms after the last layer
+               are a part of their own, one layer further
 classifier     pooler and classification layers
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
 
 from modspec.errors import InputError
-from modspec.models.head_masking import GATED_MODEL_TYPES, attention_layers
+from modspec.models.architectures.registry import architecture_of, layers_of, submodules
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ WHOLE_ENCODER = EncoderPart("all", 0)
 class Placement:
     """The parts that a module's parameters belong to, as positions in the list of parts."""
 
-    weight: tuple[int, ...] = (0,)  # one per head, or one in all
-    bias: tuple[int, ...] = (0,)  # one per head, or one in all
+    weight: tuple[int, ...] = (0,)  # one per block, or one in all
+    bias: tuple[int, ...] = (0,)  # one per block, or one in all
     axis: Literal["rows", "columns"] | None = None  # the axis of the weight that heads divide, if they do
+    heads: tuple[tuple[int, ...], ...] = ()  # of each block: the heads, from 0, that it belongs to
     layer: int | None = None  # the layer of the head mask, from 0, if heads divide the weight
 
 
@@ -61,32 +65,48 @@ def placements(model: nn.Module, *, by_part: bool) -> tuple[tuple[EncoderPart, .
         InputError: with ``by_part``, if the encoder's heads are not known, or if one of its layers has
             parameters that belong to none of the parts.
     """
-    if not by_part and getattr(model, "config", None) and model.config.model_type not in GATED_MODEL_TYPES:
+    try:
+        architecture, layers = architecture_of(model), layers_of(model)
+    except InputError:
+        if by_part:
+            raise
         return (WHOLE_ENCODER,), {}
-    attentions = attention_layers(model)
-    heads = model.config.num_attention_heads
     names = {module: name for name, module in model.named_modules()}
     parts = [EncoderPart("embeddings", 0)]
-    places = {name: Placement() for name in _with_parameters(model.base_model.embeddings, names)}
-    for layer, (block, attention) in enumerate(zip(model.base_model.encoder.layer, attentions, strict=True)):
-        of_heads = tuple(range(len(parts), len(parts) + heads))
-        parts += [EncoderPart("head", layer + 1, head + 1) for head in range(heads)]
+    places: Places = {}
+
+    def place(modules: Iterable[nn.Module], placement: Placement) -> None:
+        places.update({name: placement for m in modules for name in _with_parameters(m, names)})
+
+    place(submodules(model.base_model, architecture.embeddings), Placement())
+    for number, layer in enumerate(layers):
+        shared = sorted({heads for rows in layer.rows for heads in rows.heads if len(heads) > 1})
+        owners = [*layer.output.heads, *shared]
+        parts_of = {heads: len(parts) + index for index, heads in enumerate(owners)}
+        parts += [EncoderPart("head", number + 1, head + 1) for (head,) in layer.output.heads]
+        parts += [EncoderPart("key-value", number + 1, group + 1) for group in range(len(shared))]
         feed_forward, norms = (len(parts),), (len(parts) + 1,)
-        parts += [EncoderPart("feed-forward", layer + 1), EncoderPart("norms", layer + 1)]
-        rows = Placement(of_heads, of_heads, "rows", layer)
-        places |= {names[m]: rows for m in (attention.self.query, attention.self.key, attention.self.value)}
-        places[names[attention.output.dense]] = Placement(of_heads, norms, "columns", layer)
-        for module in (block.intermediate.dense, block.output.dense):
-            places[names[module]] = Placement(feed_forward, feed_forward)
-        for module in (attention.output.LayerNorm, block.output.LayerNorm):
-            places[names[module]] = Placement(norms, norms)
-        if by_part and (unknown := [n for n in _with_parameters(block, names) if n not in places]):
-            raise InputError(
-                f"by_part: module {unknown[0]!r} has parameters that belong to no known part; "
-                "allowed: attention, feed-forward and layer norms, laid out as in BERT"
-            )
+        parts += [EncoderPart("feed-forward", number + 1), EncoderPart("norms", number + 1)]
+        for rows in layer.rows:
+            blocks = tuple(parts_of[heads] for heads in rows.heads)
+            place([rows.module], Placement(blocks, blocks, "rows", rows.heads, number))
+        columns = tuple(parts_of[heads] for heads in layer.output.heads)
+        place([layer.output.module], Placement(columns, norms, "columns", layer.output.heads, number))
+        place(layer.feed_forward, Placement(feed_forward, feed_forward))
+        place(layer.norms, Placement(norms, norms))
+    if final_norms := submodules(model.base_model, architecture.final_norms):
+        place(final_norms, Placement((len(parts),), (len(parts),)))
+        parts.append(EncoderPart("norms", len(layers) + 1))
+    poolers = submodules(model.base_model, [architecture.pooler])
+    known = {*places, *(name for pooler in poolers for name in _with_parameters(pooler, names))}
+    unknown = [name for name in _with_parameters(model.base_model, names) if name not in known]
+    if by_part and unknown:
+        raise InputError(
+            f"by_part: module {unknown[0]!r} has parameters that belong to no known part; "
+            f"allowed: what modspec/models/architectures describes for {model.config.model_type}"
+        )
     classifier = (len(parts),)
-    parts.append(EncoderPart("classifier", len(attentions) + 1))
+    parts.append(EncoderPart("classifier", len(layers) + 1))
     for name in _with_parameters(model, names):
         places.setdefault(name, Placement(classifier, classifier))
     if by_part:

@@ -10,7 +10,7 @@ longer side.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from modspec.influence.encoder_parts import Placement, Places
-from modspec.influence.gradients import HeadMask, Trace
+from modspec.influence.gradients import DirectGradient, HeadMask, Trace
+from modspec.influence.layer_types import NORMS, TABLES
 
 Factors = tuple[Float[Tensor, "batch tokens in"], Float[Tensor, "batch tokens out"]]  # X and G
 
@@ -105,37 +106,41 @@ def multiplied_out(
 
 
 def collect_factors(
-    traces: list[Trace],
+    record: list[Trace | DirectGradient],
     places: Places,
     trainable: set[nn.Parameter],
     mask: HeadMask | None,
     tile_weights: int,
 ) -> GradientFactors:
-    """Sort the traces of one forward and backward pass into matrices, tables and vectors.
+    """Sort the record of one forward and backward pass into matrices, tables and vectors.
 
     A weight that several modules share has one gradient, over the tokens of all these modules in turn.
 
     Args:
-        traces: the record of the pass.
+        record: of the pass.
         places: module name -> the parts that its parameters belong to; part 0 for other modules.
         trainable: the parameters whose gradients count.
         mask: the head mask of the pass.
         tile_weights: the number of weights that a tile should not exceed.
     """
+    direct = [entry for entry in record if isinstance(entry, DirectGradient)]
+    traces = [entry for entry in record if isinstance(entry, Trace)]
+    factored = trainable - {entry.parameter for entry in direct}
     owners: dict[nn.Parameter, Placement] = {}
     traces_of_weight: dict[nn.Parameter, list[Trace]] = {}
     for trace in traces:
         weight = trace.module.weight
         owners.setdefault(weight, places.get(trace.name, Placement()))
-        if weight in trainable and not isinstance(trace.module, nn.LayerNorm):
+        if weight in factored and type(trace.module) not in NORMS:
             traces_of_weight.setdefault(weight, []).append(trace)
     tables: dict[str, Table] = {}
     traces_of_matrix: dict[object, list[Trace]] = {}
     for weight, (first, *others) in traces_of_weight.items():
-        if isinstance(first.module, nn.Embedding):
+        are_tables = {type(trace.module) in TABLES for trace in (first, *others)}
+        if are_tables == {True}:
             tables[first.name] = _table([first, *others], owners[weight].weight[0])
         elif others:
-            traces_of_matrix[weight] = [first, *others]
+            traces_of_matrix[weight] = [_as_matrix(trace) for trace in (first, *others)]
         else:  # query, key and value read one tensor
             read = first.inputs.data_ptr(), first.inputs.shape, first.inputs.stride(), owners[weight]
             traces_of_matrix.setdefault(read, []).append(first)
@@ -144,8 +149,23 @@ def collect_factors(
         name = " + ".join(trace.name for trace in together)
         place = owners[together[0].module.weight]
         matrices[name] = (_matrix(together, place, mask, tile_weights),)
-    vectors = _vectors(traces, owners, trainable)
-    return GradientFactors(matrices, tables, vectors, len(traces[0].grads), traces[0].grads.device)
+    vectors = _vectors(traces, owners, factored)
+    for entry in direct:
+        _add_direct(vectors, entry, places.get(entry.name, Placement()))
+    values = direct[0].values if direct else traces[0].grads
+    return GradientFactors(matrices, tables, vectors, len(values), values.device)
+
+
+def _as_matrix(trace: Trace) -> Trace:
+    """Return an embedding whose table is also a linear layer's weight (tied) as such a layer.
+
+    Row r of the table gathers G_t over the tokens of piece r, so G takes the place of X, and one-hot pieces
+    that of G.
+    """
+    if type(trace.module) not in TABLES:
+        return trace
+    pieces = F.one_hot(trace.inputs, trace.module.num_embeddings).to(trace.grads.dtype)
+    return replace(trace, inputs=_table_grads(trace), grads=pieces)
 
 
 def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_weights: int) -> Matrix:
@@ -175,8 +195,8 @@ def _matrix(traces: list[Trace], place: Placement, mask: HeadMask | None, tile_w
         grads = grads.unflatten(-1, (tiles // input_tiles, -1))
     active = range(tiles)
     if mask is not None and place.layer is not None:
-        kept = np.asarray(mask)[..., place.layer, :].reshape(-1, tiles).any(axis=0)
-        active = np.flatnonzero(kept).tolist()
+        of_layer = np.asarray(mask)[..., place.layer, :]
+        active = [tile for tile, heads in enumerate(place.heads) if of_layer[..., heads].any()]
     return Matrix(inputs, grads, place.weight if place.axis else place.weight * tiles, tuple(active))
 
 
@@ -187,17 +207,21 @@ def _concatenated(tensors: list[Tensor], dim: int) -> Tensor:
 
 def _table(traces: list[Trace], part: int) -> Table:
     """Join embeddings that share one table, token after token."""
-    grads = []
-    for trace in traces:
-        padding = trace.module.padding_idx
-        grads.append(trace.grads if padding is None else trace.grads * (trace.inputs != padding)[..., None])
+    grads = [_table_grads(trace) for trace in traces]
     return Table(torch.cat([trace.inputs for trace in traces], 1), torch.cat(grads, 1), part)
 
 
+def _table_grads(trace: Trace) -> Float[Tensor, "batch tokens size"]:
+    """Return what an embedding's tokens add to the gradient of their rows; padding adds nothing."""
+    padding, scale = trace.module.padding_idx, TABLES[type(trace.module)](trace.module)
+    grads = trace.grads if scale == 1 else trace.grads * scale
+    return grads if padding is None else grads * (trace.inputs != padding)[..., None]
+
+
 def _vectors(
-    traces: list[Trace], owners: dict[nn.Parameter, Placement], trainable: set[nn.Parameter]
+    traces: list[Trace], owners: dict[nn.Parameter, Placement], factored: set[nn.Parameter]
 ) -> dict[int, Float[Tensor, "batch _"]]:
-    """Return the gradients of biases and layer norms, one after the other, by part of the encoder."""
+    """Return the gradients of biases and norms, one after the other, by part of the encoder."""
     by_part: dict[int, dict[tuple[nn.Parameter, int], Tensor]] = {}
 
     def add(parameter: nn.Parameter, parts: tuple[int, ...], values: Tensor) -> None:
@@ -207,12 +231,22 @@ def _vectors(
 
     for trace in traces:
         module, grads, place = trace.module, trace.grads, owners[trace.module.weight]
-        if isinstance(module, nn.LayerNorm) and module.weight in trainable:
-            normalized = F.layer_norm(trace.inputs.to(grads.dtype), module.normalized_shape, eps=module.eps)
+        if type(module) in NORMS and module.weight in factored:
+            normalized = NORMS[type(module)](module, trace.inputs.to(grads.dtype))
             add(module.weight, place.weight, (grads * normalized).sum(1))
-        if getattr(module, "bias", None) is not None and module.bias in trainable:
+        if getattr(module, "bias", None) is not None and module.bias in factored:
             add(module.bias, place.bias, grads.sum(1, dtype=sum_dtype(grads)))
     return {part: torch.cat(list(sums.values()), dim=1) for part, sums in by_part.items()}
+
+
+def _add_direct(vectors: dict[int, Float[Tensor, "1 _"]], entry: DirectGradient, place: Placement) -> None:
+    """Add a gradient that autograd formed to the vectors of the parts that it belongs to."""
+    parts, dim = (place.bias, 1) if entry.values.ndim == 2 else (place.weight, -1)
+    if place.axis == "rows":
+        dim = 1
+    for part, values in zip(parts, entry.values.chunk(len(parts), dim), strict=True):
+        earlier = [vectors[part]] if part in vectors else []
+        vectors[part] = torch.cat([*earlier, values.flatten(1)], dim=1)
 
 
 def sum_dtype(values: Tensor) -> torch.dtype:

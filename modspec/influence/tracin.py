@@ -17,9 +17,10 @@ from tqdm import tqdm
 from modspec.data.examples import Examples, check_label_range, sorted_batches
 from modspec.errors import InputError, quoted
 from modspec.influence.contraction import Contraction
+from modspec.influence.direct_gradients import other_parameters
 from modspec.influence.encoder_parts import EncoderPart, Places, placements
 from modspec.influence.gradient_factors import GradientFactors, collect_factors, joined
-from modspec.influence.gradients import HeadMask, Positions, TraceFunction, tracing
+from modspec.influence.gradients import HeadMask, Loss, Positions, Tracer, cross_entropy, tracing
 from modspec.influence.inner_products import Shapes, Target, inner_products, make_target
 
 BATCHES_OF_A_BLOCK = 4
@@ -100,6 +101,7 @@ def influence(
     train_mask: HeadMask | None = None,
     evaluation_mask: HeadMask | None = None,
     by_part: bool = False,
+    loss: Loss = cross_entropy,
     precision: torch.dtype = torch.float32,
     batch_size: int = 64,
     memory: float | None = None,
@@ -121,6 +123,9 @@ def influence(
             (n, layers, heads); None keeps all heads.
         evaluation_mask: the same for evaluation gradients, (layers, heads) or (m, layers, heads).
         by_part: also return the scores by part of the encoder, see ``modspec.influence.encoder_parts``.
+        loss: called with a batch's logits, (batch, ...) in float64, with ``train`` or ``evaluation``, and
+            with the positions of the batch in it; returns the loss of each example, (batch,). The default is
+            the cross-entropy of a sequence classifier.
         precision: torch.bfloat16 runs forward, backward and contraction in bfloat16, with sums in float32;
             torch.float32 keeps the model's own precision.
         batch_size: largest number of training examples that are contracted at once.
@@ -136,15 +141,16 @@ def influence(
         The scores, (n, m), or those of the shard's training examples.
 
     Raises:
-        InputError: for arguments that do not fit, and for an encoder without trainable parameters or with
-            some in a module of unknown type.
+        InputError: for arguments that do not fit, and for an encoder without trainable parameters.
         FloatingPointError: names the first example whose gradient is not finite.
     """
     terms = [Checkpoint(lambda model: None, 1.0)] if checkpoints is None else list(checkpoints)
     train_mask, evaluation_mask = _mask("train_mask", train_mask), _mask("evaluation_mask", evaluation_mask)
+    if loss is cross_entropy:
+        for name, examples in (("train", train), ("evaluation", evaluation)):
+            check_label_range(name, examples, model.config.num_labels)
     _check(model, train, evaluation, train_mask, evaluation_mask, terms, precision, batch_size, memory, shard)
     parts, places = placements(model, by_part=by_part)
-    trainable = {parameter for parameter in model.parameters() if parameter.requires_grad}
     device = next(model.parameters()).device
     tiling = TILINGS.get(device.type, TILINGS["cpu"])
     remember = remember or (lambda name, compute: compute())
@@ -163,8 +169,8 @@ def influence(
         totals |= {f"{name}_by_part": np.zeros(shape, np.float32) for name in ("cosine", "dot")}
     seconds, contraction = [], Contraction(device)
     bar = tqdm(desc=progress, disable=progress is None, mininterval=1.0)
-    with bar, tracing(model, precision) as trace:
-        scorer = _Scorer(trace, places, trainable, len(parts), tiling, contraction)
+    with bar, tracing(model, precision, loss) as trace:
+        scorer = _Scorer(trace, places, len(parts), tiling, contraction)
         for number, checkpoint in enumerate(terms):
             checkpoint.load(model)
             bar.total = (number + 1) * len(evaluation_blocks) * len(batch_blocks)
@@ -219,9 +225,8 @@ def merge(shards: Sequence[Scores]) -> Scores:
 class _Scorer:
     """The hooks on the model and the layout of its parameters, which all passes of one call share."""
 
-    trace: TraceFunction
+    trace: Tracer
     places: Places
-    trainable: set[nn.Parameter]
     parts: int
     tiling: Tiling
     contraction: Contraction
@@ -275,22 +280,24 @@ class _Scorer:
     def _factors(self, examples: Examples, mask: HeadMask | None, positions: Positions) -> GradientFactors:
         """Return the gradients of a batch, whose examples stand in the order of their lengths."""
         passes = []
-        for cut in sorted_batches(examples.lengths[positions], len(positions), self.tiling.pass_tokens):
+        most = 1 if self.trace.direct(examples).one_at_a_time else len(positions)
+        for cut in sorted_batches(examples.lengths[positions], most, self.tiling.pass_tokens):
             of_pass = positions[cut]
             pass_mask = mask[of_pass] if np.ndim(mask) == 3 else mask
-            traces = self.trace(examples, of_pass, pass_mask)
+            record = self.trace(examples, of_pass, pass_mask)
             passes.append(
-                collect_factors(traces, self.places, self.trainable, pass_mask, self.tiling.weights)
+                collect_factors(record, self.places, self.trace.trainable, pass_mask, self.tiling.weights)
             )
         return joined(passes)
 
 
 def _examples_that_fit(model: nn.Module, precision: torch.dtype, memory: float | None) -> int:
     """Return how many evaluation examples fit into ``memory`` if all are multiplied out; at least 1."""
-    linear = {m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
+    formed = {m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
+    formed.update(other_parameters(model).values())
     first = next(model.parameters())
     width = 2 if precision == torch.bfloat16 else first.element_size()
-    held = sum(weight.numel() for weight in linear) * width
+    held = sum(weight.numel() for weight in formed) * width
     if memory is None:
         on_gpu = first.device.type == "cuda"
         free = torch.cuda.mem_get_info(first.device)[0] if on_gpu else psutil.virtual_memory().available
@@ -347,8 +354,6 @@ def _check(
         raise InputError("influence: called within torch.inference_mode(), where there are no gradients")
     if not checkpoints:
         raise InputError("checkpoints: none; allowed: at least one, or None for the model as it is")
-    for name, examples in (("train", train), ("evaluation", evaluation)):
-        check_label_range(name, examples, model.config.num_labels)
     masks = (("train_mask", train_mask, train), ("evaluation_mask", evaluation_mask, evaluation))
     for name, mask, examples in masks:
         if np.ndim(mask) == 3 and len(mask) != len(examples):

@@ -16,6 +16,7 @@ from transformers.activations import ACT2FN
 
 from modspec.data.examples import Examples
 from modspec.errors import InputError, quoted, quoted_path
+from modspec.models.architectures.registry import find_architecture
 
 POINTER = b"version https://git-lfs"
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # in the order in which transformers looks for them
@@ -34,8 +35,6 @@ KNOWN_SETTINGS = {
     "auto_map": (None,),
     "quantization_config": (None,),
 }
-# Families whose positions count from the padding id.
-POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert")
 # Fewer tokens for each row of the embedding are those of another encoder: rows are padded by less than this.
 LEAST_TOKENS_PER_ROW = 0.5
 MOST_UNKNOWN = 0.5  # share of a language's pieces
@@ -114,8 +113,9 @@ def check_config(name: str, config: PreTrainedConfig) -> None:
             problems[setting] = "a finite number"
     if not config.initializer_range > 0:
         problems["initializer_range"] = "more than 0, since the classifier is drawn with it"
-    if config.hidden_act not in ACT2FN:
-        problems["hidden_act"] = "a function that transformers has, such as 'gelu'"
+    activation = find_architecture(config).activation
+    if getattr(config, activation) not in ACT2FN:
+        problems[activation] = "a function that transformers has, such as 'gelu'"
     if not isinstance(config.pad_token_id, int) or not 0 <= config.pad_token_id < config.vocab_size:
         problems["pad_token_id"] = "the id of the tokenizer's padding"
     for setting, allowed in problems.items():
@@ -150,8 +150,8 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTr
     for role in ("pad", "bos", "eos"):
         setting = f"{role}_token_id"
         own, configured = getattr(tokenizer, setting), getattr(config, setting, None)
-        # A BERT whose config.json leaves its padding id at 0 never uses it: padding is not attended to.
-        unused = config.model_type == "bert" and role == "pad" and configured == 0
+        # Where config.json leaves the padding id at 0, it is not used: padding is not attended to.
+        unused = role == "pad" and configured == 0 and not find_architecture(config).positions_after_padding
         if None not in (own, configured) and own != configured and not unused:
             refuse(f"has {setting} {own}, config.json {configured}", "the same")
     single, pair = tokenizer("a"), tokenizer("a", "a")
@@ -159,8 +159,11 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTr
         refuse(f"does not begin texts with {quoted(tokenizer.cls_token)}", "the template of this encoder")
     if pair["input_ids"].count(tokenizer.sep_token_id) < 2:
         refuse(f"does not end texts with {quoted(tokenizer.sep_token)}", "the template of this encoder")
-    if max(pair.get("token_type_ids", [0])) >= config.type_vocab_size:
-        refuse(f"marks two texts by token types, and config.json has {config.type_vocab_size} of these")
+    types = getattr(config, "type_vocab_size", None)
+    if types is None and "token_type_ids" in pair:
+        refuse("makes token types, which this architecture does not take")
+    if types and max(pair.get("token_type_ids", [0])) >= types:  # with 0 types, they are ignored
+        refuse(f"marks two texts by token types, and config.json has {types} of these")
 
 
 def check_length(name: str, config: PreTrainedConfig, max_length: int) -> None:
@@ -173,7 +176,7 @@ def check_length(name: str, config: PreTrainedConfig, max_length: int) -> None:
 
 def positions(config: PreTrainedConfig) -> int:
     """Return the number of tokens that an encoder has positions for."""
-    before = config.pad_token_id + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
+    before = config.pad_token_id + 1 if find_architecture(config).positions_after_padding else 0
     return config.max_position_embeddings - before
 
 
@@ -215,9 +218,11 @@ def check_weights(
         mismatched: {name: (shape of the weights, shape of the parameter)}.
     """
     # A pooler that is not there is drawn like the rest of the head.
-    lacking = sorted(key for key in missing if not key.startswith("classifier.") and ".pooler." not in key)
-    own = (key.removeprefix(f"{model.base_model_prefix}.") for key in unexpected)
-    lost = sorted(key for key in own if not key.startswith(OTHER_HEADS) and not key.endswith(BUFFERS))
+    prefix = f"{model.base_model_prefix}."
+    lacking = sorted(key for key in missing if key.startswith(prefix) and ".pooler." not in key)
+    own = (key.removeprefix(prefix) for key in unexpected)
+    other_heads = (*OTHER_HEADS, *find_architecture(model.config).other_heads)
+    lost = sorted(key for key in own if not key.startswith(other_heads) and not key.endswith(BUFFERS))
     if lacking:
         instead = f"; they have {quoted(lost[0])}" if lost else ""
         raise InputError(
@@ -225,7 +230,7 @@ def check_weights(
             f"needed: all that config.json of {quoted_path(name)} describes"
         )
     for key, (stored, described) in sorted(mismatched.items()):
-        if not key.startswith("classifier."):
+        if key.startswith(prefix):
             raise InputError(
                 f"encoder: {quoted_path(name)} has {key} of shape {tuple(stored)}, and by config.json "
                 f"{tuple(described)}; needed: the same"

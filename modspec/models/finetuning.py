@@ -20,8 +20,10 @@ from transformers import get_linear_schedule_with_warmup
 
 from modspec.data.examples import Examples, check_label_range, collate, shuffled_batches
 from modspec.errors import InputError
+from modspec.models.architectures.architecture import Divided
+from modspec.models.architectures.registry import layers_of
 from modspec.models.device_and_precision import autocast
-from modspec.models.head_masking import attention_layers, first_token_only, gated
+from modspec.models.head_masking import first_token_only, gated
 
 
 @dataclass(frozen=True)
@@ -162,22 +164,29 @@ def dropped_slices(model: nn.Module, mask: np.ndarray) -> list[tuple[nn.Paramete
     """Return (parameter, index) of everything that belongs to the heads outside a mask.
 
     These are rows of the query, key and value weights, entries of their biases, and columns of the output
-    projection. The projection's bias is shared by all heads and so belongs to none.
+    projection. The projection's bias is shared by all heads and so belongs to none. Keys and values that
+    several heads share belong to the mask as long as one of these heads does.
 
     Args:
         model: an encoder with head masks.
         mask: bool (layers, heads), True = kept.
     """
     slices: list[tuple[nn.Parameter, tuple]] = []
-    for block, kept in zip(attention_layers(model), np.asarray(mask, dtype=bool), strict=True):
+    for layer, kept in zip(layers_of(model), np.asarray(mask, dtype=bool), strict=True):
         if kept.all():
             continue
-        size = block.output.dense.in_features // len(kept)
-        rows = torch.from_numpy(np.flatnonzero(np.repeat(~kept, size)))
-        for linear in (block.self.query, block.self.key, block.self.value):
-            slices += [(parameter, (rows,)) for parameter in linear.parameters()]
-        slices.append((block.output.dense.weight, (slice(None), rows)))
+        for divided in layer.rows:
+            rows = _outside(divided, kept, divided.module.out_features)
+            slices += [(parameter, (rows,)) for parameter in divided.module.parameters()]
+        columns = _outside(layer.output, kept, layer.output.module.in_features)
+        slices.append((layer.output.module.weight, (slice(None), columns)))
     return slices
+
+
+def _outside(divided: Divided, kept: np.ndarray, size: int) -> Tensor:
+    """Return which of a module's ``size`` rows or columns belong to no kept head, as positions."""
+    outside = [not kept[list(heads)].any() for heads in divided.heads]
+    return torch.from_numpy(np.flatnonzero(np.repeat(outside, size // len(outside))))
 
 
 @torch.no_grad()

@@ -18,36 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from modspec.errors import InputError
-
-GATED_MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
-
-
-def attention_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the attention block of each layer, first layer first; each has ``.self`` and ``.output.dense``.
-
-    Raises:
-        InputError: the model is not of the BERT / RoBERTa family, or has another structure.
-    """
-    model_type = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
-    if model_type not in GATED_MODEL_TYPES:
-        raise InputError(
-            f"encoder: heads of model type {model_type!r} cannot be gated; "
-            f"allowed: {', '.join(GATED_MODEL_TYPES)}"
-        )
-    blocks = [layer.attention for layer in model.base_model.encoder.layer]
-    for index, block in enumerate(blocks):
-        projection = block.output.dense
-        if projection.in_features % model.config.num_attention_heads or not isinstance(projection, nn.Linear):
-            raise InputError(
-                f"encoder: layer {index} of this {model_type} has an output projection over "
-                f"{projection.in_features} features for {model.config.num_attention_heads} heads"
-            )
-    return blocks
+from modspec.models.architectures.registry import (
+    blocks_of,
+    find_architecture,
+    output_projections,
+)
 
 
 def head_grid(model: nn.Module) -> tuple[int, int]:
     """Return (layers, heads) of an encoder that can be gated."""
-    return len(attention_layers(model)), model.config.num_attention_heads
+    return len(output_projections(model)), model.config.num_attention_heads
 
 
 def full_mask(model: nn.Module) -> np.ndarray:
@@ -75,9 +55,9 @@ def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tenso
     if gates is None:
         yield None
         return
-    blocks = attention_layers(model)
-    grid = (len(blocks), model.config.num_attention_heads)
-    weight = blocks[0].output.dense.weight
+    projections = output_projections(model)
+    grid = (len(projections), model.config.num_attention_heads)
+    weight = projections[0].weight
     gates = torch.as_tensor(gates).to(device=weight.device, dtype=weight.dtype)
     if gates.shape[-2:] != grid or gates.ndim not in (2, 3):
         raise InputError(
@@ -95,27 +75,28 @@ def gated(model: nn.Module, gates: np.ndarray | Tensor | None) -> Iterator[Tenso
         return (context * gate.to(context.dtype), *inputs[1:])
 
     with ExitStack() as hooks:
-        for layer, block in enumerate(blocks):
-            hooks.enter_context(block.output.dense.register_forward_pre_hook(partial(scale, layer)))
+        for layer, projection in enumerate(projections):
+            hooks.enter_context(projection.register_forward_pre_hook(partial(scale, layer)))
         yield gates
 
 
 @contextmanager
 def first_token_only(model: nn.Module) -> Iterator[None]:
-    """Let only the first token through the last layer's output projection and feed-forward.
+    """Let only the first token through those modules of the last layer that need no other token.
 
-    The family's classifiers read no other token of that layer: the other tokens' outputs have no use and
-    gradient zero. Does nothing for any other model, or where that layer is also an earlier one.
+    Many classifiers read no other token of that layer: the other tokens' outputs have no use and gradient
+    zero. Does nothing for any other model, or where that layer is also an earlier one.
     """
-    family = getattr(getattr(model, "config", None), "model_type", None) in GATED_MODEL_TYPES
-    classifies = family and type(model).__name__.endswith("ForSequenceClassification")
-    layers = attention_layers(model) if classifies else []
-    if not layers or layers[-1] in layers[:-1]:
+    architecture = find_architecture(getattr(model, "config", None))
+    classifies = type(model).__name__.endswith("ForSequenceClassification")
+    path = architecture.first_token if architecture and classifies else None
+    blocks = blocks_of(model) if path else []
+    if not blocks or blocks[-1] in blocks[:-1]:
         yield
         return
 
     def cut(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(tokens[:, :1] for tokens in inputs)
 
-    with layers[-1].output.register_forward_pre_hook(cut):
+    with blocks[-1].get_submodule(path).register_forward_pre_hook(cut):
         yield

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from modspec.errors import InputError
 from modspec.influence import EncoderPart, influence
@@ -84,13 +84,13 @@ def test_parts_change_no_score():
 def test_an_encoder_without_known_heads_has_scores_but_no_parts():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = DistilBertConfig(vocab_size=24, dim=12, n_layers=2, n_heads=3, hidden_dim=24, num_labels=3)
-        model = DistilBertForSequenceClassification(config).double()
+        config = GPT2Config(vocab_size=24, n_embd=12, n_layer=2, n_head=3, num_labels=3, pad_token_id=1)
+        model = GPT2ForSequenceClassification(config).double()
     examples = random_examples(5)
     model.eval()
     rows = reference_gradients(model, examples)
     np.testing.assert_allclose(influence(model, examples, examples).dot, rows @ rows.T, rtol=1e-5, atol=1e-9)
-    with pytest.raises(InputError, match="encoder: heads of model type 'distilbert'"):
+    with pytest.raises(InputError, match="encoder: heads of model type 'gpt2'"):
         influence(model, examples, examples, by_part=True)
 
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from modspec.errors import InputError
 from modspec.influence import influence, merge
-from modspec.influence.gradients import trainable_modules
 from tests.helpers.models import random_encoder, random_examples
 from tests.helpers.references import FLOAT32, GRID, MASK, check, reference
 
@@ -108,9 +107,8 @@ def test_a_killed_run_resumes_after_its_last_finished_block():
     model.register_forward_pre_hook(lambda *_: passes.append(1))
     passes.append(0)
     resumed = influence(model, train, evaluation, remember=remember, **arguments)
-    assert (
-        len(kept) == 5 and len(passes) - 1 == 1 + 2 * 4
-    )  # evaluation examples, and two blocks of four batches
+    # Two examples that tell which gradients autograd forms, evaluation examples, two blocks of four batches.
+    assert len(kept) == 5 and len(passes) - 1 == 1 + 1 + 2 * 4
     for name in SCORES:
         assert np.array_equal(getattr(resumed, name), getattr(whole, name)), name
     passes.clear()
@@ -133,19 +131,38 @@ class OtherLinear(nn.Linear):
     """A subclass may compute anything."""
 
 
-def test_a_module_of_an_unknown_type_is_refused_unless_it_is_frozen():
-    model, examples = random_encoder(), random_examples(4)
+def test_modules_of_unknown_types_are_exact_and_need_a_pass_per_example():
+    model, examples, passes = random_encoder(), random_examples(4), []
     model.classifier = Scale(model.classifier)
-    with pytest.raises(
-        InputError, match="module 'classifier' of type Scale.*knows Linear, Embedding, LayerNorm"
-    ):
-        influence(model, examples, examples)
-    assert not any(m._forward_hooks for m in model.modules()) and model.training
-    model.classifier.scale.requires_grad_(False)
-    check(influence(model, examples, examples), reference(model, examples, examples), FLOAT32 + 1e-9)
     model.base_model.pooler.dense = OtherLinear(12, 12).double()
-    with pytest.raises(InputError, match="'bert.pooler.dense' of type OtherLinear"):
-        trainable_modules(model)
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    scores = influence(model, examples, examples, by_part=True)
+    assert len(passes) == 1 + 4 + 4
+    check(scores, reference(model, examples, examples), FLOAT32 + 1e-9)
+    np.testing.assert_allclose(scores.dot_by_part.sum(0), scores.dot, rtol=1e-5)
+    assert not any(m._forward_hooks for m in model.modules()) and model.training
+    passes.clear()
+    for frozen in (model.classifier.scale, *model.base_model.pooler.parameters()):
+        frozen.requires_grad_(False)
+    check(influence(model, examples, examples), reference(model, examples, examples), FLOAT32 + 1e-9)
+    assert len(passes) == 1 + 1 + 1 + 8  # batches, then the reference's examples
+
+
+class ReadsTheTable(nn.Module):
+    """A module that uses another module's weight without calling it."""
+
+    def __init__(self, inner: nn.Module, table: nn.Embedding) -> None:
+        super().__init__()
+        self.inner, self.table = inner, [table]
+
+    def forward(self, x):
+        return self.inner(x) + x @ self.table[0].weight[:3].T
+
+
+def test_a_weight_that_is_used_past_its_module_counts_there_too():
+    model, examples = random_encoder(), random_examples(4)
+    model.classifier = ReadsTheTable(model.classifier, model.base_model.embeddings.word_embeddings)
+    check(influence(model, examples, examples), reference(model, examples, examples), FLOAT32 + 1e-9)
 
 
 def test_an_encoder_without_trainable_parameters_is_refused():
@@ -222,9 +239,9 @@ def test_memory_does_not_grow_with_the_number_of_training_examples():
 
     def see(*_):
         calls.append(1)
-        if len(calls) in (4, 20):  # at the same place in a block of four batches
+        if len(calls) in (5, 21):  # at the same place in a block of four batches
             live.append(live_bytes())
 
     model.register_forward_pre_hook(see)
     influence(model, train, evaluation, batch_size=4)
-    assert len(calls) == 21 and live[0] == live[1]
+    assert len(calls) == 22 and live[0] == live[1]

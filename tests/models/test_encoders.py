@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
     CamembertConfig,
-    DistilBertConfig,
+    LlamaConfig,
     RobertaConfig,
     XLMRobertaConfig,
 )
@@ -210,9 +210,9 @@ def test_weights_that_lack_a_part_of_the_encoder_are_refused(directory: Path) ->
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
-    DistilBertConfig().save_pretrained(tmp_path)
+    LlamaConfig().save_pretrained(tmp_path)
     for load in (load_tokenizer, lambda name: load_classifier(name, num_labels=2, seed=0)):
-        with pytest.raises(InputError, match="'distilbert'; allowed are bert, roberta") as caught:
+        with pytest.raises(InputError, match="'llama'; allowed are bert, roberta") as caught:
             load(str(tmp_path))
         assert "\n" not in str(caught.value)
 

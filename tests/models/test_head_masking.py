@@ -7,8 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from transformers import (
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
 )
@@ -224,9 +222,6 @@ def test_wrong_batch_is_refused_in_the_forward_pass(grids):
 
 
 FOREIGN = [
-    DistilBertForSequenceClassification(
-        DistilBertConfig(vocab_size=20, dim=12, n_layers=LAYERS, n_heads=HEADS, hidden_dim=24)
-    ),
     GPT2ForSequenceClassification(
         GPT2Config(vocab_size=20, n_embd=12, n_layer=LAYERS, n_head=HEADS, num_labels=LABELS)
     ),

@@ -22,6 +22,7 @@ DECISIVE = {
     "models/e5_small.py": COMPUTED,
     "models/tiny.py": COMPUTED,
     "models/head_masking.py": COMPUTED,
+    "models/architectures/registry.py": COMPUTED,
     "models/device_and_precision.py": COMPUTED,
     "models/finetuning.py": TRAINING,
     "subnetworks/head_importance.py": {"search"},
