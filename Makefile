@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration leave-one-out test test-slow lint benchmark gpu-bundle gpu-check lab figures pages results book publish restore docs environment constraints
+.PHONY: help study calibration leave-one-out test test-slow lint benchmark gpu-bundle gpu-check lab figures reproduce pages results book publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -89,6 +89,9 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 figures: $(INSTALLED)  ## draw every published figure again from its CSV (for a paper: WIDTH=column STYLE=acl)
 	@$(COMPUTE) modspec.figures.save figures $(if $(WIDTH)$(STYLE),--to runs/paper-figures) \
 		$(if $(WIDTH),--width $(WIDTH)) $(if $(STYLE),--style $(STYLE))
+
+reproduce: $(INSTALLED)  ## say what made a published figure, and how to make it again (FIGURE=xnli/questions)
+	@$(RUN) modspec.workflow.figure_origin "$(FIGURE)"
 
 # Keeps the texts that the explorer shows under runs/<study>/texts/: make publish copies them, make pages reads them.
 pages: $(INSTALLED)  ## write explorer and head atlas of a finished study (ARGUMENTS="study=NAME data_dir=DIR")
