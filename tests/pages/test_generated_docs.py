@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modspec.pages.generated_docs import BLOCK, BLOCKS, parameters, regenerate
-from modspec.workflow.parameters import DataParameters, InfluenceParameters
+from modspec.workflow.parameters import CalibrationParameters, DataParameters, InfluenceParameters
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -39,3 +39,9 @@ def test_a_parameters_row_says_default_and_what_is_allowed() -> None:
         "| `memory_gib` | `null` | number, > 0 or null |",
     ):
         assert start in text
+
+
+def test_a_stage_with_another_default_for_a_shared_parameter_shows_it() -> None:
+    text = parameters("Calibration", CalibrationParameters, DataParameters)
+    assert '| `languages` | `["en", "de", "fr", "es", "ru"]` |' in text
+    assert "`max_length`" not in text  # the same default as everywhere
