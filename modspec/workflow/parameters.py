@@ -232,7 +232,7 @@ class FigureParameters(Parameters):
     """Stage 4: tables and figures over all seeds and conditions of a study."""
 
     figures_dir: FiguresDir = "runs/embedded/figures"
-    seeds: Distinct[Seed] = param((0, 1, 2), "seeds of the study")
+    seeds: Distinct[Seed] = param((0, 1), "seeds of the study")
     conditions: Some[Condition] = param(("full", "one_language_batches", "sft"), "conditions of the study")
     confidence: Fraction = param(0.95, "confidence level of the intervals")
     resamples: Resamples = param(2000, "bootstrap resamples per interval")
