@@ -20,7 +20,8 @@ BOUNDS = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclu
 
 
 def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict) -> str:
-    """Return a section with a row for each parameter of ``model`` that ``without`` does not have."""
+    """Return a section: a row for each parameter of ``model`` that ``without`` lacks or sets otherwise."""
+    known = without.model_fields
     rows = {
         f"`{name}`": {
             "default": f"`{json.dumps(described.get('default'), ensure_ascii=False)}`",
@@ -28,7 +29,7 @@ def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict
             "meaning": described.get("description", ""),
         }
         for name, described in model.model_json_schema()["properties"].items()
-        if name not in without.model_fields
+        if name not in known or known[name].default != model.model_fields[name].default
     }
     return f"## {heading}\n\n{markdown(pd.DataFrame.from_dict(rows, orient='index'))}"
 

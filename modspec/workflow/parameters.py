@@ -68,11 +68,11 @@ class DataParameters(Parameters):
     columns: dict[Literal["id", "text", "text_pair", "label"], str | None] = param(
         {}, "names of the files' columns, where they are not the usual ones: {label: topic, id: null}"
     )
-    languages: Distinct[Language] = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
+    languages: Distinct[Language] = param(("en", "de", "fr"), "codes of the languages to study")
     encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
-    train_per_language: Positive = param(44, "training examples per language")
-    dev_per_language: Positive = param(50, "dev examples per language")
-    test_per_language: Positive = param(30, "test examples per language")
+    train_per_language: Positive = param(80, "training examples per language")
+    dev_per_language: Positive = param(60, "dev examples per language")
+    test_per_language: Positive = param(60, "test examples per language")
     parallel: bool = param(True, "take the same items in every language, where translations are known")
     data_seed: Seed = param(0, "seed that draws the examples, the same for all runs of a study")
     train_sample_seed: Seed | None = param(
@@ -123,7 +123,7 @@ class SearchParameters(TrainingParameters):
     learning_rate: LearningRate = 0.0003
     threshold: Threshold = 0.95
     step: Step = 0.1
-    importance_examples: Positive = param(44, "training examples that importance is averaged over")
+    importance_examples: Positive = param(40, "training examples that importance is averaged over")
     inherited_importance: bool = param(True, "also search by the importance of widely copied code")
     pooled_others: bool = param(
         True, "also search each language's mask by the importance of the other languages, as its control"
@@ -143,7 +143,7 @@ class FinetuningParameters(TrainingParameters):
     """Stage 2: one classifier for all languages."""
 
     condition: Condition = param("full", "full, or sparse (sft) under own, random or shared masks")
-    epochs: Positive = param(7, "epochs of fine-tuning on all languages")
+    epochs: Positive = param(8, "epochs of fine-tuning on all languages")
     keep_checkpoints: Literal["last", "all"] = param("all", "epochs whose weights are kept")
     training_checkpoints: Annotated[int, Field(ge=0)] = param(
         0, "weights kept at so many equal steps over training, for the share over training; 0: none"
@@ -170,7 +170,7 @@ class InfluenceParameters(DataParameters):
     eta: Literal["learning_rate", "one"] = param("learning_rate", "checkpoints' weights in the TracIn sum")
     scored_per_language: Positive | None = param(None, "training examples per language to score; None: all")
     evaluation_per_language: Positive = param(
-        6, "test examples per language whose predictions are attributed"
+        12, "test examples per language whose predictions are attributed"
     )
     train_items: Annotated[int, Field(ge=0)] = param(
         0, "parallel tasks: training examples per language that are attributed like test examples"
@@ -233,7 +233,7 @@ class FigureParameters(Parameters):
 
     figures_dir: FiguresDir = "runs/embedded/figures"
     seeds: Distinct[Seed] = param((0, 1), "seeds of the study")
-    conditions: Some[Condition] = param(("full", "sft", "sft_random"), "conditions of the study")
+    conditions: Some[Condition] = param(("full", "one_language_batches", "sft"), "conditions of the study")
     confidence: Fraction = param(0.95, "confidence level of the intervals")
 
 
@@ -249,6 +249,11 @@ class CalibrationParameters(DataParameters):
     figures_dir: FiguresDir = "runs/embedded/figures"
     seed: Seed = param(0, "seed of the random splits and ciphers")
     seeds: Distinct[Seed] = param((0, 1, 2), "seeds of initialisation, batches and dropout; a model for each")
+    # Ciphers are made of the other languages' word pieces.
+    languages: Distinct[Language] = param(("en", "de", "fr", "es", "ru"), "codes of the languages to study")
+    train_per_language: Positive = param(44, "training examples per language")
+    dev_per_language: Positive = param(50, "dev examples per language")
+    test_per_language: Positive = param(30, "test examples per language")
     language: str = param("en", "language that is split into clones and enciphered")
     sentences: Annotated[int, Field(ge=4)] = param(
         220, "training examples per language; clones and ciphers use those of one language"

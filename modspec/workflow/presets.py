@@ -191,6 +191,9 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
             section = _section_of(key, value)
             _check_section(section, {key: value})
             values[section] = values[section] | {key: value}
+    # Data that somebody asks for are the calibration's too, whatever data the preset gives it.
+    asked = {*config, *(config.get("data") or {})} - {*(config.get("calibration") or {})}
+    values["calibration"] = {k: v for k, v in values["calibration"].items() if k not in asked & SHARED}
     seeds, conditions = _list_of("seeds", top["seeds"], int), _list_of("conditions", top["conditions"], str)
     (threads,) = _list_of("threads", [top["threads"]], int)
     if threads < 1:

@@ -9,7 +9,7 @@ import pytest
 from modspec.pages import generated_docs
 from modspec.pages.generated_docs import BLOCK, BLOCKS, regenerate
 from modspec.pages.parameter_reference import parameters
-from modspec.workflow.parameters import DataParameters, InfluenceParameters
+from modspec.workflow.parameters import CalibrationParameters, DataParameters, InfluenceParameters
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(page for pattern in generated_docs.PAGES for page in ROOT.glob(pattern))
@@ -41,3 +41,9 @@ def test_a_parameters_row_says_default_and_what_is_allowed() -> None:
         "| `memory_gib` | `null` | number, > 0 or null |",
     ):
         assert start in text
+
+
+def test_a_stage_with_another_default_for_a_shared_parameter_shows_it() -> None:
+    text = parameters("Calibration", CalibrationParameters, DataParameters)
+    assert '| `languages` | `["en", "de", "fr", "es", "ru"]` |' in text
+    assert "`max_length`" not in text  # the same default as everywhere

@@ -44,8 +44,8 @@ WRONG = [
         "condition: 'sparse' (str); allowed: 'full', 'one_language_batches', 'sft', 'sft_random', "
         "'sft_intersection' or 'sft_union'",
     ),
-    ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 220 training examples"),
-    ("influence", {"evaluation_per_language": 31}, "evaluation_per_language: 31; allowed: at most test_per"),
+    ("influence", {"top_k": 5000}, "top_k: 5000; allowed: at most the 240 training examples"),
+    ("influence", {"evaluation_per_language": 61}, "evaluation_per_language: 61; allowed: at most test_per"),
     ("influence", {"mask_kinds": ["own"]}, "mask_kinds: ['own']; allowed: any that include 'none'"),
     (
         "influence",
@@ -244,13 +244,13 @@ def test_the_language_code_no_is_not_false() -> None:
         ),
         (
             {"influence_by_condition": {"sft": {"languages": ["en", "de"]}}},
-            "languages: ('en', 'de', 'fr', 'es', 'ru') in search, but ('en', 'de') later; allowed: one",
+            "languages: ('en', 'de', 'fr') in search, but ('en', 'de') later; allowed: one",
         ),
         ({"over_training": True}, "over_training: True; allowed: False, or training_checkpoints = 2"),
         ({"checkpoints": "all"}, "checkpoints: 'all'; allowed: 'last', or keep_checkpoints = 'all'"),
         (
             {"keep_checkpoints": "all", "checkpoints": [1, 9]},
-            "checkpoints: (1, 9); allowed: 'last', 'all', or some of 1 to 7",
+            "checkpoints: (1, 9); allowed: 'last', 'all', or some of 1 to 8",
         ),
         (
             {
@@ -272,6 +272,16 @@ def test_the_calibrations_language_refuses_the_calibration_alone() -> None:
     assert study.parameters("search").languages == ("eng_Latn", "swh_Latn")
     with pytest.raises(Contradiction, match="language: 'en'; allowed: one of eng_Latn, swh_Latn"):
         study.parameters("calibration")
+
+
+def test_data_that_somebody_asks_for_are_the_calibrations_too() -> None:
+    def languages(config: dict) -> tuple[str, ...]:
+        return resolve(config).parameters("calibration").languages
+
+    assert len(languages({})) == 5 and len(resolve({}).parameters("search").languages) == 3
+    asked = {"languages": ["en", "sw"]}
+    for config in (asked, {"data": asked}, {"languages": ["de"], "calibration": asked}):
+        assert languages(config) == ("en", "sw")
 
 
 def test_leaving_a_language_out_repeats_the_training_of_stage_two() -> None:
