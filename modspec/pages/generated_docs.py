@@ -309,9 +309,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "contrasts_embedded": contrasts_embedded,
     "claims_intents": Table(
         "claims",
-        "claim comparison",
+        "claim comparison verdict",
         "study",
-        f"{EFFECT}, {{verdict}}",
+        EFFECT,
         "language == 'all languages'",
         100,
         ("intents",),

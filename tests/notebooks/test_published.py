@@ -29,7 +29,9 @@ def test_the_notebook_gives_the_published_tables_and_figures(p: ResultsParameter
     made, published = (
         json.loads((folder / "provenance.json").read_text()) for folder in (tmp_path / "results", RESULTS)
     )
-    assert made["inputs"] == published["inputs"] and set(made["files"]) == set(published["files"])
+    # The simulated verdicts beside them are of notebook 00.
+    assert made["inputs"] == published["inputs"] and set(made["files"]) <= set(published["files"])
+    assert "questions.csv" in made["files"]
     for name, described in made["files"].items():
         if name.endswith(".csv"):
             assert described == published["files"][name], name
