@@ -1,6 +1,7 @@
-"""Tidy an executed notebook: progress bars at their last state, no paths of a machine.
+"""Tidy an executed notebook: progress bars at their last state, no paths of a machine, links that lead on.
 
-papermill stores every refresh of a progress bar, and warnings name files by their full path.
+papermill stores every refresh of a progress bar, and warnings name files by their full path. Prose links to
+files as they lie beside the notebook that was executed, which is in another folder.
 """
 
 import os
@@ -15,6 +16,7 @@ from modspec.workflow.paths import project_root
 
 # A carriage return at the end of a line moves a terminal's cursor and shows nothing.
 NOT_SHOWN = re.compile(r"\r+$", re.MULTILINE)
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#]+)")  # in Markdown, to a file of the repository
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -32,7 +34,25 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def with_links(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Have links in prose lead from ``folder`` to where they led from ``notebooks/``; return the notebook.
+
+    A study's notebooks in ``runs/`` and the published ones are equally deep, so links stay right when they are
+    published.
+    """
+    source = project_root() / "notebooks"
+
+    def moved(link: re.Match[str]) -> str:
+        return "](" + Path(os.path.relpath(source / link[1], folder.absolute())).as_posix()
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(moved, cell.source)
+    return notebook
+
+
 def keep_tidied(raw: Path, target: Path) -> None:
     """Write the tidied notebook to ``target``, whole or not at all, and remove ``raw``."""
-    write_whole(target, nbformat.writes(tidy(nbformat.read(raw, as_version=4))) + "\n")
+    notebook = with_links(tidy(nbformat.read(raw, as_version=4)), target.parent)
+    write_whole(target, nbformat.writes(notebook) + "\n")
     raw.unlink()

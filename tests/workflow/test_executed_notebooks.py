@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from modspec.workflow.executed_notebooks import keep_tidied, tidy
+from modspec.workflow.executed_notebooks import keep_tidied, tidy, with_links
 from modspec.workflow.paths import project_root
 
 
@@ -40,3 +40,16 @@ def test_a_notebook_is_tidied_and_moved(tmp_path: Path) -> None:
     texts = [o.get("text") or o.data["text/plain"] for o in kept]
     assert texts == ["said\n", "100%\n", "said\n", "table", "said\n"]
     assert [p.name for p in tmp_path.iterdir()] == ["tidy.ipynb"]
+
+
+def test_links_lead_from_the_executed_notebook_to_where_they_led_from_its_source() -> None:
+    prose = "[a](../docs/methods.md#glossary) [b](00_calibration.ipynb) [c](https://x.org) [d](#here) $[e](f$"
+    folder = project_root() / "runs" / "mine" / "notebooks"
+    notebook = new_notebook(cells=[new_markdown_cell(prose), new_code_cell("x = '[a](b)'")])
+    moved, code = with_links(notebook, folder).cells
+    assert moved.source.startswith(
+        "[a](../../../docs/methods.md#glossary) [b](../../../notebooks/00_calibration.ipynb) [c](https://x.org) [d](#here)"
+    )
+    assert code.source == "x = '[a](b)'"
+    for link in ("../../../docs/methods.md", "../../../notebooks/00_calibration.ipynb"):
+        assert (folder / link).resolve().exists()
