@@ -35,9 +35,9 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def with_links(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """Have links in prose lead from ``folder`` to where they led from ``notebooks/``; return the notebook.
+    """Return the notebook, with links in its prose leading from ``folder`` to where they led before.
 
-    A study's notebooks in ``runs/`` and the published ones are equally deep, so links stay right when they are
+    Before, it lay in ``notebooks/``. A study's notebooks in ``runs/`` and the published ones are equally deep, so links stay right when they are
     published.
     """
     source = project_root() / "notebooks"

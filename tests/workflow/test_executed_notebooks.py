@@ -48,7 +48,8 @@ def test_links_lead_from_the_executed_notebook_to_where_they_led_from_its_source
     notebook = new_notebook(cells=[new_markdown_cell(prose), new_code_cell("x = '[a](b)'")])
     moved, code = with_links(notebook, folder).cells
     assert moved.source.startswith(
-        "[a](../../../docs/methods.md#glossary) [b](../../../notebooks/00_calibration.ipynb) [c](https://x.org) [d](#here)"
+        "[a](../../../docs/methods.md#glossary) [b](../../../notebooks/00_calibration.ipynb) "
+        "[c](https://x.org) [d](#here)"
     )
     assert code.source == "x = '[a](b)'"
     for link in ("../../../docs/methods.md", "../../../notebooks/00_calibration.ipynb"):
