@@ -37,8 +37,8 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def with_links(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     """Return the notebook, with links in its prose leading from ``folder`` to where they led before.
 
-    Before, it lay in ``notebooks/``. A study's notebooks in ``runs/`` and the published ones are equally deep, so links stay right when they are
-    published.
+    Before, it lay in ``notebooks/``. A study's notebooks in ``runs/`` and the published ones are equally
+    deep, so links stay right when they are published.
     """
     source = project_root() / "notebooks"
 
