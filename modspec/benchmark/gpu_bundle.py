@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from modspec.data.file_names import find
-from modspec.downloads import CHECKSUMS, cache_root
+from modspec.downloads.wheels import CHECKSUMS, cache_root
 from modspec.errors import InputError
 from modspec.files import sha256
 from modspec.models import e5_small

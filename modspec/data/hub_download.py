@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import huggingface_hub
 import pandas as pd
 
-from modspec import downloads
 from modspec.data.columns import ColumnNames
+from modspec.downloads import hub
 from modspec.errors import InputError
 
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -18,7 +19,7 @@ HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 class HubSource:
     """A data set on the hub."""
 
-    path: str
+    path: str  # organisation/repository
     languages: tuple[str, ...]
     jsonl: bool = False  # plain <language>/<split>.jsonl files instead of one config per language
 
@@ -29,7 +30,7 @@ def load(
     """Return what each split may draw from.
 
     Args:
-        source: the data set.
+        source: the data set; its path may end in ``@revision``.
         languages: languages to read.
         column_names: its columns; without an id column the row number is the id.
         labels: names of the hub's integer labels.
@@ -46,9 +47,11 @@ def load(
             where = f"{source.path} {language} {hub_split}"
             try:
                 rows = load_dataset(source, language, hub_split)
+            except InputError:
+                raise
             except Exception as error:  # every error has the same way out
-                reason = " ".join(str(error).split())[:200]
-                if not downloads.hub_is_reachable():
+                reason = hub.problem(error, source.path, "dataset") or " ".join(str(error).split())[:200]
+                if not hub.hub_is_reachable():
                     reason = "it cannot be reached, nor is it in the cache"
                 raise InputError(f"could not load {where} from the hub: {reason}") from error
             pools[language, split] = _pool(rows, column_names, labels, where)
@@ -56,13 +59,28 @@ def load(
 
 
 def load_dataset(source: HubSource, language: str, split: str) -> datasets.Dataset:
-    """Return one language and split, from the cache at once where the hub cannot be reached."""
-    if not downloads.hub_is_reachable():  # in the whole process; ``datasets`` would first retry for minutes
+    """Return one language and split, from the cache at once where the hub cannot be reached.
+
+    Raises:
+        InputError: another commit than the pinned one is in the cache.
+    """
+    repository = source.path.partition("@")[0]
+    if not hub.hub_is_reachable():  # in the whole process; ``datasets`` would first retry for minutes
         datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
+    commit = hub.commit(source.path, "dataset")
     if source.jsonl:
-        file = huggingface_hub.hf_hub_download(source.path, f"{language}/{split}.jsonl", repo_type="dataset")
+        name = f"{language}/{split}.jsonl"
+        file = huggingface_hub.hf_hub_download(repository, name, repo_type="dataset", revision=commit)
         return datasets.load_dataset("json", data_files=file, split="train")
-    return datasets.load_dataset(source.path, language, split=split)
+    rows = datasets.load_dataset(repository, language, split=split, revision=commit)
+    # Where the hub fails, ``datasets`` takes whatever commit its cache has, in a folder of this name.
+    cached = Path(rows.cache_files[0]["filename"]).parent.name
+    if cached != commit and (commit or "@" in source.path):
+        raise InputError(
+            f"could not load {source.path} {language}: the hub fails, the cache has {cached} only"
+        )
+    hub.resolved[source.path] = cached
+    return rows
 
 
 def _pool(

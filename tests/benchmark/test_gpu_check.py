@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import XLMRobertaConfig
 
 from modspec.benchmark import gpu_bundle, gpu_check
-from modspec.downloads import CHECKSUMS, damage
+from modspec.downloads.wheels import CHECKSUMS, damage
 from modspec.models.e5_small import WORD_BLOCKS
 from modspec.workflow.artifacts import describe, write_json
 

@@ -12,9 +12,9 @@ import huggingface_hub
 import pytest
 from datasets.arrow_writer import ArrowWriter
 
-from modspec import downloads
 from modspec.data import hub_download
 from modspec.data.tasks import TASKS
+from modspec.downloads import hub
 from modspec.errors import InputError
 from tests.data.test_tasks import check, groups, load
 
@@ -114,7 +114,7 @@ def test_hub_shapes_that_are_not_as_expected(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(hub, "hub_is_reachable", lambda: False)
     for module in (datasets.config, huggingface_hub.constants):  # put back at the end
         monkeypatch.setattr(module, "HF_HUB_OFFLINE", module.HF_HUB_OFFLINE)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")

@@ -20,7 +20,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from modspec import downloads
+from modspec.downloads import hub
 from modspec.errors import InputError
 from modspec.models import encoders
 from modspec.models.encoders import (
@@ -228,7 +228,7 @@ def test_what_is_neither_a_directory_nor_a_model_id_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "hub_is_reachable", lambda: pytest.fail("the hub was asked"))
     for load in (load_tokenizer, lambda name: load_classifier(name, num_labels=2, seed=0)):
         with pytest.raises(InputError, match=r"^encoder: '.* is not there; allowed: e5-small") as caught:
             load(name)
@@ -239,7 +239,7 @@ def test_what_is_neither_a_directory_nor_a_model_id_is_refused(
 def test_without_the_hub_the_error_is_quick_and_names_an_alternative(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(hub, "hub_is_reachable", lambda: False)
     monkeypatch.chdir(tmp_path)
     start = time.perf_counter()
     for load in (load_tokenizer, lambda name: load_classifier(name, num_labels=2, seed=0)):
@@ -294,7 +294,7 @@ def test_fetch_from_the_command_line(
     monkeypatch.setattr(sys, "argv", ["encoders", "fetch", str(directory)])
     encoders.main()
     assert encoder_fingerprint(str(directory)) in capsys.readouterr().out
-    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(hub, "hub_is_reachable", lambda: False)
     monkeypatch.setattr(sys, "argv", ["encoders", "fetch", "no/such"])
     with pytest.raises(SystemExit, match="'no/such' cannot be loaded"):
         encoders.main()

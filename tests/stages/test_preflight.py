@@ -11,7 +11,7 @@ import torch
 from huggingface_hub import constants
 
 from modspec import __main__ as command_line
-from modspec import downloads
+from modspec.downloads import hub
 from modspec.errors import LONGEST, InputError
 from modspec.models import encoders
 from modspec.stages import preflight
@@ -132,7 +132,7 @@ def test_weights_of_the_hub_are_loaded_only_from_its_cache(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(project / "cache"))
-    monkeypatch.setattr(downloads, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(hub, "hub_is_reachable", lambda: False)
     assert "the hub is not reachable" in refusal(encoder="org/model")
     cached = project / "cache" / "models--org--model"
     save_encoder(cached / "snapshots" / COMMIT)

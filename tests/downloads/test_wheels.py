@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
-import socket
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
-from modspec import downloads
-from modspec.downloads import Wheel, converted, damage
+from modspec.downloads import wheels
+from modspec.downloads.wheels import Wheel, converted, damage
 from modspec.errors import InputError
 
 WHEEL = Wheel("example==1.0", "0" * 64, "example/data.bin")
@@ -36,7 +32,7 @@ def convert(source: Path, directory: Path) -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(downloads, "download", fake_download)
+    monkeypatch.setattr(wheels, "download", fake_download)
     converted.cache_clear()
     return tmp_path / "cache" / "example"
 
@@ -89,7 +85,7 @@ def test_a_home_that_is_missing_or_read_only_is_one_line_that_names_the_variable
         monkeypatch.setenv("MODSPEC_CACHE", chosen)
         monkeypatch.setattr(Path, "expanduser", no_home)
         with pytest.raises(InputError, match=f"^MODSPEC_CACHE: '{chosen}', and there is no home directory"):
-            downloads.cache_root()
+            wheels.cache_root()
 
 
 def no_home(path: Path) -> Path:
@@ -115,7 +111,7 @@ def test_failed_conversion_leaves_nothing_that_looks_whole(directory: Path) -> N
 
 
 def convert_in_child(directory: Path, results: multiprocessing.Queue) -> None:
-    downloads.download = fake_download
+    wheels.download = fake_download
     converted.cache_clear()
     results.put(damage(converted(WHEEL, convert, directory)))
 
@@ -151,82 +147,23 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_download_verifies_and_extracts(index: Path, tmp_path: Path) -> None:
     wheel = replace(WHEEL, sha256=hashlib.sha256(index.read_bytes()).hexdigest())
-    assert downloads.download(wheel, tmp_path).read_bytes() == b"payload"
+    assert wheels.download(wheel, tmp_path).read_bytes() == b"payload"
 
 
 def test_another_wheel_is_refused(index: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"example==1\.0 has sha256 [0-9a-f]{64}, expected 0{64}"):
-        downloads.download(WHEEL, tmp_path)
+        wheels.download(WHEEL, tmp_path)
 
 
 def test_missing_wheel_is_reported(index: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pip could not download absent==2") as caught:
-        downloads.download(replace(WHEEL, requirement="absent==2"), tmp_path)
+        wheels.download(replace(WHEEL, requirement="absent==2"), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MODSPEC_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert downloads.cache_root() == tmp_path / "modspec"
+    assert wheels.cache_root() == tmp_path / "modspec"
     monkeypatch.setenv("MODSPEC_CACHE", str(tmp_path / "own"))
-    assert downloads.cache_root() == tmp_path / "own"
-
-
-# --- whether the hub answers
-
-
-@pytest.fixture
-def reached(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
-    """A function of environment variables: whether the hub is reached under them, and no others."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-
-    def ask(endpoint: str = "https://hub.invalid", offline: bool = False, **variables: str) -> bool:
-        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        downloads.hub_is_reachable.cache_clear()
-        try:
-            return downloads.hub_is_reachable(timeout=2.0)
-        finally:
-            downloads.hub_is_reachable.cache_clear()
-            for name in variables:
-                monkeypatch.delenv(name)
-
-    return ask
-
-
-def test_the_hub_or_the_proxy_before_it_has_to_answer(reached) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        open_port = f"127.0.0.1:{server.getsockname()[1]}"
-        assert reached(f"http://{open_port}") and reached(f"http://{open_port}/mirror/")
-        assert not reached(f"http://{open_port}", offline=True)
-        for proxy in (f"http://{open_port}", open_port, f"socks5://{open_port}"):
-            assert reached(HTTPS_PROXY=proxy) and reached(ALL_PROXY=proxy) and reached(https_proxy=proxy)
-        assert reached(f"http://{open_port}", HTTP_PROXY="http://127.0.0.1:9", NO_PROXY="127.0.0.1")
-        assert not reached(f"http://{open_port}", HTTP_PROXY="http://127.0.0.1:9")
-    assert not reached(f"http://{open_port}")
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"offline": True}, "HF_HUB_OFFLINE is set"),
-        ({"endpoint": "hub.example"}, "HF_ENDPOINT: 'hub.example'; allowed: an address such as https://"),
-        ({"endpoint": "https://hub.example:port"}, "HF_ENDPOINT: 'https://hub.example:port'; allowed"),
-        ({"endpoint": "https://hub.example:99999"}, "HF_ENDPOINT: 'https://hub.example:99999'; allowed"),
-        ({"endpoint": "https://"}, "HF_ENDPOINT: 'https://'; allowed"),
-        ({"endpoint": ""}, "HF_ENDPOINT: ''; allowed"),
-        ({"HTTPS_PROXY": "http://proxy.example:port"}, "HTTPS_PROXY: 'http://proxy.example:port'; allowed"),
-        ({"HTTPS_PROXY": "127.0.0.1:9"}, "127.0.0.1:9 does not answer"),
-    ],
-)
-def test_settings_that_keep_from_the_hub_are_named(
-    reached, settings: dict, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not reached(**settings)
-    for name in settings.keys() - {"offline", "endpoint"}:
-        monkeypatch.setenv(name, settings[name])
-    assert downloads.why_unreachable().startswith(f"the hub is not reachable ({reason}")
+    assert wheels.cache_root() == tmp_path / "own"

