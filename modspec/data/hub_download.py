@@ -64,18 +64,20 @@ def load_dataset(source: HubSource, language: str, split: str) -> datasets.Datas
     Raises:
         InputError: another commit than the pinned one is in the cache.
     """
-    repository = source.path.partition("@")[0]
+    repository, _, revision = source.path.partition("@")
     if not hub.hub_is_reachable():  # in the whole process; ``datasets`` would first retry for minutes
         datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
     commit = hub.commit(source.path, "dataset")
     if source.jsonl:
         name = f"{language}/{split}.jsonl"
-        file = huggingface_hub.hf_hub_download(repository, name, repo_type="dataset", revision=commit)
+        place = {"repo_type": "dataset", "revision": commit or revision or None}
+        file = huggingface_hub.hf_hub_download(repository, name, **place)
+        hub.resolved[source.path] = Path(file).parents[1].name
         return datasets.load_dataset("json", data_files=file, split="train")
     rows = datasets.load_dataset(repository, language, split=split, revision=commit)
     # Where the hub fails, ``datasets`` takes whatever commit its cache has, in a folder of this name.
     cached = Path(rows.cache_files[0]["filename"]).parent.name
-    if cached != commit and (commit or "@" in source.path):
+    if cached != commit and (commit or revision):
         raise InputError(
             f"could not load {source.path} {language}: the hub fails, the cache has {cached} only"
         )

@@ -39,8 +39,8 @@ from modspec.errors import InputError, quoted
 PORTS = {"https": 443, "http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080}
 COMMIT = re.compile("[0-9a-f]{40}")
 # Seconds without a byte after which a request fails. Who needs more sets HF_HUB_DOWNLOAD_TIMEOUT.
-TIMEOUT = constants.HF_HUB_DOWNLOAD_TIMEOUT if "HF_HUB_DOWNLOAD_TIMEOUT" in os.environ else 3
-PATIENCE = 2.5  # seconds after a host's first failure within which clients may ask again
+TIMEOUT = constants.HF_HUB_DOWNLOAD_TIMEOUT if "HF_HUB_DOWNLOAD_TIMEOUT" in os.environ else 5
+PATIENCE = 2.5  # seconds after a host's first fault within which clients may ask again
 FORGOTTEN = 20.0  # seconds after which that failure is forgotten
 Kind = Literal["model", "dataset"]
 # A file that every repository of the kind has; by its name the local cache knows a repository's commits.
@@ -52,9 +52,9 @@ class HubFailure(Exception):
     """The hub did not answer in time, or answered with a fault of its own.
 
     A request fails after ``TIMEOUT`` seconds without a byte, when its answer breaks off, and with status 500
-    or higher. Clients may ask the host again until ``PATIENCE`` seconds after its first failure. Then, and at
-    once if it was asked too often (429), this error is raised, which they do not catch; requests that follow
-    soon after are not sent.
+    or higher. In the latter two cases clients may ask the host again until ``PATIENCE`` seconds after its
+    first fault. Then, and at once if it sends nothing or was asked too often (429), this error is raised,
+    which they do not catch; requests that follow soon after are not sent.
     """
 
 
@@ -72,6 +72,8 @@ def commit(name: str, kind: Kind) -> str | None:
         HubFailure, HfHubHTTPError: the hub does not answer, or refuses; :func:`problem` says so in one line.
     """
     repository, _, revision = name.partition("@")
+    if hub_is_reachable():
+        limit_clients()
     if name not in resolved:
         found = revision if COMMIT.fullmatch(revision) else _ask(repository, revision or "main", kind)
         if found is None:
@@ -82,7 +84,6 @@ def commit(name: str, kind: Kind) -> str | None:
 
 def _ask(repository: str, revision: str, kind: Kind) -> str | None:
     is_local = not hub_is_reachable()
-    limit_clients()
     anchor = {"repo_id": repository, "filename": ANCHORS[kind], "repo_type": kind, "revision": revision}
     try:
         return Path(huggingface_hub.hf_hub_download(**anchor, local_files_only=is_local)).parent.name
@@ -157,7 +158,7 @@ class Patience:
             raise self.ended
 
     def failed(self, reason: str, cause: Exception | None = None, at_once: bool = False) -> None:
-        """Remember a failure; raise it if it is not the first one."""
+        """Remember a failure; raise it where clients may not ask again."""
         now = time.monotonic()
         if now - self.first > FORGOTTEN:
             self.first = now
@@ -177,7 +178,7 @@ def _limited_send(send: Callable[..., Any], hosts: Mapping[str, Patience]) -> Ca
         try:
             response = send(request, **options)
         except Exception as error:
-            patience.failed(f"{host} {_in_words(error)}", error)
+            patience.failed(f"{host} {_in_words(error)}", error, at_once=_is_timeout(error))
             raise
         status, read = response.status_code, response.iter_raw
         if status == 429 or status >= 500:
@@ -187,7 +188,7 @@ def _limited_send(send: Callable[..., Any], hosts: Mapping[str, Patience]) -> Ca
             try:
                 yield from read(chunk_size)
             except Exception as error:
-                patience.failed(f"{host} {_in_words(error)}", error)
+                patience.failed(f"{host} {_in_words(error)}", error, at_once=_is_timeout(error))
                 raise
 
         response.iter_raw = iter_raw
@@ -196,8 +197,13 @@ def _limited_send(send: Callable[..., Any], hosts: Mapping[str, Patience]) -> Ca
     return limited_send
 
 
+def _is_timeout(error: Exception) -> bool:
+    # By name, because huggingface_hub's HTTP library is not the same in all versions.
+    return any(kind.__name__ == "TimeoutException" for kind in type(error).__mro__)
+
+
 def _in_words(error: Exception) -> str:
-    if any("Timeout" in kind.__name__ for kind in type(error).__mro__):
+    if _is_timeout(error):
         return f"sends nothing for {TIMEOUT} seconds (more: HF_HUB_DOWNLOAD_TIMEOUT)"
     return f"breaks off ({str(error).partition(' (')[0]})"
 

@@ -18,6 +18,7 @@ from modspec.downloads import hub
 from modspec.errors import InputError
 from tests.data.test_tasks import check, groups, load
 
+COMMIT = "abc".ljust(40, "0")
 N = {"train": 90, "validation": 45, "test": 45}
 
 
@@ -137,7 +138,7 @@ def test_unreachable_hub_names_the_local_alternative(unreachable: Path, name: st
 
 def test_unreachable_hub_but_cached(unreachable: Path) -> None:
     """The two kinds of cache, laid out as the libraries lay them out."""
-    root = unreachable / "datasets" / "facebook___xnli" / "en" / "0.0.0" / "abc"
+    root = unreachable / "datasets" / "facebook___xnli" / "en" / "0.0.0" / COMMIT
     root.mkdir(parents=True)
     splits = datasets.SplitDict(dataset_name="xnli")
     for split in N:
@@ -158,8 +159,8 @@ def test_unreachable_hub_but_cached(unreachable: Path) -> None:
 
     repository = unreachable / "hub" / "datasets--mteb--amazon_reviews_multi"
     (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text("abc")
-    folder = repository / "snapshots" / "abc" / "en"
+    (repository / "refs" / "main").write_text(COMMIT)
+    folder = repository / "snapshots" / COMMIT / "en"
     folder.mkdir(parents=True)
     for split in N:
         rows = hub_rows(TASKS["marc"].hub, "en", split)

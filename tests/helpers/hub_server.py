@@ -14,6 +14,7 @@ import json
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +68,7 @@ class HubServer(ThreadingHTTPServer):
         requests: method and path of every request so far, with its status.
         fault: of (method, path): seconds to wait before the answer, an HTTP status to answer, "truncated" or
             "stalled" for half of a file, or None for what is right.
+        first_fault: time of the first fault, by time.monotonic; None before.
     """
 
     daemon_threads = True
@@ -74,6 +76,7 @@ class HubServer(ThreadingHTTPServer):
     def __init__(self, repositories: Mapping[str, Repository], token: str = "hf_right") -> None:
         self.repositories, self.token = dict(repositories), token
         self.requests: list[tuple[str, str, int]] = []
+        self.first_fault: float | None = None
         self.fault: Callable[[str, str], Any] = lambda method, path: None
         self.closing = threading.Event()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -125,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.asked = json.loads(self._body() or b"{}") if self.command == "POST" else {}
         fault = self.server.fault(self.command, path)
+        if fault is not None and self.server.first_fault is None:
+            self.server.first_fault = time.monotonic()
         if isinstance(fault, float) and self.server.closing.wait(fault):
             return
         if isinstance(fault, int):
