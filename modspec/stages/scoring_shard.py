@@ -1,4 +1,4 @@
-"""A shard of stage 3's scoring: ``python -m modspec.stages.scoring_shard RECORD --parameters YAML [--shard I N]``.
+"""A shard of stage 3's scoring: ``python -m modspec.stages.scoring_shard RECORD --parameters YAML …``.
 
 A shard computes its share of every pass's blocks, and leaves them where notebook 03 looks for them, on a file
 system that all machines share. Notebook 03 then finds every block. A block that was lost it computes itself.

@@ -1,7 +1,7 @@
 """Records of finished shards of a scoring: small files that name the pieces that a shard left.
 
-Snakemake takes a record for a shard's output. The Snakefile removes a record when one of its pieces is lost, so that
-Snakemake runs that shard again, and no other.
+Snakemake takes a record for a shard's output. The Snakefile removes a record when one of its pieces is lost,
+so that Snakemake runs that shard again, and no other.
 """
 
 import json
@@ -18,6 +18,7 @@ def write_record(record: Path, pieces: Iterable[Path]) -> None:
         record: a file in a folder of the directory that all pieces lie in.
         pieces: directories of the shard's pieces.
     """
+    record.parent.mkdir(parents=True, exist_ok=True)
     write_json(record, [piece.relative_to(record.parents[1]).as_posix() for piece in pieces])
 
 

@@ -55,7 +55,7 @@ kill)
 revive)
     scontrol update NodeName="$H" State=DOWN Reason=killed
     slurmd -N "$H"
-    scontrol update NodeName="$H" State=RESUME
+    scontrol update NodeName="$H" State=RESUME 2>/dev/null || true # it may already be back
     exit ;;
 start) ;;
 *) echo "start, kill, revive or stop" >&2; exit 2 ;;
@@ -84,7 +84,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 ReturnToService=2
-NodeName=$H NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(awk '/MemTotal/{print int($2/1024*0.9)}' /proc/meminfo) Gres=gpu:1 State=UNKNOWN
+NodeName=$H NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=$(awk '/MemTotal/{print int($2/1024*0.9)}' /proc/meminfo) Gres=gpu:1 State=UNKNOWN
 PartitionName=ci Nodes=$H Default=YES MaxTime=INFINITE State=UP
 CONF
 # Stands for a GPU: SLURM hands it out, nothing computes on it.

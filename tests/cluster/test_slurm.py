@@ -28,7 +28,8 @@ data:
   {encoder: tiny, languages: [en, de], train_per_language: 16, dev_per_language: 12, test_per_language: 10}
 search: {epochs: 1, learning_rate: 0.001, importance_examples: 8}
 finetuning: {epochs: 1, learning_rate: 0.001}
-influence: {evaluation_per_language: 4, top_k: 4, top_ks: [4], mask_kinds: [none, own], batch_size: 1, memory_gib: 1}
+influence:
+  {evaluation_per_language: 4, top_k: 4, top_ks: [4], mask_kinds: [none, own], batch_size: 1, memory_gib: 1}
 """
 NOTEBOOK = "runs/cluster/notebooks/03_influence_scoring-full-seed0.ipynb"
 PIECES, SCORES = (f"runs/cluster/scores/full-seed0{suffix}" for suffix in (".pieces", ""))
@@ -111,6 +112,8 @@ def test_a_node_that_dies_costs_its_shards_their_unfinished_blocks(node, project
     assert len(re.findall("^done: scoring shard", text, re.MULTILINE)) == 2
     assert not (project / PIECES).exists()
 
+    again = run(project, *command[:1], "--dry-run", "--cores", "1", *settings(2), "--", NOTEBOOK)
+    assert "Nothing to be done" in again.stdout  # although the records of shards are gone
     by_shards = content_fingerprint(project / SCORES)
     for stage in ("scores", "influence"):
         shutil.rmtree(project / "runs" / "cluster" / stage)
