@@ -177,11 +177,12 @@ def searches(wildcards):
     return expand(rules.search.output.notebook, seed=sorted(seeds))
 
 
-# With scoring_shards above 1, jobs that may run on different machines compute the scores before notebook 03, which
-# then finds them. Their outputs are records of the pieces that they left, and go with these when all is scored.
+# With scoring_shards above 1, jobs that may run on different machines compute the scores before notebook 03,
+# which then finds them. Their outputs are records of the pieces that they left, and go when all is scored.
 SHARDS = f"{RUN}/scores/{{condition}}-seed{{seed}}.pieces/shards"
 SCORE_SHARD = (
-    f"exec {shlex.quote(sys.executable)} -m modspec.workflow.process_environment modspec.stages.scoring_shard "
+    f"exec {shlex.quote(sys.executable)} -m modspec.workflow.process_environment "
+    "modspec.stages.scoring_shard "
     "{output.record:q} --parameters {params.job:q} {params.shard} >> {log:q} 2>&1"
 )
 
@@ -206,9 +207,10 @@ rule control_masks:
 
 
 def control_masks(wildcards):
-    """Return the record of masks that are matched in accuracy: no two shards make them, or they could differ."""
+    """Return the record of masks that are matched in accuracy. If two shards made them, they could differ."""
     p = study.parameters("influence", seed=int(wildcards.seed), condition=wildcards.condition)
-    return expand(rules.control_masks.output.record if "accuracy_matched" in p.mask_kinds else [], **wildcards)
+    needed = "accuracy_matched" in p.mask_kinds
+    return expand(rules.control_masks.output.record, **wildcards) if needed else []
 
 
 use rule control_masks as scoring_shard with:
@@ -221,7 +223,8 @@ use rule control_masks as scoring_shard with:
     log:
         f"{RUN}/logs/03_scoring_shard-{{condition}}-seed{{seed}}-{{shard}}of{study.scoring_shards}.log",
     message:
-        f"scoring shard {{wildcards.shard}} of {study.scoring_shards}, {{wildcards.condition}}, seed {{wildcards.seed}}"
+        f"scoring shard {{wildcards.shard}} of {study.scoring_shards}, "
+        "{wildcards.condition}, seed {wildcards.seed}"
     params:
         job=papermill("influence"),
         code=code_fingerprint("scores"),
