@@ -32,6 +32,7 @@ from modspec.workflow.process_environment import process_environment
 from modspec.workflow.recorded_costs import recorded_costs
 from modspec.workflow.resources import check_writable
 from modspec.workflow.run_lock import lock_study
+from modspec.workflow.scoring_shards import lost_pieces
 
 if workflow.is_main_process:
     show_live(workflow.logger_manager)
@@ -62,7 +63,9 @@ def papermill(stage):
     """
 
     def of_job(wildcards):
-        job = {name: int(value) if name == "seed" else value for name, value in wildcards.items()}
+        job = {name: value for name, value in wildcards.items() if name != "shard"}
+        if "seed" in job:
+            job["seed"] = int(job["seed"])
         try:
             parameters = study.parameters(stage, **job).model_dump(mode="json")
         except InputError as error:  # the calibration's parameters are checked only when it is asked for
@@ -79,8 +82,9 @@ RUN_NOTEBOOK = (
 )
 
 # Where an artefact was deleted, delete its notebook too, so that both are made again. Checkpoints are large;
-# they may be missing once they have been scored.
-for notebook in Path(f"{RUN}/notebooks").glob("0[1236]_*-*.ipynb"):
+# they may be missing once they have been scored. Jobs, which may run on other machines, leave this to the run.
+notebooks = Path(f"{RUN}/notebooks").glob("0[1236]_*-*.ipynb") if workflow.is_main_process else ()
+for notebook in notebooks:
     number, _, job = notebook.stem.partition("-")
     exists = {
         stage: Path(f"{RUN}/{stage}/{job}/manifest.json").exists()
@@ -94,6 +98,9 @@ for notebook in Path(f"{RUN}/notebooks").glob("0[1236]_*-*.ipynb"):
     }
     if not done[number[:2]]:
         notebook.unlink()
+for record in Path(f"{RUN}/scores").glob("*.pieces/shards/*.json") if workflow.is_main_process else ():
+    if lost_pieces(record):
+        record.unlink()
 
 
 # Jobs are about to run. Dry runs never come here.
@@ -101,7 +108,9 @@ onstart:
     print("Checking data, encoder, disk and memory", file=sys.stderr)
     # What needs torch is checked in a process of its own, since this one lives as long as the study.
     settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
-    command = [sys.executable, "-m", "modspec", "study", "check", "--cores", str(workflow.cores), *settings]
+    # On a cluster this machine is not the one that computes: it is asked for one job's memory at least.
+    cores = str(workflow.resource_settings.cores or study.threads)
+    command = [sys.executable, "-m", "modspec", "study", "check", "--cores", cores, *settings]
     checked = subprocess.run(command, env={**os.environ, **process_environment()}, capture_output=True, text=True)
     print(checked.stdout, end="", file=sys.stderr)
     if checked.returncode:
@@ -168,11 +177,73 @@ def searches(wildcards):
     return expand(rules.search.output.notebook, seed=sorted(seeds))
 
 
+# With scoring_shards above 1, jobs that may run on different machines compute the scores before notebook 03,
+# which then finds them. Their outputs are records of the pieces that they left, and go when all is scored.
+SHARDS = f"{RUN}/scores/{{condition}}-seed{{seed}}.pieces/shards"
+SCORE_SHARD = (
+    f"exec {shlex.quote(sys.executable)} -m modspec.workflow.process_environment "
+    "modspec.stages.scoring_shard "
+    "{output.record:q} --parameters {params.job:q} {params.shard} >> {log:q} 2>&1"
+)
+
+
+rule control_masks:
+    input:
+        searches=searches,
+        classifier=rules.finetuning.output.notebook,
+    output:
+        record=temp(f"{SHARDS}/control_masks.json"),
+    log:
+        f"{RUN}/logs/03_control_masks-{{condition}}-seed{{seed}}.log",
+    message:
+        "control masks, {wildcards.condition}, seed {wildcards.seed}"
+    params:
+        job=papermill("influence"),
+        code=code_fingerprint("scores"),
+        shard="",
+    threads: study.threads
+    shell:
+        SCORE_SHARD
+
+
+def control_masks(wildcards):
+    """Return the record of masks that are matched in accuracy. If two shards made them, they could differ."""
+    p = study.parameters("influence", seed=int(wildcards.seed), condition=wildcards.condition)
+    needed = "accuracy_matched" in p.mask_kinds
+    return expand(rules.control_masks.output.record, **wildcards) if needed else []
+
+
+use rule control_masks as scoring_shard with:
+    input:
+        searches=searches,
+        classifier=rules.finetuning.output.notebook,
+        masks=control_masks,
+    output:
+        record=temp(f"{SHARDS}/{{shard}}of{study.scoring_shards}.json"),
+    log:
+        f"{RUN}/logs/03_scoring_shard-{{condition}}-seed{{seed}}-{{shard}}of{study.scoring_shards}.log",
+    message:
+        f"scoring shard {{wildcards.shard}} of {study.scoring_shards}, "
+        "{wildcards.condition}, seed {wildcards.seed}"
+    params:
+        job=papermill("influence"),
+        code=code_fingerprint("scores"),
+        shard=f"--shard {{shard}} {study.scoring_shards}",
+    priority: 1
+
+
+def scoring_shards(wildcards):
+    """Return the records of all shards; a scoring that is not divided has none."""
+    count = study.scoring_shards
+    return expand(rules.scoring_shard.output.record, shard=range(count), **wildcards) if count > 1 else []
+
+
 rule influence:
     input:
         notebook="notebooks/03_influence_scoring.ipynb",
         searches=searches,
         classifier=rules.finetuning.output.notebook,
+        shards=scoring_shards,
     output:
         notebook=f"{RUN}/notebooks/03_influence_scoring-{{condition}}-seed{{seed}}.ipynb",
     log:

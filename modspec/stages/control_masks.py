@@ -20,6 +20,8 @@ from modspec.subnetworks.masks import dose_masks, load_masks, random_masks, save
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import pieces_dir, scores_dir
 
+# Name of the piece with the masks that are matched in accuracy.
+ACCURACY_MATCHED = "accuracy-matched"
 # Between the seeds of a run's draws of random masks, so that no draw of one run is another run's.
 RANDOM_DRAW = 1000
 
@@ -76,7 +78,7 @@ def match_accuracy(
         language and draw, with the number of swaps and the dev accuracies under both masks.
     """
     p = parameters
-    piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / "accuracy-matched"
+    piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / ACCURACY_MATCHED
 
     def make(building: Path) -> None:
         own = masks_in_force(material, p, p.condition, p.seed)
@@ -98,7 +100,7 @@ def match_accuracy(
         columns = ["language", "draw", "most_swaps", "swaps", "own_accuracy", "accuracy"]
         pd.DataFrame(rows, columns=columns).to_parquet(building / "matching.parquet", index=False)
 
-    return resumable(piece, {**origin, "piece": "accuracy-matched"}, make)
+    return resumable(piece, {**origin, "piece": ACCURACY_MATCHED}, make)
 
 
 def _is_close(score: Any, own_score: float, tolerance: float, mask: np.ndarray) -> bool:

@@ -1,7 +1,6 @@
 """The in-language share over training: scores without mask at each of several checkpoints."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,15 @@ from modspec.analysis.scores import KeptScores
 from modspec.analysis.shares import share_statistics
 from modspec.data.examples import Examples
 from modspec.errors import InputError
-from modspec.influence import Checkpoint, influence
-from modspec.models.device_and_precision import choose_precision
-from modspec.stages.material import Material, load_checkpoint
+from modspec.influence import Scores
+from modspec.stages.checkpoint_scores import WHOLE, Share, score_checkpoint
+from modspec.stages.material import Material
 from modspec.stages.resuming import remembering, resumable
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import checkpoints_dir, pieces_dir, scores_dir, training_checkpoint_file
 
 FILE = "over_training.safetensors"
+PIECE = "over-training"
 
 
 def training_progress(parameters: InfluenceParameters) -> list[float]:
@@ -61,28 +61,40 @@ def score_over_training(
         and "progress", the share of training before each checkpoint.
     """
     p = parameters
-    piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / "over-training"
-    source = checkpoints_dir(p, p.condition, p.seed)
+    piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / PIECE
 
     def make(building: Path) -> None:
-        progress, cosines = training_progress(p), []
-        for share in progress:
-            name = training_checkpoint_file(share)
-            scored = influence(
-                model,
-                train,
-                evaluation,
-                checkpoints=[Checkpoint(partial(load_checkpoint, file=source / name), 1.0)],
-                precision=choose_precision(p.score_precision, material.device),
-                batch_size=p.batch_size,
-                memory=None if p.memory_gib is None else p.memory_gib * 2**30,
-                remember=remembering(piece.with_name("over-training.blocks"), origin, name),
-                progress=f"after {share:.0%} of training",
-            )
-            cosines.append(scored.cosine)
-        save_file({"cosine": np.stack(cosines), "progress": np.array(progress)}, building / FILE)
+        cosines = [s.cosine for s in scores_over_training(material, p, model, train, evaluation, origin)]
+        save_file({"cosine": np.stack(cosines), "progress": np.array(training_progress(p))}, building / FILE)
 
-    return resumable(piece, {**origin, "piece": "over-training"}, make)
+    return resumable(piece, {**origin, "piece": PIECE}, make)
+
+
+def scores_over_training(
+    material: Material,
+    parameters: InfluenceParameters,
+    model: PreTrainedModel,
+    train: Examples,
+    evaluation: Examples,
+    origin: Mapping[str, Any],
+    share: Share = WHOLE,
+) -> Iterator[Scores]:
+    """Yield the scores at every checkpoint of :func:`score_over_training`, or a share of them."""
+    p = parameters
+    blocks = pieces_dir(scores_dir(p, p.condition, p.seed)) / f"{PIECE}.blocks"
+    for progress in training_progress(p):
+        name = training_checkpoint_file(progress)
+        yield score_checkpoint(
+            material,
+            p,
+            model,
+            train,
+            evaluation,
+            file=checkpoints_dir(p, p.condition, p.seed) / name,
+            shard=share.shard,
+            remember=remembering(blocks, origin, name, share.blocks),
+            progress=f"after {progress:.0%} of training",
+        )
 
 
 def shares_over_training(run: KeptScores, top_k: int) -> pd.DataFrame:

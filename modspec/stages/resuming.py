@@ -34,15 +34,25 @@ def _commits() -> dict[str, Any]:
     return {"hub": dict(hub.resolved)} if hub.resolved else {}
 
 
-def remembering(directory: Path, made_by: Mapping[str, Any], prefix: str) -> Remember:
+def remembering(
+    directory: Path, made_by: Mapping[str, Any], prefix: str, asked_for: list[Path] | None = None
+) -> Remember:
     """Return a function that keeps every finished block of scores as an artefact.
 
     A block that is already there, and was made by the same, is read instead of computed.
+
+    Args:
+        directory: where the blocks lie.
+        made_by: JSON, everything that decides their content.
+        prefix: begins their names.
+        asked_for: the place of every block that is asked for is added to it.
     """
 
     def remember(name: str, compute: Callable[[], Arrays]) -> Arrays:
         block = directory / f"{prefix}-{name}"
         origin = {**made_by, "block": block.name}
+        if asked_for is not None:
+            asked_for.append(block)
         if not artifacts.is_current(block, origin):
             with artifacts.writing(block, origin) as building:
                 save_file(dict(compute()), building / "scores.safetensors")

@@ -1,8 +1,7 @@
 """Stage 3: score the influence of all training examples under every kind of mask, pass by resumable pass."""
 
 import shutil
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,18 @@ from modspec.analysis.strongest_examples import (
 )
 from modspec.analysis.translations import by_example
 from modspec.data.examples import Examples
-from modspec.errors import InputError
-from modspec.influence import Arrays, Checkpoint, EncoderPart, influence
-from modspec.models.device_and_precision import choose_precision
+from modspec.influence import Arrays, EncoderPart
 from modspec.models.prediction import predict
 from modspec.stages import over_training
-from modspec.stages.control_masks import mask_sets
+from modspec.stages.checkpoint_scores import blocks_dir, scored_checkpoints, scores_of_pass
+from modspec.stages.control_masks import ACCURACY_MATCHED, mask_sets
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by, texts
 from modspec.stages.over_training import score_over_training, shares_over_training
-from modspec.stages.resuming import remembering, resumable
-from modspec.stages.scoring_plan import ScoringPass, plan_passes, scored_train
+from modspec.stages.resuming import resumable
+from modspec.stages.scoring_plan import MaskSet, ScoringPass, plan_passes, scored_train
 from modspec.subnetworks.masks import save_masks
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import (
-    checkpoint_file,
     checkpoints_dir,
     influence_dir,
     pieces_dir,
@@ -98,20 +95,11 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
     such prediction), and ``matching.parquet`` of :func:`modspec.stages.control_masks.match_accuracy`.
     """
     p = parameters
-    directory = scores_dir(p, p.condition, p.seed)
-    check_origin(material, checkpoints_dir(p, p.condition, p.seed))
-    decisive = {name: value for name, value in p.identity().items() if name not in TABLES_ONLY}
-    inputs = {"checkpoints": checkpoints_dir(p, p.condition, p.seed), "search": search_dir(p, p.seed)}
-    if "other_seed" in p.mask_kinds:
-        inputs["other_search"] = search_dir(p, p.other_seed)
-    origin = made_by("scores", material, decisive, inputs)
-    checkpoints = _checkpoints(p)
+    directory, origin = scores_dir(p, p.condition, p.seed), scores_origin(material, p)
+    checkpoints = scored_checkpoints(p)
 
     def make(building: Path) -> None:
-        model = material.new_classifier(p.seed)
-        load_checkpoint(model, checkpoints["file"].iloc[-1])
-        sets = mask_sets(material, p, model, origin)
-        passes = plan_passes(material, p, sets)
+        model, sets, passes = planned(material, p, origin)
         pieces = {
             one.name: score_pass(
                 material,
@@ -119,7 +107,7 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
                 one,
                 model,
                 checkpoints,
-                origin | {"piece": one.name},
+                one.origin(origin),
                 progress=f"{one.name} ({number} of {len(passes)})",
             )
             for number, one in enumerate(passes, start=1)
@@ -136,14 +124,14 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
         masks = {f"{s.name}/{language}": mask for s in sets for language, mask in s.masks.items()}
         save_masks(building / "masks.safetensors", masks)
         if "accuracy_matched" in p.mask_kinds:
-            matching = pieces_dir(directory) / "accuracy-matched" / "matching.parquet"
+            matching = pieces_dir(directory) / ACCURACY_MATCHED / "matching.parquet"
             shutil.copy(matching, building / "matching.parquet")
         checkpoints[["epoch", "learning_rate"]].to_parquet(building / "checkpoints.parquet", index=False)
         if p.by_part:
             shutil.copy(pieces["none"] / "parts.parquet", building / "parts.parquet")
         if p.over_training:
-            evaluation = material.examples["test"].take(passes[0].positions)
-            piece = score_over_training(material, p, model, scored_train(material, p), evaluation, origin)
+            train, evaluation = scored_train(material, p), passes[0].evaluation(material, p)
+            piece = score_over_training(material, p, model, train, evaluation, origin)
             shutil.copy(piece / over_training.FILE, building / over_training.FILE)
         train = _described(material, scored_train(material, p))
         train[["id", "language", "label", "group"]].to_parquet(building / "train.parquet", index=False)
@@ -151,6 +139,31 @@ def keep_scores(material: Material, parameters: InfluenceParameters) -> Path:
     resumable(directory, origin, make)
     shutil.rmtree(pieces_dir(directory), ignore_errors=True)
     return directory
+
+
+def scores_origin(material: Material, parameters: InfluenceParameters) -> dict[str, Any]:
+    """Return what decides the scores.
+
+    Raises:
+        InputError: an earlier stage that they are made from has not been run, or was run on other data.
+    """
+    p = parameters
+    check_origin(material, checkpoints_dir(p, p.condition, p.seed))
+    decisive = {name: value for name, value in p.identity().items() if name not in TABLES_ONLY}
+    inputs = {"checkpoints": checkpoints_dir(p, p.condition, p.seed), "search": search_dir(p, p.seed)}
+    if "other_seed" in p.mask_kinds:
+        inputs["other_search"] = search_dir(p, p.other_seed)
+    return made_by("scores", material, decisive, inputs)
+
+
+def planned(
+    material: Material, parameters: InfluenceParameters, origin: Mapping[str, Any]
+) -> tuple[PreTrainedModel, list[MaskSet], list[ScoringPass]]:
+    """Return the classifier that is scored, the masks of every kind, and the passes over them."""
+    model = material.new_classifier(parameters.seed)
+    load_checkpoint(model, scored_checkpoints(parameters)["file"].iloc[-1])
+    sets = mask_sets(material, parameters, model, origin)
+    return model, sets, plan_passes(material, parameters, sets)
 
 
 def score_pass(
@@ -170,30 +183,15 @@ def score_pass(
     """
     p, name = parameters, scoring_pass.name
     piece = pieces_dir(scores_dir(p, p.condition, p.seed)) / name
-    blocks = piece.with_name(f"{name}.blocks")
     by_part = p.by_part and name == "none"
 
     def make(building: Path) -> None:
         train = scored_train(material, p)
-        source = train if scoring_pass.split == "train" else material.examples["test"]
-        evaluation = source.take(scoring_pass.positions)
+        evaluation = scoring_pass.evaluation(material, p)
         kept: Arrays = {}
         parts, cosine_by_part = (), 0.0
-        for checkpoint in checkpoints.itertuples():
-            scores = influence(
-                model,
-                train,
-                evaluation,
-                checkpoints=[Checkpoint(partial(load_checkpoint, file=checkpoint.file), 1.0)],
-                train_mask=scoring_pass.train_mask,
-                evaluation_mask=scoring_pass.evaluation_mask,
-                by_part=by_part,
-                precision=choose_precision(p.score_precision, material.device),
-                batch_size=p.batch_size,
-                memory=None if p.memory_gib is None else p.memory_gib * 2**30,
-                remember=remembering(blocks, origin, f"epoch{checkpoint.epoch:02d}"),
-                progress=f"{progress}, epoch {checkpoint.epoch}",
-            )
+        scored = scores_of_pass(material, p, scoring_pass, model, checkpoints, origin, progress)
+        for checkpoint, scores in zip(checkpoints.itertuples(), scored, strict=True):
             print(f"{name}, epoch {checkpoint.epoch}: {scores.report}")
             kept |= {score_name(s, checkpoint.epoch): getattr(scores, s) for s in SCORES}
             if by_part:
@@ -221,7 +219,7 @@ def score_pass(
             table.to_parquet(building / "parts.parquet", index=False)
 
     resumable(piece, origin, make)
-    shutil.rmtree(blocks, ignore_errors=True)
+    shutil.rmtree(blocks_dir(p, name), ignore_errors=True)
     return piece
 
 
@@ -276,18 +274,6 @@ def part_statistics(
         for part, values in scores.items()
     ]
     return pd.concat(frames, ignore_index=True)
-
-
-def _checkpoints(p: InfluenceParameters) -> pd.DataFrame:
-    """The chosen checkpoints of a fine-tuning run: epoch, its mean learning rate, file of weights."""
-    source, chosen = checkpoints_dir(p, p.condition, p.seed), p.checkpoints
-    rates = pd.read_parquet(source / "history.parquet").set_index("epoch")["learning_rate"]
-    epochs = {"last": rates.index[-1:], "all": rates.index}.get(chosen, chosen)
-    files = {epoch: source / checkpoint_file(epoch) for epoch in epochs}
-    if missing := [epoch for epoch, file in files.items() if not file.exists()]:
-        kept = [epoch for epoch in rates.index if (source / checkpoint_file(epoch)).exists()]
-        raise InputError(f"checkpoints: epoch {missing[0]} is not in {source}; allowed: {kept}, or 'last'")
-    return rates[list(files)].reset_index().assign(file=list(files.values()))
 
 
 def strongest_proponents(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.stages.material import Material
 from modspec.subnetworks.masks import Masks
+from modspec.workflow.artifacts import fingerprint
 from modspec.workflow.parameters import InfluenceParameters
 
 # Kinds of mask that are drawn several times for a language.
@@ -47,6 +49,19 @@ class ScoringPass:
     split: str = "test"  # where the evaluation examples are from: "test" or "train"
     # Split -> all examples that the mask is for, whose predictions under it are kept.
     predicted: Mapping[str, Columns] = field(default_factory=dict)
+
+    def evaluation(self, material: Material, parameters: InfluenceParameters) -> Examples:
+        """Return the evaluation examples of the columns."""
+        train = scored_train(material, parameters)
+        return (train if self.split == "train" else material.examples["test"]).take(self.positions)
+
+    def origin(self, of_scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what decides the scores of this pass: all that decides the scores, its name, its masks.
+
+        The masks too, because those that are matched in accuracy could differ between two machines.
+        """
+        masks = [None if m is None else m.tolist() for m in (self.train_mask, self.evaluation_mask)]
+        return {**of_scores, "piece": self.name, "masks": fingerprint(masks)}
 
 
 def plan_passes(

@@ -8,7 +8,8 @@ the defaults of ``modspec.workflow.parameters``.
 
 With ``train_samples: per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test
 examples are the same for all. With ``blind: true`` notebooks show no influence and no figures are made: a
-confirmatory study is looked at when it is complete.
+confirmatory study is looked at when it is complete. With ``scoring_shards: N`` the scoring of every condition
+and seed is divided among N jobs, which may run on different machines.
 """
 
 import difflib
@@ -41,8 +42,9 @@ BY_CONDITION = ("finetuning_by_condition", "influence_by_condition")
 SECTIONS = ("data", "search", "finetuning", "influence", *BY_CONDITION, "figures", "calibration")
 # Keys outside sections, and their defaults.
 TOP: dict[str, Any] = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}
-TOP |= {"train_samples": "shared", "blind": False}
+TOP |= {"scoring_shards": 1, "train_samples": "shared", "blind": False}
 TRAIN_SAMPLES = ("shared", "per_seed")
+MOST_SHARDS = 1000  # of one scoring; each is a job
 KEYS = (*TOP, *SECTIONS)
 # Parameters that the study sets for each of its jobs.
 # Parameters of the data that a study has once: a stage's seed, device and precision may be its own.
@@ -64,6 +66,7 @@ class StudyPlan:
     conditions: tuple[str, ...]
     threads: int  # per job
     values: Mapping[str, Mapping[str, Any]]  # section -> parameter -> value
+    scoring_shards: int = 1  # jobs that a condition's and seed's scoring is divided among
     train_samples: str = "shared"  # one training sample for all seeds, or one "per_seed"
     blind: bool = False  # notebooks show no influence, and there are no figures
 
@@ -117,6 +120,11 @@ class StudyPlan:
             influence = self.parameters("influence", seed=seed, condition=condition)
             for problem in _contradictions(search, finetuning, influence):
                 raise InputError(problem)
+            if self.scoring_shards > 1 and influence.memory_gib is None:
+                reason = "machines differ in free memory, and so would their blocks of scores"
+                raise InputError(
+                    f"scoring_shards: {self.scoring_shards}; allowed: 1, or memory_gib = a number ({reason})"
+                )
         self.parameters("figures")
         for stage, condition in [("calibration", ""), *product(["finetuning", "influence"], CONDITIONS)]:
             with suppress(Contradiction):
@@ -195,15 +203,14 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     asked = {*config, *(config.get("data") or {})} - {*(config.get("calibration") or {})}
     values["calibration"] = {k: v for k, v in values["calibration"].items() if k not in asked & SHARED}
     seeds, conditions = _list_of("seeds", top["seeds"], int), _list_of("conditions", top["conditions"], str)
-    (threads,) = _list_of("threads", [top["threads"]], int)
-    if threads < 1:
-        raise InputError(f"threads: {threads}; allowed: at least 1")
+    threads, shards = (_count(name, top[name]) for name in ("threads", "scoring_shards"))
     samples = top["train_samples"]
     if samples not in TRAIN_SAMPLES:
         raise InputError(f"train_samples: {quoted(samples)}; allowed: {' or '.join(TRAIN_SAMPLES)}")
     if not isinstance(top["blind"], bool):
         raise InputError(f"blind: {quoted(top['blind'])}; allowed: true or false")
-    plan = StudyPlan(name, tuple(seeds), tuple(conditions), threads, values, samples, top["blind"])
+    seeds, conditions = tuple(seeds), tuple(conditions)
+    plan = StudyPlan(name, seeds, conditions, threads, values, shards, samples, top["blind"])
     plan.check()
     return plan
 
@@ -334,6 +341,16 @@ def _section_of(name: str, value: Any) -> str:
     raise InputError(
         f"{name}: {quoted(value)} is not a parameter; allowed: preset, study, {', '.join((*KEYS, *known))}"
     )
+
+
+def _count(name: str, value: Any) -> int:
+    """Return a number of things; raise InputError unless it is a whole number, at least 1."""
+    (count,) = _list_of(name, [value], int)
+    if count < 1:
+        raise InputError(f"{name}: {count}; allowed: at least 1")
+    if name == "scoring_shards" and count > MOST_SHARDS:
+        raise InputError(f"{name}: {count}; allowed: at most {MOST_SHARDS}")
+    return count
 
 
 def _list_of(name: str, values: Any, kind: type) -> list:

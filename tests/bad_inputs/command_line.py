@@ -87,6 +87,8 @@ for words, answer in {
     "threshold=": "threshold: None (NoneType); allowed: number",
     "threads=two": "threads: ['two']; allowed: one or more different whole numbers",
     "threads=0": "threads: 0; allowed: at least 1",
+    "scoring_shards=0": "scoring_shards: 0; allowed: at least 1",
+    "scoring_shards=2": "scoring_shards: 2; allowed: 1, or memory_gib = a number",
     "seeds=0..2": "seeds: ['0..2']; allowed: one or more different whole numbers",
     "seeds=0,1": "seeds: ['0,1']; allowed: one or more different whole numbers",
     "seeds=[1,1]": "seeds: [1, 1]; allowed: one or more different whole numbers",

@@ -17,7 +17,8 @@ from modspec.analysis.strongest_examples import FILE, read_strongest_examples
 from modspec.errors import InputError
 from modspec.models.head_masking import head_grid
 from modspec.models.prediction import predict
-from modspec.stages import scoring
+from modspec.stages import checkpoint_scores, scoring
+from modspec.stages.checkpoint_scores import scored_checkpoints
 from modspec.stages.control_masks import mask_sets
 from modspec.stages.finetuning import finetune_condition
 from modspec.stages.material import Material, load_checkpoint, load_material, texts
@@ -104,10 +105,10 @@ def test_a_pass_that_resumes_predicts_with_the_last_checkpoint_too(scored, tmp_p
     model, labels = material.new_classifier(p.seed), material.task.labels
     never = next(label for label, name in enumerate(labels) if name not in set(kept["predicted"]))
     model.classifier.out_proj.bias.data[never] += 1e3
-    scoring_pass, checkpoints = plan_passes(material, p, [])[0], scoring._checkpoints(p)
+    scoring_pass, checkpoints = plan_passes(material, p, [])[0], scored_checkpoints(p)
     scores = np.zeros((56, len(scoring_pass.positions)), dtype=np.float32)
     remembered = SimpleNamespace(cosine=scores, dot=scores, report="")
-    monkeypatch.setattr(scoring, "influence", lambda *arguments, **options: remembered)
+    monkeypatch.setattr(checkpoint_scores, "influence", lambda *arguments, **options: remembered)
     elsewhere = p.model_copy(update={"study_dir": str(tmp_path)})
     piece = scoring.score_pass(material, elsewhere, scoring_pass, model, checkpoints, {})
     columns = pd.read_parquet(piece / "columns.parquet")

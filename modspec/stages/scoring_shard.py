@@ -1,0 +1,82 @@
+"""A shard of stage 3's scoring: ``python -m modspec.stages.scoring_shard RECORD --parameters YAML …``.
+
+A shard computes its share of every pass's blocks, and leaves them where notebook 03 looks for them, on a file
+system that all machines share. Notebook 03 then finds every block. A block that was lost it computes itself.
+Without a shard, the control masks alone are made: once, before the shards that score under them.
+"""
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+
+import yaml
+
+from modspec.errors import InputError
+from modspec.stages.checkpoint_scores import Share, scored_checkpoints, scores_of_pass
+from modspec.stages.control_masks import ACCURACY_MATCHED
+from modspec.stages.material import Material, load_material
+from modspec.stages.over_training import scores_over_training
+from modspec.stages.scoring import planned, scores_origin
+from modspec.stages.scoring_plan import scored_train
+from modspec.workflow import artifacts
+from modspec.workflow.parameters import InfluenceParameters
+from modspec.workflow.paths import pieces_dir, scores_dir
+from modspec.workflow.run_notebook import end_with
+from modspec.workflow.scoring_shards import write_record
+
+
+def score_shard(
+    material: Material, parameters: InfluenceParameters, shard: tuple[int, int] | None = None
+) -> list[Path]:
+    """Compute a share of the blocks of every pass that is not finished; return the directories of the blocks.
+
+    Args:
+        shard: (i, n), the i-th of n shards; None makes the control masks alone, and returns their directory.
+    """
+    p = parameters
+    directory, origin = scores_dir(p, p.condition, p.seed), scores_origin(material, p)
+    if artifacts.is_current(directory, origin):
+        print(f"already scored: {directory.name}")
+        return []
+    model, _, passes = planned(material, p, origin)
+    if shard is None:
+        return [pieces_dir(directory) / ACCURACY_MATCHED]
+    blocks, checkpoints = [], scored_checkpoints(p)
+    for number, one in enumerate(passes):
+        # In turn, so that no shard always has the larger share of the few blocks of a pass.
+        share = Share(((shard[0] + number) % shard[1], shard[1]), blocks)
+        if not artifacts.is_current(pieces_dir(directory) / one.name, one.origin(origin)):
+            progress = f"{one.name} ({number + 1} of {len(passes)})"
+            for scores in scores_of_pass(
+                material, p, one, model, checkpoints, one.origin(origin), progress, share
+            ):
+                print(f"{one.name}, {len(scores.rows)} training examples: {scores.report}")
+    if p.over_training:
+        train, evaluation = scored_train(material, p), passes[0].evaluation(material, p)
+        for _ in scores_over_training(material, p, model, train, evaluation, origin, Share(shard, blocks)):
+            pass
+    return blocks
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m modspec.stages.scoring_shard", description=__doc__)
+    parser.add_argument("record", type=Path, help="file to write: the names of the shard's pieces")
+    parser.add_argument(
+        "--parameters", type=yaml.safe_load, required=True, help="of notebook 03: a YAML mapping"
+    )
+    parser.add_argument("--shard", type=int, nargs=2, metavar=("I", "N"), help="default: control masks alone")
+    given = parser.parse_args()
+    threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
+    try:
+        parameters = InfluenceParameters(**given.parameters)
+        pieces = score_shard(load_material(parameters), parameters, given.shard)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    write_record(given.record.absolute(), pieces)
+
+
+if __name__ == "__main__":
+    main()
