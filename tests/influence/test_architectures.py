@@ -55,7 +55,7 @@ def test_equals_one_example_at_a_time_autograd_and_parts_add_up(case, masks, rec
         "dot": (np.abs(scores.dot - a @ b.T) / norms).max(),
         "sum of parts": np.abs(scores.cosine_by_part.sum(0) - scores.cosine).max(),
     }
-    record_property("errors", errors)  # docs/influence.md shows the largest: pytest --junit-xml
+    record_property("errors", str(errors))  # docs/influence.md shows the largest: pytest --junit-xml
     # Scores come as float32, and each part is rounded by itself.
     assert errors["cosine"] < FLOAT32 + 1e-9 and errors["dot"] < FLOAT32 + 1e-9
     assert errors["sum of parts"] < len(scores.parts) * FLOAT32
