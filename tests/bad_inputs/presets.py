@@ -232,8 +232,7 @@ values = {
     },
     "figures": {
         "confidence: 95": "confidence: 95 (int); allowed: less than 1",
-        "resamples: 10": "resamples: 10 (int); allowed: greater than or equal to 100",
-        "permutations: 1.5": "permutations: 1.5 (float); allowed: integer",
+        "resamples: 10": "resamples: 10 is not a parameter of this stage; allowed: ",
     },
 }
 for section, of_section in values.items():

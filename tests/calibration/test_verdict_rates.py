@@ -93,5 +93,7 @@ def test_the_published_rates_are_as_the_page_says() -> None:
 
 
 def test_studies_that_are_not_published_are_refused() -> None:
-    with pytest.raises(InputError, match="^simulated_studies: 'mine'; allowed: some of embedded, pawsx, reviews, xnli"):
+    with pytest.raises(
+        InputError, match="^simulated_studies: 'mine'; allowed: some of embedded, pawsx, reviews, xnli"
+    ):
         read_published(CalibrationParameters(simulated_studies=["mine"]))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modspec.models.device_and_precision import choose_precision, hardware
-from modspec.stages import scoring
+from modspec.stages import checkpoint_scores, scoring
 from modspec.stages.material import load_material
 from modspec.stages.scoring_plan import ScoringPass
 from modspec.workflow.parameters import InfluenceParameters
@@ -43,7 +43,7 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
         asked.append(precision)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scoring, "influence", influence)
+    monkeypatch.setattr(checkpoint_scores, "influence", influence)
     p = InfluenceParameters(
         study_dir=str(tmp_path),
         encoder="tiny",
