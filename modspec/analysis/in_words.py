@@ -28,7 +28,7 @@ def title(study_dir: str, *parts: str) -> str:
         parts: condition (its code) and seed, for instance.
     """
     named = [LABELS["condition"].get(part, part) for part in parts]
-    return "## Study `" + study_dir.rstrip("/").rpartition("/")[2] + "`" + "".join(f" · {n}" for n in named)
+    return "## Study " + " · ".join([study_dir.rstrip("/").rpartition("/")[2], *named])
 
 
 def searches(trajectory: pd.DataFrame) -> str:
@@ -184,7 +184,7 @@ def damage(table: pd.DataFrame) -> str:
 
 
 def sensitivity(table: pd.DataFrame) -> str:
-    """Return how many other settings give another verdict, by contrast.
+    """Return how many other settings give the study's own verdict, by contrast.
 
     Args:
         table: :func:`modspec.analysis.robustness.sensitivity`.

@@ -118,7 +118,7 @@ def _navigation(index: str, file: Path, files: Sequence[Path]) -> str:
 
 
 def _figures(answers: pd.DataFrame) -> Sources:
-    """Return the figures of questions, which only the book has: of all together, and of each."""
+    """Return the figures that only the book has: one of all questions together, and one of each question."""
     tables = {code: answers[answers["question"] == code] for code in QUESTIONS}
     primary = answers[answers["primary"]]
     run = primary.loc[primary["verdict"] != NOT_RUN, "question"]

@@ -1,4 +1,4 @@
-"""Captions of a study's figures, for papers: what is drawn, and of what, in Markdown and LaTeX."""
+"""Captions of a study's figures, for papers, in Markdown and LaTeX."""
 
 import re
 from collections.abc import Mapping

@@ -213,7 +213,7 @@ def _texts(run: Path, data: str) -> pd.DataFrame:
     """Return the texts that a run's examples have."""
     directory = texts_dir(run.parent.parent, data)
     if not (directory / artifacts.MANIFEST).exists():
-        raise InputError(f"{directory}: no texts are kept; make pages keeps them, where the data are at hand")
+        raise InputError(f"{directory}: has no texts; run make pages on a machine that has the data")
     artifacts.read_manifest(directory)
     return pd.read_parquet(directory / FILE)
 

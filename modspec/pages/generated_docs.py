@@ -42,7 +42,6 @@ FINDINGS = (
     "full: own − no mask",
     "full: own − other languages' masks",
     "SFT, own mask − full, no mask",
-    "SFT − SFT with random masks",
     "accuracy: SFT, own mask − full, no mask",
 )
 BY_LANGUAGE = ("full, no mask − chance", "full: own − no mask")  # contrasts that are shown for each language
@@ -96,7 +95,7 @@ def scale() -> str:
 def settings() -> str:
     """Return how many other settings give each verdict; a setting has rows where it changes a number."""
     table, keys = _read("sensitivity", TASKS), ["study", "question", "contrast"]
-    changed = table[table["setting"] != table["setting"].iloc[0]]
+    changed = table[table["setting"] != table.groupby("study")["setting"].transform("first")]
     counts = changed.groupby([*keys, "verdict"], sort=False).size().reset_index(name="count")
     counts["text"] = counts["count"].astype(str) + " " + counts["verdict"]
     wide = counts.pivot_table("text", keys[1:], "study", aggfunc=", ".join, sort=False, fill_value="–")

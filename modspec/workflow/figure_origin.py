@@ -9,10 +9,16 @@ from pathlib import Path
 from modspec.errors import InputError
 from modspec.workflow.paths import path
 
-# Folder of figures -> its notebook; a study's own folder has notebook 04.
-NOTEBOOKS = {"exploration": "07_exploration", "calibration": "00_calibration", "results": "05_results"}
-COMMANDS = {"00_calibration": "make calibration PRESET={study}", "05_results": "make results"}
-STUDY = "make study PRESET={study}"
+# Folder of figures, or folder and figure -> the notebook, "" for none, and the command that make its table.
+# A study's own folder has notebook 04.
+MAKERS = {
+    "exploration": ("07_exploration", "make study PRESET={study}"),
+    "calibration": ("00_calibration", "make calibration PRESET={study}"),
+    "results": ("05_results", "make results"),
+    "results/verdict_rates": ("", ".venv/bin/python -m modspec.calibration.verdict_rates"),
+    "benchmark": ("", "make benchmark"),
+}
+STUDY = ("04_figures", "make study PRESET={study}")
 
 
 def origin(figure: str) -> str:
@@ -30,22 +36,24 @@ def origin(figure: str) -> str:
         raise InputError(f"FIGURE: {figure!r} is not published; allowed, for example: {', '.join(close)}")
     file = published[figure]
     study, *folders, _ = file.relative_to(path("figures")).parts
-    notebook = NOTEBOOKS.get([study, *folders][-1], "04_figures")
+    folder = [study, *folders][-1]
+    notebook, command = MAKERS.get(f"{folder}/{file.stem}") or MAKERS.get(folder, STUDY)
     record = file.with_name("provenance.json")
     content = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    commit = content.get("provenance", {}).get("commit", "not recorded")
-    lines = {
-        "figure": _short(file),
-        "drawn from": _short(file.with_suffix(".csv")),
-        "by notebook": f"notebooks/{notebook}.ipynb",
-        "executed": f"notebooks/executed/{study}/{notebook}.ipynb",
-        "at commit": commit,
-    }
+    made_by = {} if not notebook else content.get("provenance", {})
+    commit = made_by.get("commit", "not recorded")
+    lines = {"figure": _short(file), "drawn from": _short(file.with_suffix(".csv"))}
+    if notebook:
+        executed = Path(f"notebooks/executed/{study}/{notebook}.ipynb")
+        if not path(executed).exists():  # published before exploration had a notebook of its own
+            executed = executed.with_name(f"{STUDY[0]}.ipynb")
+        lines |= {"by notebook": f"notebooks/{executed.name}", "executed": executed.as_posix()}
+    lines["at commit"] = commit
     if "redrawn" in content:
         lines["drawn again at"] = content["redrawn"]["commit"]
-    lines["make it again"] = COMMANDS.get(notebook, STUDY).format(study=study)
-    if notebook in ("04_figures", "07_exploration") and (file.parents[len(folders)] / "artefacts").is_dir():
-        lines["from published artefacts"] = f"make restore PRESET={study}, then {STUDY.format(study=study)}"
+    lines["make it again"] = command.format(study=study)
+    if command == STUDY[1] and (file.parents[len(folders)] / "artefacts").is_dir():
+        lines["from published artefacts"] = f"make restore PRESET={study}, then {command.format(study=study)}"
     lines["draw it from its table"] = "make figures"
     return "\n".join(f"{name + ':':<26}{value}" for name, value in lines.items())
 

@@ -15,8 +15,8 @@ def frame(columns: str, *rows: tuple) -> pd.DataFrame:
 
 def test_a_title_names_study_condition_and_seed() -> None:
     found = in_words.title("runs/mine/", "sft_random", "seed 3")
-    assert found == "## Study `mine` · SFT with random masks · seed 3"
-    assert in_words.title("runs/mine") == "## Study `mine`"
+    assert found == "## Study mine · SFT with random masks · seed 3"
+    assert in_words.title("runs/mine") == "## Study mine"
 
 
 def test_searches() -> None:

@@ -1,4 +1,4 @@
-"""Captions say what a figure shows, and of which study."""
+"""A caption says what its figure shows, and names the study."""
 
 from __future__ import annotations
 

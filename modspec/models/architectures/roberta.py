@@ -1,4 +1,4 @@
-"""RoBERTa, XLM-RoBERTa and CamemBERT: BERT, but for positions that count from the padding id."""
+"""RoBERTa, XLM-RoBERTa and CamemBERT: as BERT, with positions that count from the padding id."""
 
 from dataclasses import replace
 

@@ -32,5 +32,5 @@ for (const [name, chart] of Object.entries(charts)) {
 }
 for (const skip of document.querySelectorAll(".skip"))
   skip.addEventListener("click", event => { event.preventDefault(); element(skip.hash.slice(1)).focus(); });
-element("said").textContent = "Choose a head to hear its values.";
+element("said").textContent = "Choose a head: its values appear here.";
 element("said").dataset.ready = "true";
