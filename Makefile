@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help study calibration leave-one-out test test-slow lint benchmark gpu-bundle gpu-check lab figures reproduce pages results book publish restore docs environment constraints
+.PHONY: help study calibration leave-one-out test lint benchmark gpu-bundle gpu-check lab figures reproduce pages results book publish restore docs environment constraints
 
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
@@ -49,13 +49,10 @@ leave-one-out: $(INSTALLED)  ## repeat the study's training without one language
 # One thread per process, as many processes as cores. Tests of one file share fixtures, so one process runs them.
 PYTEST := OMP_NUM_THREADS=1 $(COMPUTE) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-test: $(INSTALLED)  ## run the tests that do not take minutes each
+# In one run the slow tests share the others' fixtures, some of which are whole studies.
+test: $(INSTALLED)  ## run the tests that do not take minutes each (ALL=1: all tests)
 	@$(COMPUTE) modspec.models.encoders fetch e5-small
-	$(PYTEST) -m "not slow"
-
-test-slow: $(INSTALLED)  ## run the other tests
-	@$(COMPUTE) modspec.models.encoders fetch e5-small
-	$(PYTEST) -m slow
+	$(PYTEST) $(if $(ALL),,-m "not slow")
 
 lint: $(INSTALLED)  ## check style, formatting, and who imports whom
 	@$(RUN) ruff check
