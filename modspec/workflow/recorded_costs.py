@@ -6,7 +6,9 @@ from pathlib import Path
 
 
 def recorded_costs(record: Path, jobs: Mapping[str, int]) -> str:
-    """Return one line per stage: hours of its jobs, scaled from the published run, and memory per job.
+    """Return one line per stage: its number of jobs, and the hours and memory that a job took when published.
+
+    This is a record and no estimate: other settings and other processors take other times.
 
     Args:
         record: ``provenance.json`` of the published study.
@@ -24,7 +26,7 @@ def recorded_costs(record: Path, jobs: Mapping[str, int]) -> str:
             published = stages[stage]
             hours = published["wall_seconds"] / 3600 / published["runs"]
             lines.append(
-                f"{stage}: {count} jobs, {count * hours:.1f} hours in all; when published, a job took "
-                f"{hours:.2f} hours and at most {published['peak_memory_gib']:.1f} GiB\n"
+                f"{stage}: {count} jobs; when published, a job took {hours:.2f} hours "
+                f"and at most {published['peak_memory_gib']:.1f} GiB\n"
             )
     return "".join(lines)
