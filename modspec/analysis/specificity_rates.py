@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from modspec.analysis.language_specificity import Similarity
-from modspec.analysis.verdict_rates import Simulated
+from modspec.analysis.simulated_verdicts import Simulated
 from modspec.terms import Question
 
 ASSIGNMENTS = 1000  # of languages within seeds, the true one among them; the analysis itself takes 99,999

@@ -14,8 +14,8 @@ import pandas as pd
 from modspec.analysis.contrasts import Sample, accuracy_sample, share_sample
 from modspec.analysis.language_specificity import importance_similarity
 from modspec.analysis.measurements import StudyRuns, read_measured
+from modspec.analysis.simulated_verdicts import draw_noise, rates, simulate, spread_of
 from modspec.analysis.specificity_rates import MapSize, map_size, simulate_specificity
-from modspec.analysis.verdict_rates import draw_noise, rates, simulate, spread_of
 from modspec.errors import InputError
 from modspec.figures.save import save_figure, save_table
 from modspec.terms import CONTRASTS, QUESTIONS
@@ -88,7 +88,7 @@ def verdict_rates(p: CalibrationParameters, published: Mapping[str, Published]) 
         published: from :func:`read_published`.
 
     Returns:
-        The rows of :func:`modspec.analysis.verdict_rates.rates` for every number of ``seeds`` and
+        The rows of :func:`modspec.analysis.simulated_verdicts.rates` for every number of ``seeds`` and
         ``seed_variance``, with ``items`` (NaN for Q2, which has none).
     """
     maps = [of_study.maps for of_study in published.values()]

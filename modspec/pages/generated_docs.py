@@ -14,7 +14,7 @@ import pandas as pd
 from modspec.analysis import language_specificity, question_texts, side_by_side, typology
 from modspec.analysis.language_specificity import importance_similarity, overlap_similarity
 from modspec.analysis.questions import StudyTables
-from modspec.analysis.verdict_rates import summary
+from modspec.analysis.simulated_verdicts import summary
 from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.parameter_reference import all_parameters

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from modspec.analysis.verdict_rates import summary
+from modspec.analysis.simulated_verdicts import summary
 from modspec.calibration.verdict_rates import (
     ACCURACY,
     CAUTIOUS,

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom, nct, t
 
 from modspec.analysis.intervals import Estimate, Variance, adjusted, pooled_estimate
-from modspec.analysis.verdict_rates import (
+from modspec.analysis.simulated_verdicts import (
     RIGHT,
     SMALL,
     Noise,
