@@ -33,7 +33,7 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
         table: of :func:`modspec.analysis.questions.question_table`.
     """
     rows = table[table["primary"]].assign(row=lambda rows: rows["question"].map(_named))
-    rows["cell"] = [_answer(row) for row in rows.to_dict("records")]
+    rows["cell"] = [answer(row) for row in rows.to_dict("records")]
     wide = rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False)
     primary = {_named(c.question): c.text for c in CONTRASTS if c.primary}
     wide.insert(0, "contrast", wide.index.map(primary))
@@ -44,10 +44,14 @@ def _named(question: str) -> str:
     return f"{question} {QUESTIONS[question].text}"
 
 
-def _answer(row: Mapping[str, Any]) -> str:
-    """Return the answer that a primary contrast gives, with its value and interval or p."""
-    answer = ANSWERS[row["verdict"]]
-    return answer if row["verdict"] == NOT_RUN else f"{answer}: {_value(row)}"
+def answer(row: Mapping[str, Any]) -> str:
+    """Return the answer that a contrast gives, with its value and interval or p.
+
+    Args:
+        row: of :func:`modspec.analysis.questions.question_table`.
+    """
+    words = ANSWERS[row["verdict"]]
+    return words if row["verdict"] == NOT_RUN else f"{words}: {_value(row)}"
 
 
 def findings(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Verdicts of the analysis plan: what a value with its interval says about a question.
 
-    rises, falls             the p-value, corrected for the number of questions, is below 1 - confidence
+    rises, falls             the p-value, corrected for the number of questions, is below 0.05
     supported, contradicted  the same, where the question expects a sign
     equivalent               the interval lies inside the question's margin: any effect is small
     negligible               the same, and the interval excludes zero: the effect is there, and is small
@@ -9,7 +9,8 @@
     unmatched                supported, but the two masks differ too much in accuracy (Q3 alone)
     not run                  the study lacks what the question needs
 
-"Undecided" is not "no effect"; "equivalent" is the finding that there is none that matters.
+"Undecided" is not "no effect"; "equivalent" is the finding that there is none that matters. With another
+``confidence`` than 0.95, 0.05 is 1 - confidence.
 """
 
 import numpy as np

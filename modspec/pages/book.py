@@ -44,7 +44,12 @@ def sources(root: Path) -> Sources:
     scale = facts(next(study for study in studies if study.name == answers["study"].iloc[0]))
     first = {"encoder": scale.loc["encoder"].iloc[0], "k": scale.loc["number k of proponents"].iloc[0]}
 
-    pages = {"index.md": book_pages.start(answers, studies, first), "api.md": book_pages.INTERFACE}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    limits, rerun = _section(readme, "What this cannot say"), _command(readme, "run one notebook")
+    pages = {
+        "index.md": book_pages.start(answers, studies, first, limits, rerun),
+        "api.md": book_pages.INTERFACE,
+    }
     pages["cite.md"] = book_pages.citation((root / "CITATION.cff").read_text(encoding="utf-8"))
     for code in QUESTIONS:
         pages[f"questions/{code.lower()}.md"] = question(code, answers, languages, studies, sections)
@@ -99,6 +104,17 @@ def _views(studies: Sequence[Study]) -> Sources:
         for study in studies
         for name in study.views
     }
+
+
+def _section(readme: str, heading: str) -> str:
+    """Return the text of a section of README, without its heading."""
+    return readme.partition(f"## {heading}\n")[2].partition("\n## ")[0].strip()
+
+
+def _command(readme: str, purpose: str) -> str:
+    """Return the command that README's table of commands gives for a purpose."""
+    row = next(line for line in readme.splitlines() if line.startswith(f"| {purpose} |"))
+    return row.split("`")[1]
 
 
 def _page(file: Path, name: str, navigation: str) -> bytes:

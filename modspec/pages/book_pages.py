@@ -15,23 +15,26 @@ from modspec.terms import POOLED, QUESTIONS
 from modspec.workflow.parameters import ResultsParameters
 
 
-def start(answers: pd.DataFrame, studies: Sequence[Study], facts: Mapping[str, str]) -> str:
-    """Return the start page: what was asked, the answers, one figure, where to go.
+def start(
+    answers: pd.DataFrame, studies: Sequence[Study], facts: Mapping[str, str], limits: str, rerun: str
+) -> str:
+    """Return the start page: what was asked, the answers, one figure, limits, how to rerun, where to go.
 
     Args:
         answers: the rows of ``questions.csv``.
         studies: that the book shows.
         facts: of the first published study, see :func:`modspec.analysis.side_by_side.scale`.
+        limits: Markdown, what the results cannot say.
+        rerun: a command that runs one notebook with one parameter changed.
     """
     seeds = int(answers["seeds"].max())
     whole = POOLED if (answers["study"] == POOLED).any() else answers["study"].iloc[0]
-    named = f"{' and '.join(ResultsParameters().pooled)} together" if whole == POOLED else whole
+    named = " and ".join(ResultsParameters().pooled) if whole == POOLED else whole
     rows = answers[answers["study"] == whole].sort_values("primary", ascending=False, kind="stable")
     lines = {}
     for question, row in rows.drop_duplicates("question").set_index("question").sort_index().iterrows():
-        secondary = "" if row["primary"] else "secondary only: "
-        text = secondary + question_texts.effect({"question": question, **row}).partition(";")[0]
-        text = f"{NOT_RUN} yet" if text == NOT_RUN else text
+        text = question_texts.answer({"question": question, **row})
+        text += f" ({row['contrast']})" if row["verdict"] != NOT_RUN else ""
         lines[f"[{question}](questions/{question.lower()}.md)"] = {
             "question": QUESTIONS[question].text,
             f"answer ({named})": text,
@@ -39,20 +42,36 @@ def start(answers: pd.DataFrame, studies: Sequence[Study], facts: Mapping[str, s
     links = ", ".join(f"[{study.heading}]({study.page}.md)" for study in studies)
     return f"""# How modular is a multilingual encoder?
 
-For each language we find a subnetwork of attention heads, train these subnetworks apart (sparse fine-tuning,
-SFT), and measure by TracIn how far predictions rest on training examples of their own language: the
-*in-language share*. Encoder: `{facts["encoder"]}`; {seeds} seeds; {facts["k"]} proponents per test example.
-All settings and numbers are ours, not the paper's.
+For each language we search a *subnetwork* of attention heads, and let it train this subnetwork alone (sparse
+fine-tuning, SFT). TracIn scores how much training examples raised a prediction; the first {facts["k"]}
+are its *proponents*. *In-language share*: proponents in the test example's language. Encoder
+`{facts["encoder"]}`, {seeds} seeds. After the abstract of [Choenni et al. 2024](cite.md); all numbers are
+ours.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 
-Effects in points (Q2, Q7: correlations), 95 % intervals. *Undecided* is not "no effect". Where the deciding
-contrast was not run yet, the question's page shows secondary ones.
+Percentage points (Q2: correlations), 95 % intervals.
 <!-- end of the answer -->
+
+Full: fine-tuning of all parameters. Chance: the language's share of the training examples, 20 % for five
+languages. "We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). Where the
+deciding contrast was not run, the question's page shows secondary ones.
 
 ![Contrasts that decide a question, by study, with intervals and margins](questions/all/{FIGURE}.png)
 
 Each row is a contrast that decides a question. Grey band: effects that do not matter.
+
+## What this cannot say
+
+{limits}
+
+## Run one notebook with one parameter changed
+
+```sh
+{rerun}
+```
+
+In a checkout of the repository, after `make study`. [More commands](docs/running.md#commands).
 
 ## Where to go
 
@@ -61,7 +80,7 @@ Each row is a contrast that decides a question. Grey band: effects that do not m
 - **Words**: the [glossary](docs/methods.md#glossary), and [how each quantity is measured](docs/methods.md).
 - **Does the instrument read right?** [Calibration](docs/calibration.md).
 - **What is not known**: [limits](docs/methods.md#limits).
-- **Run it**: [a whole study, or one notebook with one parameter changed](docs/running.md#commands).
+- **Run it**: [commands](docs/running.md#commands).
 - **Score your own model**: [user guide](docs/influence.md) and [interface](api.md).
 
 {contents(studies)}

@@ -24,7 +24,19 @@ EVIDENCE = {
     "Q8": ("share_over_training",),
 }
 FIGURE = "questions"
-EXPECTED = {1: "a value above zero", -1: "a value below zero", 0: "nothing: either sign is a finding"}
+EXPECTED = {
+    1: "A value above zero is expected.",
+    -1: "A value below zero is expected.",
+    0: "No sign is expected.",
+}
+# Question -> what its numbers are, where its unit alone does not say it.
+NUMBERS = {
+    "Q2": "r is a correlation of head importances after the seed's mean over languages is taken off.",
+    "Q5": "AUC within label: the probability that a training example in the test example's language ranks "
+    "above one in another language with the same label; 50 % is no preference. Below zero: SFT ranks other "
+    "languages' examples higher (sharing). Above zero: it ranks them lower (specialization).",
+    "Q7": "r is a rank correlation over pairs of languages.",
+}
 
 
 def question(
@@ -47,20 +59,30 @@ def question(
     rows, single = (table[table["question"] == code] for table in (answers, languages))
     primary = [contrast.text for contrast in CONTRASTS if contrast.question == code and contrast.primary]
     scale = 1 if asked.margin is None else asked.scale
-    margin = f" Effects within ±{scale * asked.margin:g} do not matter." if asked.margin else ""
-    decided = f"`{primary[0]}`" if primary else "no contrast: all are secondary"
+    margin = f"Effects within ±{scale * asked.margin:g} do not matter." if asked.margin else ""
+    decided = f"The contrast `{primary[0]}` decides" if primary else "No contrast decides; all are secondary"
+    about = [f"{decided}. Unit: {asked.unit}.", EXPECTED[asked.sign], margin, NUMBERS.get(code, "")]
+    legend = {
+        "Bold: the contrast that decides.": primary,
+        "Grey band: effects that do not matter.": asked.margin,
+    }
+    shown = rows[rows["contrast"].isin(primary)] if primary else rows
     parts = [
         f"# {code} · {asked.text}",
-        f"Decided by {decided}, in {asked.unit}. Expected: {EXPECTED[asked.sign]}.{margin}",
-        f"## Answer\n\n{_cells(rows[rows['contrast'].isin(primary)] if primary else rows)}",
+        " ".join(filter(None, about)),
+        f"## Answer\n\n{_cells(shown)}",
+        "Brackets: 95 % interval. Detectable: the smallest effect that such a study finds with 80 % power. "
+        "Dev accuracy: its difference between the masks. What the [verdicts](#verdicts) mean stands below; "
+        "other words are in the [glossary](../docs/methods.md#glossary).",
         f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
-        "Bold: the contrast that decides. Grey band: effects that do not matter. Hollow: undecided.",
+        " ".join([*(text for text, there in legend.items() if there), "Hollow: undecided."]),
     ]
     if len(rows["contrast"].unique()) > len(primary):
+        differences = question_texts.by_study(rows)
         parts += [
             "## All contrasts",
             "A secondary contrast changes something else too, which the last column names.",
-            markdown(_unprefixed(question_texts.by_study(rows), code)),
+            markdown(_unprefixed(differences if primary else differences.iloc[:, -1:], code)),
         ]
     if shown := {*primary, *generated_docs.BY_LANGUAGE} & set(single["contrast"]):
         parts += [

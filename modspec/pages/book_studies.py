@@ -71,8 +71,21 @@ def all_studies(root: Path) -> list[Study]:
     return sorted(studies, key=lambda s: (s.page.startswith("runs/"), rank.get(s.name, len(rank)), s.name))
 
 
+def subject(name: str, presets: Path) -> str:
+    """Return what a study is about: the first sentence of its preset's file; empty where it has none.
+
+    Args:
+        name: of the study.
+        presets: folder of the presets.
+    """
+    file = presets / f"{name}.yaml"
+    words = file.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ") if file.exists() else ""
+    sentence, end, _ = words.partition(". ")
+    return sentence + end.strip()
+
+
 def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
-    """Return the page of a study: its scale, its notebooks in order.
+    """Return the page of a study: what it is about, its scale, its notebooks in order.
 
     Args:
         study: that is shown.
@@ -82,9 +95,11 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
     place = f"../{in_book(study.notebooks, study)}/"
     whole = [n for n in study.executed if n.seed is None]
     record = notebook_index.read_record(study.figures)
-    parts = [f"# {study.heading}"]
+    parts = [f"# {study.heading}", subject(study.name, templates / "presets")]
+    if study.name != "results":
+        parts.append("Its answers stand on the pages of the questions, from [Q1](../questions/q1.md) on.")
     if len(scale):
-        parts.append(markdown(scale))
+        parts.append(markdown(scale.rename(columns={study.name: "value"})))
     if study.views:
         base = study.page.rpartition("/")[2]
         lines = [
@@ -105,7 +120,7 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
     if commit:
         parts.append(f"Figures and tables were made from commit `{commit[:7]}`.")
     parts.append(toctree(f"{place}{n.file.stem}" for n in whole))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def facts(study: Study) -> pd.DataFrame:

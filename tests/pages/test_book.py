@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 
 from modspec.pages import book
 from modspec.pages.book_studies import all_studies
-from modspec.terms import QUESTIONS
+from modspec.terms import CONTRASTS, QUESTIONS
 from tests.helpers.browser import OpenPage
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +118,22 @@ def test_the_answer_has_at_most_200_words_and_names_every_question(sources: book
     for code, question in QUESTIONS.items():
         assert f"[{code}](questions/{code.lower()}.md) | {question.text} |" in answer
     assert len(re.findall(r"!\[[^\]]+\]", rest)) == 1
+
+
+def test_the_start_page_says_what_is_not_known_and_how_to_rerun_as_readme_does(sources: book.Sources) -> None:
+    page, readme = sources["index.md"].decode(), (ROOT / "README.md").read_text("utf-8")
+    command = re.search(r"^```sh\n(\S*papermill .* -p .*)\n```$", page, re.MULTILINE)
+    assert command and f"`{command[1]}`" in readme
+    limits = page.partition("## What this cannot say\n\n")[2].partition("\n\n## ")[0]
+    assert limits.startswith("- ") and limits in readme
+
+
+@pytest.mark.parametrize("code", QUESTIONS)
+def test_a_question_explains_only_what_its_page_shows(sources: book.Sources, code: str) -> None:
+    page = sources[f"questions/{code.lower()}.md"].decode()
+    assert ("Grey band" in page) == (QUESTIONS[code].margin is not None)
+    assert ("Bold" in page) == any(c.question == code and c.primary for c in CONTRASTS)
+    assert not re.search(r"^## .*\n\n\n", page, re.MULTILINE)  # no section of figures without a word
 
 
 def test_every_published_notebook_has_a_page() -> None:
