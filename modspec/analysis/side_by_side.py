@@ -31,10 +31,15 @@ def question_tables(p: ResultsParameters) -> dict[str, StudyTables]:
     for study, folder in folders.items():
         _record(p, study)
         if not folder.is_dir():
-            published = sorted(place.parent.name for place in path(p.figures_dir).glob("*/artefacts"))
+            published = published_studies(path(p.figures_dir))
             allowed = ", ".join(published) or "none is there"
             raise InputError(f"studies: {study!r} published no artefacts; allowed: {allowed}")
     return {study: study_tables.read_question_tables(folder) for study, folder in folders.items()}
+
+
+def published_studies(figures: Path) -> list[str]:
+    """Return the names of the studies in a folder of published figures whose influence was scored."""
+    return sorted(place.parents[1].name for place in figures.glob("*/artefacts/influence"))
 
 
 def answers(p: ResultsParameters, tables: Mapping[str, StudyTables]) -> pd.DataFrame:

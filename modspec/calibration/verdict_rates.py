@@ -14,6 +14,7 @@ import pandas as pd
 from modspec.analysis.contrasts import Sample, accuracy_sample, share_sample
 from modspec.analysis.language_specificity import importance_similarity
 from modspec.analysis.measurements import StudyRuns, read_measured
+from modspec.analysis.side_by_side import published_studies
 from modspec.analysis.simulated_verdicts import draw_noise, rates, simulate, spread_of
 from modspec.analysis.specificity_rates import MapSize, map_size, simulate_specificity
 from modspec.errors import InputError
@@ -54,8 +55,8 @@ def read_published(p: CalibrationParameters) -> dict[str, Published]:
     """
     folders = {study: project_root() / "figures" / study / "artefacts" for study in p.simulated_studies}
     for study, folder in folders.items():
-        if not folder.is_dir():
-            published = sorted(place.parents[0].name for place in folder.parents[1].glob("*/artefacts"))
+        if not (folder / "influence").is_dir():
+            published = published_studies(project_root() / "figures")
             raise InputError(f"simulated_studies: {study!r}; allowed: some of {', '.join(published)}")
     return {
         study: Published(published_samples(folder), map_size(published_similarity(folder)))
