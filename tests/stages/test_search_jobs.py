@@ -55,6 +55,18 @@ def test_a_lost_piece_is_made_again_alone(tmp_path: Path) -> None:
         before = now
 
 
+def test_a_pooled_others_mask_of_other_weights_is_not_used(tmp_path: Path, monkeypatch) -> None:
+    """Another kind of processor could search a lost language again, with another result."""
+    material, p = arguments(tmp_path, epochs=1, threshold=0.6)
+    (piece,) = search_piece(material, p, "pooled_others", "en")
+    before = (piece / MANIFEST).stat().st_mtime_ns
+    shutil.rmtree(piece.with_name("de"))
+    monkeypatch.setattr(search, "finetune", lambda *_, **__: None)
+    search_piece(material, p, "language_search", "de")
+    search_piece(material, p, "pooled_others", "en")
+    assert (piece / MANIFEST).stat().st_mtime_ns != before
+
+
 def test_whether_languages_are_jobs_is_no_part_of_what_decides_masks() -> None:
     by_language, in_one = (resolve({"search_by_language": divided}) for divided in (True, False))
     assert by_language.parameters("search") == in_one.parameters("search")
