@@ -27,12 +27,12 @@ from modspec.terms import LEFT_OUT_CONDITIONS
 from modspec.workflow.fingerprints import code_fingerprint
 from modspec.workflow.live_log import show_live
 from modspec.workflow.paths import path
+from modspec.workflow.piece_records import lost_pieces
 from modspec.workflow.presets import resolve
 from modspec.workflow.process_environment import process_environment
 from modspec.workflow.recorded_costs import recorded_costs
 from modspec.workflow.resources import check_writable
 from modspec.workflow.run_lock import lock_study
-from modspec.workflow.scoring_shards import lost_pieces
 
 if workflow.is_main_process:
     show_live(workflow.logger_manager)
@@ -63,7 +63,7 @@ def papermill(stage):
     """
 
     def of_job(wildcards):
-        job = {name: value for name, value in wildcards.items() if name != "shard"}
+        job = {name: value for name, value in wildcards.items() if name in ("seed", "condition")}
         if "seed" in job:
             job["seed"] = int(job["seed"])
         try:
@@ -79,6 +79,12 @@ def papermill(stage):
 RUN_NOTEBOOK = (
     f"exec {shlex.quote(sys.executable)} -m modspec.workflow.run_notebook "
     "{input.notebook:q} {output.notebook:q} {log:q} --threads {threads} --parameters {params.job:q} 2>> {log:q}"
+)
+# On request, jobs that may run on different machines make pieces of a stage before its notebook, which then
+# finds them. Their outputs are records of the pieces that they left, and go when the notebook is done.
+MAKE_PIECES = (
+    f"exec {shlex.quote(sys.executable)} -m modspec.workflow.process_environment modspec.stages.piece_job "
+    "{rule} {output.record:q} {params.part:q} --parameters {params.job:q} >> {log:q} 2>&1"
 )
 
 # Where an artefact was deleted, delete its notebook too, so that both are made again. Checkpoints are large;
@@ -98,7 +104,7 @@ for notebook in notebooks:
     }
     if not done[number[:2]]:
         notebook.unlink()
-for record in Path(f"{RUN}/scores").glob("*.pieces/shards/*.json") if workflow.is_main_process else ():
+for record in Path(RUN).glob("*/*.pieces/records/*.json") if workflow.is_main_process else ():
     if lost_pieces(record):
         record.unlink()
 
@@ -135,9 +141,64 @@ rule all:
         [] if study.blind else [f"{RUN}/notebooks/07_exploration.ipynb", f"{FIGURES}/exploration/provenance.json"],
 
 
+SEARCHED = f"{RUN}/search/seed{{seed}}.pieces/records"
+
+
+# Made once, before the languages that start from it. If two jobs made it, the weights could differ.
+rule warm_start:
+    output:
+        record=temp(f"{SEARCHED}/warm_start.json"),
+    log:
+        f"{RUN}/logs/01_warm_start-seed{{seed}}.log",
+    message:
+        "warm start, seed {wildcards.seed}"
+    params:
+        job=papermill("search"),
+        code=code_fingerprint("search"),
+        part=[],
+    threads: study.threads
+    shell:
+        MAKE_PIECES
+
+
+use rule warm_start as language_search with:
+    input:
+        start=rules.warm_start.output.record if first.start_languages else [],
+    output:
+        record=temp(f"{SEARCHED}/language_search-{{language}}.json"),
+    log:
+        f"{RUN}/logs/01_language_search-seed{{seed}}-{{language}}.log",
+    message:
+        "search, {wildcards.language}, seed {wildcards.seed}"
+    params:
+        job=papermill("search"),
+        code=code_fingerprint("search"),
+        part=lambda wildcards: ["--language", wildcards.language],
+
+
+LANGUAGE_SEARCHES = expand(rules.language_search.output.record, language=first.languages, allow_missing=True)
+
+
+# Reads the weights of all languages.
+use rule language_search as pooled_others with:
+    input:
+        searches=LANGUAGE_SEARCHES,
+    output:
+        record=temp(f"{SEARCHED}/pooled_others-{{language}}.json"),
+    log:
+        f"{RUN}/logs/01_pooled_others-seed{{seed}}-{{language}}.log",
+    message:
+        "pooled-others mask, {wildcards.language}, seed {wildcards.seed}"
+
+
+POOLED_OTHERS = expand(rules.pooled_others.output.record, language=first.languages, allow_missing=True)
+
+
 rule search:
     input:
         notebook="notebooks/01_subnetwork_search.ipynb",
+        searches=LANGUAGE_SEARCHES if study.search_by_language else [],
+        pooled_others=POOLED_OTHERS if study.search_by_language and first.searches_pooled_others else [],
     output:
         notebook=f"{RUN}/notebooks/01_subnetwork_search-seed{{seed}}.ipynb",
     log:
@@ -177,14 +238,7 @@ def searches(wildcards):
     return expand(rules.search.output.notebook, seed=sorted(seeds))
 
 
-# With scoring_shards above 1, jobs that may run on different machines compute the scores before notebook 03,
-# which then finds them. Their outputs are records of the pieces that they left, and go when all is scored.
-SHARDS = f"{RUN}/scores/{{condition}}-seed{{seed}}.pieces/shards"
-SCORE_SHARD = (
-    f"exec {shlex.quote(sys.executable)} -m modspec.workflow.process_environment "
-    "modspec.stages.scoring_shard "
-    "{output.record:q} --parameters {params.job:q} {params.shard} >> {log:q} 2>&1"
-)
+SHARDS = f"{RUN}/scores/{{condition}}-seed{{seed}}.pieces/records"
 
 
 rule control_masks:
@@ -200,10 +254,10 @@ rule control_masks:
     params:
         job=papermill("influence"),
         code=code_fingerprint("scores"),
-        shard="",
+        part=[],
     threads: study.threads
     shell:
-        SCORE_SHARD
+        MAKE_PIECES
 
 
 def control_masks(wildcards):
@@ -228,7 +282,7 @@ use rule control_masks as scoring_shard with:
     params:
         job=papermill("influence"),
         code=code_fingerprint("scores"),
-        shard=f"--shard {{shard}} {study.scoring_shards}",
+        part=lambda wildcards: ["--shard", wildcards.shard, study.scoring_shards],
     priority: 1
 
 

@@ -1,30 +1,19 @@
-"""A shard of stage 3's scoring: ``python -m modspec.stages.scoring_shard RECORD --parameters YAML …``.
+"""A shard of stage 3's scoring: its share of every pass's blocks, or before it the control masks.
 
-A shard computes its share of every pass's blocks, and leaves them where notebook 03 looks for them, on a file
-system that all machines share. Notebook 03 then finds every block. A block that was lost it computes itself.
-Without a shard, the control masks alone are made: once, before the shards that score under them.
+The control masks are made once, before the shards that score under them.
 """
 
-import argparse
-import os
-import sys
-import threading
 from pathlib import Path
 
-import yaml
-
-from modspec.errors import InputError
 from modspec.stages.checkpoint_scores import Share, scored_checkpoints, scores_of_pass
 from modspec.stages.control_masks import ACCURACY_MATCHED
-from modspec.stages.material import Material, load_material
+from modspec.stages.material import Material
 from modspec.stages.over_training import scores_over_training
 from modspec.stages.scoring import planned, scores_origin
 from modspec.stages.scoring_plan import scored_train
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import InfluenceParameters
 from modspec.workflow.paths import pieces_dir, scores_dir
-from modspec.workflow.run_notebook import end_with
-from modspec.workflow.scoring_shards import write_record
 
 
 def score_shard(
@@ -58,25 +47,3 @@ def score_shard(
         for _ in scores_over_training(material, p, model, train, evaluation, origin, Share(shard, blocks)):
             pass
     return blocks
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m modspec.stages.scoring_shard", description=__doc__)
-    parser.add_argument("record", type=Path, help="file to write: the names of the shard's pieces")
-    parser.add_argument(
-        "--parameters", type=yaml.safe_load, required=True, help="of notebook 03: a YAML mapping"
-    )
-    parser.add_argument("--shard", type=int, nargs=2, metavar=("I", "N"), help="default: control masks alone")
-    given = parser.parse_args()
-    threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
-    try:
-        parameters = InfluenceParameters(**given.parameters)
-        pieces = score_shard(load_material(parameters), parameters, given.shard)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    write_record(given.record.absolute(), pieces)
-
-
-if __name__ == "__main__":
-    main()

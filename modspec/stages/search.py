@@ -132,8 +132,9 @@ def search_pooled_others(
 
             save_masks(building / "masks.safetensors", {language: search_along(pooled, accepted)})
 
+    # With what the searches found: on a cluster another kind of processor may have made one of them again.
     origin = made_by(
-        "search", material, parameters.identity(), {}, piece="pooled-others mask", language=language
+        "search", material, parameters.identity(), searched, piece="pooled-others mask", language=language
     )
     return resumable(piece, origin, make)
 

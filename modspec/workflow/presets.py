@@ -8,8 +8,9 @@ the defaults of ``modspec.workflow.parameters``.
 
 With ``train_samples: per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test
 examples are the same for all. With ``blind: true`` notebooks show no influence and no figures are made: a
-confirmatory study is looked at when it is complete. With ``scoring_shards: N`` the scoring of every condition
-and seed is divided among N jobs, which may run on different machines.
+confirmatory study is looked at when it is complete. Jobs may run on different machines: with
+``search_by_language: true`` every language's search is a job of its own, and with ``scoring_shards: N`` the
+scoring of every condition and seed is divided among N jobs.
 """
 
 import difflib
@@ -42,7 +43,7 @@ BY_CONDITION = ("finetuning_by_condition", "influence_by_condition")
 SECTIONS = ("data", "search", "finetuning", "influence", *BY_CONDITION, "figures", "calibration")
 # Keys outside sections, and their defaults.
 TOP: dict[str, Any] = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}
-TOP |= {"scoring_shards": 1, "train_samples": "shared", "blind": False}
+TOP |= {"search_by_language": False, "scoring_shards": 1, "train_samples": "shared", "blind": False}
 TRAIN_SAMPLES = ("shared", "per_seed")
 MOST_SHARDS = 1000  # of one scoring; each is a job
 KEYS = (*TOP, *SECTIONS)
@@ -66,6 +67,7 @@ class StudyPlan:
     conditions: tuple[str, ...]
     threads: int  # per job
     values: Mapping[str, Mapping[str, Any]]  # section -> parameter -> value
+    search_by_language: bool = False  # every language's search is a job
     scoring_shards: int = 1  # jobs that a condition's and seed's scoring is divided among
     train_samples: str = "shared"  # one training sample for all seeds, or one "per_seed"
     blind: bool = False  # notebooks show no influence, and there are no figures
@@ -207,10 +209,11 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     samples = top["train_samples"]
     if samples not in TRAIN_SAMPLES:
         raise InputError(f"train_samples: {quoted(samples)}; allowed: {' or '.join(TRAIN_SAMPLES)}")
-    if not isinstance(top["blind"], bool):
-        raise InputError(f"blind: {quoted(top['blind'])}; allowed: true or false")
-    seeds, conditions = tuple(seeds), tuple(conditions)
-    plan = StudyPlan(name, seeds, conditions, threads, values, shards, samples, top["blind"])
+    for key in ("search_by_language", "blind"):
+        if not isinstance(top[key], bool):
+            raise InputError(f"{key}: {quoted(top[key])}; allowed: true or false")
+    seeds, conditions, by_language = tuple(seeds), tuple(conditions), top["search_by_language"]
+    plan = StudyPlan(name, seeds, conditions, threads, values, by_language, shards, samples, top["blind"])
     plan.check()
     return plan
 

@@ -87,6 +87,7 @@ for words, answer in {
     "threshold=": "threshold: None (NoneType); allowed: number",
     "threads=two": "threads: ['two']; allowed: one or more different whole numbers",
     "threads=0": "threads: 0; allowed: at least 1",
+    "search_by_language=yes": "search_by_language: 'yes'; allowed: true or false",
     "scoring_shards=0": "scoring_shards: 0; allowed: at least 1",
     "scoring_shards=2": "scoring_shards: 2; allowed: 1, or memory_gib = a number",
     "seeds=0..2": "seeds: ['0..2']; allowed: one or more different whole numbers",

@@ -1,4 +1,4 @@
-"""What Snakemake plans where a scoring is divided among jobs; nothing is run."""
+"""What Snakemake plans where a search or a scoring is divided among jobs; nothing is run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from modspec.workflow.artifacts import MANIFEST
-from modspec.workflow.scoring_shards import write_record
+from modspec.workflow.piece_records import write_record
 from tests.notebooks.conftest import copy_project, run
 
-RUN = Path("runs/test")
+RUN, UNSEARCHED = Path("runs/test"), Path("runs/unsearched")
+SCORED = f"{RUN}/notebooks/03_influence_scoring-full-seed0.ipynb"
+SEARCHED = f"{UNSEARCHED}/notebooks/01_subnetwork_search-seed0.ipynb"
+BY_LANGUAGE = ("search_by_language=true", "study=unsearched")
+STARTED = ("search={start_languages: [en]}", "finetuning={start_languages: [en]}")
 
 
 @pytest.fixture(scope="module")
@@ -29,34 +33,52 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def planned(project: Path, shards: int, *config: str) -> list[str]:
-    words = (
-        "seeds=0",
-        "conditions=[full]",
-        "blind=true",
-        "memory_gib=1",
-        f"scoring_shards={shards}",
-        *config,
-    )
-    command = ("snakemake", "--dry-run", "--cores", "1", "--config", "preset=test", *words)
-    return sorted(re.findall("^would run: (.*), full, seed 0", run(project, *command).stdout, re.MULTILINE))
+def planned(project: Path, target: str, *config: str) -> list[str]:
+    words = ("seeds=0", "conditions=[full]", "blind=true", "memory_gib=1", *config)
+    command = ("snakemake", "--dry-run", "--cores", "1", "--config", "preset=test", *words, "--", target)
+    output = run(project, *command).stdout
+    return sorted(re.findall("^would run: (.*?)(?:, full)?, seed 0", output, re.MULTILINE))
+
+
+def leave(pieces: Path, records: dict[str, str]) -> None:
+    """Leave pieces and the records of the jobs that made one each, as finished jobs do."""
+    for name, piece in records.items():
+        (pieces / piece).mkdir(parents=True)
+        (pieces / piece / MANIFEST).touch()
+        write_record(pieces / "records" / f"{name}.json", [pieces / piece])
 
 
 def test_every_shard_is_a_job_after_one_that_makes_control_masks(trained: Path) -> None:
-    assert planned(trained, 1) == ["influence"]
+    assert planned(trained, SCORED) == ["influence"]
     shards = [f"scoring shard {number} of 3" for number in range(3)]
     kinds = ("influence_by_condition={full: {mask_kinds: [none, own]}}",)
-    assert planned(trained, 3, *kinds) == ["influence", *shards]
-    assert planned(trained, 3) == ["control masks", "influence", *shards]
+    assert planned(trained, SCORED, "scoring_shards=3", *kinds) == ["influence", *shards]
+    assert planned(trained, SCORED, "scoring_shards=3") == ["control masks", "influence", *shards]
 
 
 def test_only_a_shard_that_lost_a_piece_runs_again(trained: Path) -> None:
     pieces = trained / RUN / "scores" / "full-seed0.pieces"
-    records = {"control_masks": "accuracy-matched", "0of2": "none.blocks/a", "1of2": "none.blocks/b"}
-    for name, piece in records.items():
-        (pieces / piece).mkdir(parents=True)
-        (pieces / piece / MANIFEST).touch()
-        write_record(pieces / "shards" / f"{name}.json", [pieces / piece])
-    assert planned(trained, 2) == ["influence"]
+    blocks = {"0of2": "none.blocks/a", "1of2": "none.blocks/b"}
+    leave(pieces, {"control_masks": "accuracy-matched", **blocks})
+    assert planned(trained, SCORED, "scoring_shards=2") == ["influence"]
     (pieces / "none.blocks/b" / MANIFEST).unlink()
-    assert planned(trained, 2) == ["influence", "scoring shard 1 of 2"]
+    assert planned(trained, SCORED, "scoring_shards=2") == ["influence", "scoring shard 1 of 2"]
+
+
+def test_every_language_is_searched_by_a_job(trained: Path) -> None:
+    languages, pooled = ["search, de", "search, en"], ["pooled-others mask, de", "pooled-others mask, en"]
+    assert planned(trained, SEARCHED, *BY_LANGUAGE, *STARTED) == [*pooled, "search", *languages, "warm start"]
+    no_controls = ("pooled_others=false", "influence_by_condition={full: {mask_kinds: [none, own]}}")
+    assert planned(trained, SEARCHED, *BY_LANGUAGE, *no_controls) == ["search", *languages]
+
+
+def test_only_a_search_that_lost_a_piece_runs_again(trained: Path) -> None:
+    """After it jobs that read the piece, which find their own pieces done."""
+    pieces = trained / UNSEARCHED / "search" / "seed0.pieces"
+    leave(pieces, {"warm_start": "../../checkpoints/start-seed0-1a2b3c4d"})
+    leave(pieces, {f"language_search-{language}": language for language in ("en", "de")})
+    leave(pieces, {f"pooled_others-{language}": f"pooled_others-{language}" for language in ("en", "de")})
+    assert planned(trained, SEARCHED, *BY_LANGUAGE, *STARTED) == ["search"]
+    (pieces / "en" / MANIFEST).unlink()
+    pooled = ["pooled-others mask, de", "pooled-others mask, en"]
+    assert planned(trained, SEARCHED, *BY_LANGUAGE, *STARTED) == [*pooled, "search", "search, en"]

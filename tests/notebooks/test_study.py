@@ -241,6 +241,21 @@ def test_what_is_published_suffices_to_go_on(copy: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_by_language_gives_the_same_masks(copy: Path) -> None:
+    search, notebook = copy / "runs/test/search/seed0", f"runs/test/notebooks/{STAGES['search/seed0']}.ipynb"
+    before = artifacts.content_fingerprint(search)
+    shutil.rmtree(search)
+    output = snakemake(copy, "search_by_language=true", extra=(notebook,)).stdout
+    assert "(5 of 5)" in output  # jobs: two languages, two pooled-others masks, and the notebook
+    log = copy / "runs/test/logs/01_subnetwork_search-seed0.log"
+    assert "already done: seed0.pieces/de" in log.read_text()
+    assert artifacts.content_fingerprint(search) == before
+    assert [place.name for place in search.parent.glob("seed0*")] == ["seed0"]  # no records and pieces
+    again = snakemake(copy, "search_by_language=true", extra=(notebook,)).stdout
+    assert "Nothing to be done" in again
+
+
+@pytest.mark.slow
 def test_languages_are_left_out_on_request_resumed_and_published(copy: Path) -> None:
     study = copy / "runs" / "test"
     output = snakemake(copy, "seeds=0", extra=("leave_one_out",)).stdout

@@ -18,8 +18,8 @@ from modspec.stages.search import search_all
 from modspec.workflow.artifacts import MANIFEST, content_fingerprint
 from modspec.workflow.parameters import FinetuningParameters, InfluenceParameters, SearchParameters
 from modspec.workflow.paths import pieces_dir, scores_dir
+from modspec.workflow.piece_records import lost_pieces, write_record
 from modspec.workflow.presets import resolve
-from modspec.workflow.scoring_shards import lost_pieces, write_record
 
 DATA = {
     "encoder": "tiny",
@@ -122,7 +122,7 @@ def test_blocks_under_other_masks_are_not_used(searched: Study) -> None:
 
 
 def test_a_record_names_the_pieces_that_are_lost(tmp_path: Path) -> None:
-    record, block = tmp_path / "shards" / "0of2.json", tmp_path / "own-en.blocks" / "epoch01-rows4"
+    record, block = tmp_path / "records" / "0of2.json", tmp_path / "own-en.blocks" / "epoch01-rows4"
     block.mkdir(parents=True)
     record.parent.mkdir()
     write_record(record, [block])
