@@ -4,6 +4,7 @@ import ast
 import difflib
 import re
 import sys
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, groupby
@@ -61,6 +62,8 @@ class Strict(BaseModel):
         """
         from IPython import get_ipython
 
+        # Said by libraries that are imported next; progress bars are text on purpose.
+        warnings.filterwarnings("ignore", message="IProgress not found")
         _name_other_environment()
         shell = get_ipython()
         names = names_in_force(shell.history_manager.input_hist_raw, cls.model_fields)
