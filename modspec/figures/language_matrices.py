@@ -132,9 +132,9 @@ def mask_overlap(frame: pd.DataFrame) -> Figure:
     same_seed = frame["seed_a"] == frame["seed_b"]
     same_language = frame["language_a"] == frame["language_b"]
     kinds = {
-        "same language,\nother seed": frame[same_language & ~same_seed],
-        "other language,\nsame seed": frame[same_seed & ~same_language],
-        "other language,\nother seed": frame[~same_seed & ~same_language],
+        "same\nlanguage,\nother seed": frame[same_language & ~same_seed],
+        "other\nlanguage,\nsame seed": frame[same_seed & ~same_language],
+        "other\nlanguage,\nother seed": frame[~same_seed & ~same_language],
     }
     kinds = {label: pairs for label, pairs in kinds.items() if len(pairs)}
     if not kinds:
