@@ -44,7 +44,7 @@ def limits(rows: pd.DataFrame, centre: float, scale: float) -> tuple[float, floa
     """Return the ends of an axis that holds ``centre``, all values, and their intervals.
 
     With few seeds intervals are wider than what can be: those that reach :data:`WIDEST` times as far from
-    ``centre`` as any value are cut.
+    ``centre`` as any value are cut. The narrowest is always whole: around a value near zero, it is the finding.
 
     Args:
         rows: ``value``, ``low``, ``high``; blank where there is none.
@@ -52,7 +52,8 @@ def limits(rows: pd.DataFrame, centre: float, scale: float) -> tuple[float, floa
         scale: the axis has so many units per 1 in ``rows``.
     """
     away = scale * rows[["value", "low", "high"]] - centre
-    reach = WIDEST * away["value"].abs().max() or math.inf
+    narrowest = away[["low", "high"]].abs().max(axis=1).min()
+    reach = pd.Series([WIDEST * away["value"].abs().max(), narrowest]).max() or math.inf
     held = away.clip(-reach, reach)
     low, high = min(0.0, held.min(axis=None)), max(0.0, held.max(axis=None))
     margin = MARGIN * (high - low) or 1.0
