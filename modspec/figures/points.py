@@ -44,7 +44,7 @@ def limits(rows: pd.DataFrame, centre: float, scale: float) -> tuple[float, floa
     """Return the ends of an axis that holds ``centre``, all values, and their intervals.
 
     With few seeds intervals are wider than what can be: those that reach :data:`WIDEST` times as far from
-    ``centre`` as any value are cut. The narrowest is always whole: around a value near zero, it is the finding.
+    ``centre`` as any value are cut. The narrowest is always whole: near zero, it is the finding.
 
     Args:
         rows: ``value``, ``low``, ``high``; blank where there is none.

@@ -102,7 +102,7 @@ def draw_contrasts(ax: Axes, rows: pd.DataFrame, places: pd.Series, scale: float
         look = {"marker": "o"} | LOOKS[row["verdict"]]
         points(ax, places[[index]], rows.loc[[index]], look, bounds=bounds, scale=scale, horizontal=True)
     ax.set_xlim(bounds)
-    ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 4, 5, 10]))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.tick_params(axis="y", length=0)
 
