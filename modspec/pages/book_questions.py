@@ -84,7 +84,12 @@ def question(
         f"## Answer\n\n{_cells(rows[rows['contrast'].isin(primary)] if primary else rows)}",
         " ".join([*(text for mark, text in CELLS.items() if mark in effects), WORDS]),
         f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
-        " ".join([*(text for text, there in legend.items() if there), "Hollow: undecided."]),
+        " ".join(
+            [
+                *(text for text, there in legend.items() if there),
+                "Hollow: undecided. Arrow: the interval goes on.",
+            ]
+        ),
     ]
     if len(rows["contrast"].unique()) > len(primary):
         differences = question_texts.by_study(rows)
