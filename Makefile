@@ -79,8 +79,8 @@ gpu-check:  ## check and time scores on a GPU, with what gpu-bundle packed (15 m
 	$(PYTHON) -m modspec.workflow.process_environment modspec.benchmark.gpu_check \
 		--data runs/gpu-check/data $(ARGUMENTS)
 
-lab: $(INSTALLED)  ## open the notebooks in JupyterLab
-	@$(COMPUTE) jupyterlab --notebook-dir=notebooks
+lab: $(INSTALLED)  ## open the notebooks in JupyterLab (ARGUMENTS=--no-browser: only serve them)
+	@$(COMPUTE) jupyterlab --notebook-dir=notebooks $(ARGUMENTS)
 
 # With WIDTH (column, page, or inches) or STYLE (acl), figures for a paper go to runs/paper-figures/.
 figures: $(INSTALLED)  ## draw every published figure again from its CSV (for a paper: WIDTH=column STYLE=acl)

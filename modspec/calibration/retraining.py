@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, permutation_test, rankdata
-from tqdm import tqdm
 
 from modspec.calibration.models import Content, kept, trained
 from modspec.calibration.scorers import SCORERS, SCORING, all_scores
@@ -25,6 +24,7 @@ from modspec.calibration.templates import HELD_OUT, TEST, judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.models.prediction import logits, margins
+from modspec.progress import tqdm
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import pieces_dir

@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from modspec.figures.frames import by_level, levels, refuse_duplicates
 from modspec.figures.points import name_places, points, side_by_side
@@ -76,7 +77,8 @@ def dose_response(frame: pd.DataFrame) -> Figure:
     frame = frame.assign(dose=100 * frame["dose"]).sort_values("dose")
     one_seed = {"lw": 0.5, "alpha": 0.5}
     measures, halves = by_level(frame, "measure", CALIBRATION_MEASURES), levels(frame, "language", HALVES)
-    fig, panels = grid(measures, 3, (DOUBLE if len(measures) > 1 else SINGLE, 1.9), 0.55, sharex=True)
+    size = (DOUBLE if len(measures) > 1 else SINGLE, 1.9)
+    fig, panels = grid(measures, 3, size, 0.55, sharex=True, sharey=True)
     for measure, responses, ax in panels:
         for place, (half, rows) in enumerate(by_level(responses, "language", HALVES).items()):
             for _, single in rows[rows["seed"] != "all"].groupby("seed"):
@@ -87,9 +89,9 @@ def dose_response(frame: pd.DataFrame) -> Figure:
             points(ax, x, mean, {"ls": "-", **HALVES[half]}, bounds=(0, 100))
         chance = 100 * responses.groupby("dose")["chance"].mean()
         ax.plot(chance, **REFERENCE)
-        label = "in-language share (%)" if measure == "share" else "AUC (%)"
-        ax.set(xticks=chance.index, title=CALIBRATION_MEASURES[measure], ylabel=label)
+        ax.set(xticks=chance.index, title=CALIBRATION_MEASURES[measure])
     fig.supxlabel("piece types re-encoded (%)")
+    fig.supylabel("share, or AUC (%)" if len(measures) > 1 else "in-language share (%)")
     seeds = {"single seeds": {"color": GREY, **one_seed}} if (frame["seed"] != "all").any() else {}
     legend(fig, {half: HALVES[half] for half in halves} | seeds | {"chance": REFERENCE})
     return fig
@@ -194,6 +196,7 @@ def verdict_rates(frame: pd.DataFrame) -> Figure:
             ax.axvline(scale * limit, **margin)
         for level in (5, 80):
             ax.axhline(level, **REFERENCE)
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.set(
             title=question, xlabel="true effect (points)" if has_margin else "true effect (difference of r)"
         )

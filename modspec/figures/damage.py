@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec.figures.frames import by_level, levels
-from modspec.figures.style import DOUBLE, MARKS, REFERENCE, figure, grid, legend
+from modspec.figures.style import DOUBLE, MARKS, REFERENCE, SINGLE, figure, grid, legend
 from modspec.terms import LABELS
 
 
@@ -18,7 +18,9 @@ def share_by_accuracy(frame: pd.DataFrame) -> Figure:
     looks = {kind: {"ls": "", **MARKS[kind]} for kind in levels(frame, "mask_kind")}
     if "dose" in looks:
         looks["dose"] |= {"ls": "-", "lw": 0.6}
-    fig, panels = grid(by_level(frame, "condition"), 2, (DOUBLE, 1.9), 0.8, sharey=True)
+    conditions = by_level(frame, "condition")
+    width = SINGLE if len(conditions) == 1 else DOUBLE
+    fig, panels = grid(conditions, 2, (width, 1.9), 0.8, sharey=True)
     for condition, rows, ax in panels:
         for kind, points in by_level(rows, "mask_kind").items():
             seeds = points.sort_values("draw").groupby("seed")

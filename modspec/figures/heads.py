@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from modspec.errors import InputError
 from modspec.figures import style
 from modspec.figures.frames import by_level, levels
-from modspec.figures.style import DOUBLE, GREY, LIGHT, SINGLE, around, colour_bar, figure, grid, legend
+from modspec.figures.style import DOUBLE, GREY, LIGHT, MARKS, SINGLE, around, colour_bar, figure, grid, legend
 
 HEADS = ["layer", "head"]  # columns of a map
 # Of pruning_trajectories: looks of points and lines.
@@ -56,9 +56,9 @@ def pruning_trajectories(frame: pd.DataFrame) -> Figure:
         threshold=100 * frame["threshold_score"] / unpruned,
     )
     languages = by_level(frame, "language")
+    colour = MARKS["own"]["color"]
     fig, panels = grid(languages, 5, (style.width_for(languages), 1.45), 0.45, sharex=True, sharey=True)
     for language, runs, ax in panels:
-        colour = style.language_colour(language)
         for _, run in frame[frame["language"] != language].groupby(["language", "seed"]):
             ax.plot(run["x"], run["y"], c=LIGHT, lw=0.6, zorder=1)
         for _, run in runs.groupby("seed"):
@@ -111,7 +111,7 @@ def head_influence(frame: pd.DataFrame) -> Figure:
     first, *paired = np.reshape(fig.axes, (len(languages), -1)).T
     label = "contribution\nto the score\n(UNIT)"
     _on_one_scale(fig, first, 1, by_language.mean().loc[languages], "PuOr_r", label)
-    label = "above the mean of the others\n(UNIT; outlined: own language)"
+    label = "above the mean\nof the others (UNIT;\noutlined: own language)"
     _on_one_scale(fig, np.ravel(paired, "F"), len(trained), maps - others, "RdBu_r", label)
     for (language, other), _, ax in panels:
         ax.spines[:].set(visible=language == other, linewidth=1.2)

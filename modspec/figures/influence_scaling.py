@@ -11,7 +11,7 @@ from modspec.terms import LABELS
 # Dashed: a part of the parameters only.
 LOOKS = {
     "modspec bfloat16": {"color": "#D55E00", "marker": "s", "ls": "-"},
-    "modspec float32": {"color": "#000000", "marker": "o", "ls": "-"},
+    "modspec float32": {"color": "#D55E00", "marker": "o", "mfc": "white", "ls": "-"},
     "kronfluence": {"color": "#009E73", "marker": "v", "ls": "--"},
     "captum linear": {"color": "#0072B2", "marker": "^", "ls": "--"},
     "captum": {"color": "#0072B2", "marker": "^", "ls": "-"},

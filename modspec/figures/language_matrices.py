@@ -92,7 +92,7 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
     fig.supylabel("evaluation language")
     label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"
     bar = colour_bar(fig, fig.axes, "RdBu_r", norm, label)
-    bar.set_ylim(min(chance, shares.min()), max(chance, shares.max()))
+    _shorten(bar, shares, chance)
     return fig
 
 
@@ -121,9 +121,7 @@ def leave_one_out(frame: pd.DataFrame) -> Figure:
         row_title = "left out of training" if quantity == "lost margin" else "training language"
         ax.set(xlabel="test language", ylabel=row_title)
         bar = colour_bar(fig, [ax], "RdBu_r", norm, LABELS["quantity"][quantity])
-        low, high = min(0.0, table.min(axis=None)), max(0.0, table.max(axis=None))
-        if low < high:
-            bar.set_ylim(low, high)
+        _shorten(bar, table)
     return fig
 
 
@@ -134,9 +132,9 @@ def mask_overlap(frame: pd.DataFrame) -> Figure:
     same_seed = frame["seed_a"] == frame["seed_b"]
     same_language = frame["language_a"] == frame["language_b"]
     kinds = {
-        "same language,\nother seed": frame[same_language & ~same_seed],
-        "other language,\nsame seed": frame[same_seed & ~same_language],
-        "other language,\nother seed": frame[~same_seed & ~same_language],
+        "same\nlanguage,\nother seed": frame[same_language & ~same_seed],
+        "other\nlanguage,\nsame seed": frame[same_seed & ~same_language],
+        "other\nlanguage,\nother seed": frame[~same_seed & ~same_language],
     }
     kinds = {label: pairs for label, pairs in kinds.items() if len(pairs)}
     if not kinds:
@@ -159,7 +157,7 @@ def mask_overlap(frame: pd.DataFrame) -> Figure:
     for place in range(len(languages) if several else 0):
         _outline(left, place, place)
     bar = colour_bar(fig, [left], "RdBu_r", norm, "Jaccard overlap above chance")
-    bar.set_ylim(min(0.0, table.min(axis=None)), max(0.0, table.max(axis=None)))
+    _shorten(bar, table)
 
     colour = MARKS["own"]["color"]
     mean, chance = {"color": "black", "lw": 1.5}, {"color": GREY, "lw": 1.2, "ls": "--"}
@@ -193,6 +191,13 @@ def _heatmap(ax: Axes, table: pd.DataFrame, form: Callable[[float], str], cmap: 
         text.set_color("black" if relative_luminance(colour) > 0.18 else "white")
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, labelrotation=0)
+
+
+def _shorten(bar: Axes, values: pd.DataFrame | pd.Series, middle: float = 0.0) -> None:
+    """Let a scale of colours end where ``values`` do, or at its middle; leave it where all are the middle."""
+    low, high = min(middle, values.min(axis=None)), max(middle, values.max(axis=None))
+    if low < high:
+        bar.set_ylim(low, high)
 
 
 def _outline(ax: Axes, row: int, column: int) -> None:

@@ -10,6 +10,9 @@ from matplotlib.path import Path
 from modspec.figures.style import STRIPE
 from modspec.terms import ALL_LANGUAGES
 
+WIDEST = 3  # intervals may reach so many times as far as values do; the frame cuts longer ones
+MARGIN = 0.06  # of an axis: more than a marker needs at its ends
+
 
 def side_by_side(
     frame: pd.DataFrame, column: str, names: list, hue: str, hues: list, width: float = 0.8
@@ -35,6 +38,26 @@ def name_places(ax: Axes, names: Sequence) -> None:
     ax.set_xticks(range(len(names)), ["all" if name == ALL_LANGUAGES else name for name in names])
     ax.set_xlim(-0.5, len(names) - 0.5)
     ax.tick_params(axis="x", length=0)
+
+
+def limits(rows: pd.DataFrame, centre: float, scale: float) -> tuple[float, float]:
+    """Return the ends of an axis that holds ``centre``, all values, and their intervals.
+
+    With few seeds intervals are wider than what can be: those that reach :data:`WIDEST` times as far from
+    ``centre`` as any value are cut. The narrowest is always whole: near zero, it is the finding.
+
+    Args:
+        rows: ``value``, ``low``, ``high``; blank where there is none.
+        centre: of chance, or of no change, in the units of the axis.
+        scale: the axis has so many units per 1 in ``rows``.
+    """
+    away = scale * rows[["value", "low", "high"]] - centre
+    narrowest = away[["low", "high"]].abs().max(axis=1).min()
+    reach = pd.Series([WIDEST * away["value"].abs().max(), narrowest]).max() or math.inf
+    held = away.clip(-reach, reach)
+    low, high = min(0.0, held.min(axis=None)), max(0.0, held.max(axis=None))
+    margin = MARGIN * (high - low) or 1.0
+    return centre + low - margin, centre + high + margin
 
 
 def points(

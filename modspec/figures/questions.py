@@ -1,13 +1,12 @@
 """Figures of contrasts: values with intervals and verdicts around zero, by study and by setting."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from modspec.figures.frames import by_level, levels
-from modspec.figures.points import points
+from modspec.figures.points import limits, points
 from modspec.figures.style import DOUBLE, GREY, PAGE, REFERENCE, STRIPE, figure, grid, legend, wrapped
 from modspec.terms import CONTRASTS, QUESTIONS
 
@@ -24,7 +23,6 @@ LOOKS = {
     "too few seeds": {"color": GREY, "mfc": "white", "mew": 0.8},
     "not run": {"color": "none"},
 }
-WIDEST = 3  # an interval is drawn up to this many times the largest value of its panel
 ROW = 0.16  # inches: a contrast's height
 
 
@@ -72,8 +70,9 @@ def sensitivity(frame: pd.DataFrame) -> Figure:
     """Draw the contrasts of shares by setting, the study's own first, in points."""
     names = frame["setting"].unique().tolist()
     contrasts = by_level(frame, "contrast", [c.text for c in CONTRASTS])
-    titles, height = wrapped({c.text: f"{c.question}  {c.text}" for c in CONTRASTS}, 1.4)
-    fig, panels = grid(contrasts, 3, (DOUBLE, 0.17 * len(names) + 0.15 + height), 0.35, sharey=True)
+    columns = 3 if len(contrasts) <= 9 else 4
+    titles, height = wrapped({c.text: f"{c.question}  {c.text}" for c in CONTRASTS}, 4.3 / columns)
+    fig, panels = grid(contrasts, columns, (DOUBLE, 0.17 * len(names) + 0.15 + height), 0.35, sharey=True)
     for contrast, rows, ax in panels:
         ax.axhspan(-0.5, 0.5, color=STRIPE, lw=0, zorder=0)
         draw_contrasts(ax, rows, rows["setting"].map(names.index), 100)
@@ -94,20 +93,17 @@ def draw_contrasts(ax: Axes, rows: pd.DataFrame, places: pd.Series, scale: float
         scale: the axis has so many units per 1 in ``rows``.
     """
     ax.axvline(0, **REFERENCE)
-    # With few seeds intervals are wider than what can be: they end at the frame, which leaves room for the
-    # values three times over. Without numbers, 0.
-    widest, reach = (scale * rows[names].abs().max(axis=None) for names in (["low", "high"], ["value"]))
-    limit = 1.08 * np.nanmax([np.nanmin([widest, WIDEST * reach, np.inf]), reach, 0])
-    limit = limit if 0 < limit < np.inf else 1.0
+    bounds = limits(rows, 0, scale)
     for index, row in rows.iterrows():
         if row["verdict"] == "not run":
-            ax.text(-0.95 * limit, places[index], "not run", color=GREY, va="center")
+            place = {"transform": ax.get_yaxis_transform(), "va": "center"}
+            ax.text(0.03, places[index], "not run", color=GREY, bbox={"color": "white", "pad": 0.5}, **place)
             continue
         look = {"marker": "o"} | LOOKS[row["verdict"]]
-        limits = {"bounds": (-limit, limit), "scale": scale}
-        points(ax, places[[index]], rows.loc[[index]], look, horizontal=True, **limits)
-    ax.set_xlim(-limit, limit)
-    ax.xaxis.set_major_locator(MaxNLocator(3))
+        points(ax, places[[index]], rows.loc[[index]], look, bounds=bounds, scale=scale, horizontal=True)
+    ax.set_xlim(bounds)
+    ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 4, 5, 10]))
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.tick_params(axis="y", length=0)
 
 

@@ -19,12 +19,13 @@ from matplotlib.figure import Figure
 
 from modspec.errors import InputError
 from modspec.figures.frames import read
-from modspec.figures.style import ACL_WIDTHS, FIGURES, STYLE
+from modspec.figures.style import DOUBLE, FIGURES, SINGLE, STYLE
 from modspec.files import write_whole
 from modspec.workflow.provenance import redrawn
 
 # Kind of file -> fields of its metadata that are left out, because they differ from machine to machine.
 UNDATED = {"pdf": ("Creator", "Producer", "CreationDate"), "png": ("Software",)}
+WIDTHS = {"column": SINGLE, "page": DOUBLE}  # as the command line names them, of an ACL paper
 
 for _module in sorted(Path(__file__).parent.glob("*.py")):
     if _module.stem not in ("__init__", "save"):
@@ -129,8 +130,8 @@ def _write(files: Mapping[Path, bytes]) -> list[Path]:
 
 def _inches(width: str) -> float | None:
     """Return a width that the command line names in inches; None where it names none."""
-    if not width or width in ACL_WIDTHS:
-        return ACL_WIDTHS.get(width)
+    if not width or width in WIDTHS:
+        return WIDTHS.get(width)
     try:
         inches = float(width)
     except ValueError:

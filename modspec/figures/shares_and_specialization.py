@@ -2,19 +2,17 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from modspec.figures import style
 from modspec.figures.frames import by_level, levels, only, refuse_duplicates
-from modspec.figures.points import name_places, points, side_by_side
+from modspec.figures.points import limits, name_places, points, side_by_side
 from modspec.figures.style import DOUBLE, GREY, MARKS, REFERENCE, SINGLE, figure, grid, legend
 from modspec.terms import ALL_LANGUAGES, LABELS
 
 ASIDE = {"attention": -0.27, "norms": 0.27}  # parts of one layer stand side by side
 ONE_SEED = {"marker": "o", "ms": 2.6, "mew": 0, "alpha": 0.5, "ls": ""}
-MARKER = 0.03  # of a panel's height: half a marker
 FLATTENED = 2  # times as far as another row: then each has a scale of its own
 
 
@@ -101,7 +99,7 @@ def _by_language(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figu
     groups = dict(iter(frame.groupby(["train_gradient_mask", panel])))
     panels = {(g, p): groups.get((g, p)) for g in gradients for p in across}
     # Inches that a panel needs so that neither points nor its title run into a neighbour.
-    needed = max(0.065 * len(languages) * (len(hues) + 1), 1.6)
+    needed = max(0.06 * len(languages) * (len(hues) + 1), 1.6)
     columns = len(across)
     if columns * needed > DOUBLE - 0.6:
         columns, panels = 1, {key: panels[key] for key in panels if key in groups}
@@ -128,26 +126,16 @@ def _by_language(frame: pd.DataFrame, panel: str, hue: str, ylabel: str) -> Figu
     return fig
 
 
-def _bounds(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+def _bounds(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Return limits of y in percent by ``train_gradient_mask``: the same, unless that would flatten one."""
     kinds = {kind: _limits(rows) for kind, rows in frame.groupby("train_gradient_mask")}
-    extents = [np.ptp(limits) for limits in kinds.values()]
+    extents = [high - low for low, high in kinds.values()]
     if max(extents) > FLATTENED * min(extents):
         return kinds
     return dict.fromkeys(kinds, _limits(frame))
 
 
-def _limits(frame: pd.DataFrame) -> np.ndarray:
-    """Return limits of y in percent, with room for a whole marker at each edge.
-
-    With few seeds intervals are wider than what a share can be, and the frame cuts them: it leaves room for
-    the points three times over, where intervals need as much.
-    """
-    bounds = np.array([0, 100]) if frame["chance"].any() else np.array([-100, 100])
-    centre = 100 * frame["chance"].mean()
-    away = 100 * frame[["value", "low", "high"]].sub(frame["chance"], axis=0).abs().max()
-    room = min(3 * away["value"], 1.08 * away.max())  # one seed has no intervals
-    limits = np.clip([centre - room, centre + room], *bounds) if room > 0 else bounds
-    edge = MARKER * np.ptp(limits)
-    values = 100 * frame["value"]
-    return np.array([min(limits[0], values.min() - edge), max(limits[1], values.max() + edge)])
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return limits of y in percent; an interval beyond what a share can be needs no room."""
+    possible = (0, 1) if rows["chance"].any() else (-1, 1)
+    return limits(rows.assign(**rows[["low", "high"]].clip(*possible)), 100 * rows["chance"].mean(), 100)

@@ -4,12 +4,11 @@ import functools
 import itertools
 import math
 import textwrap
-import zlib
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
 import matplotlib.style
+import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, Colormap, Normalize
@@ -23,8 +22,7 @@ from modspec.figures.frames import typed
 Draw = Callable[..., Figure]  # of a table; with width and serif, see figure()
 FIGURES: dict[str, Draw] = {}  # by name; complete once modspec.figures.save is imported
 
-SINGLE, DOUBLE, PAGE = 3.3, 6.8, 9.0  # inches: one and two columns of a page, and its height
-ACL_WIDTHS = {"column": 3.03, "page": 6.30}  # inches: one column and both columns of an ACL paper
+SINGLE, DOUBLE, PAGE = 3.03, 6.30, 9.0  # inches: one and both columns of an ACL paper, and its height
 SERIF = {"mathtext.fontset": "stix"}  # with STIX, which looks like Times and ships with matplotlib
 LINE = 0.13  # inches: the height of a line of a title
 GREY, LIGHT, STRIPE = "#6f6f6f", "#d5d5d5", "#f2f2f2"
@@ -49,8 +47,6 @@ STYLE = {
     "ytick.major.size": 2.5,
     "pdf.fonttype": 42,  # TrueType: text stays text, as publishers ask
 }
-# A language's place fixes its colour; the first ten, which no preset exceeds, all differ.
-LANGUAGES = tuple("en de fr es ru zh ko ja pl it nl pt ar bg el hi sw th tr ur vi".split())
 # Okabe and Ito's colours, each with a marker of its own for print without colour.
 MARKS = {
     "none": {"color": "#000000", "marker": "o"},
@@ -73,7 +69,7 @@ MARKS = {
     "attention": {"color": "#882255", "marker": "o"},
     "feed-forward": {"color": "#44AA99", "marker": "s"},
     "norms": {"color": "#999933", "marker": "^"},
-    "classifier": {"color": "#332288", "marker": "v"},
+    "classifier": {"color": "#CC6677", "marker": "v"},
 }
 REFERENCE = {"color": GREY, "ls": "--", "lw": 0.9, "zorder": 1}  # the line of chance, or of no change
 
@@ -110,13 +106,6 @@ def figure(columns: str, optional: str = "") -> Callable[[Draw], Draw]:
         return checked
 
     return decorate
-
-
-def language_colour(language: str) -> tuple[float, float, float]:
-    """Return a language's colour (RGB), the same in every figure and for every set of languages."""
-    rank = LANGUAGES.index(language) if language in LANGUAGES else zlib.crc32(language.encode())
-    palette = seaborn.color_palette("colorblind")
-    return palette[rank % len(palette)]
 
 
 def width_for(languages: Collection[str]) -> float:
@@ -173,8 +162,10 @@ def samples(looks: Mapping[str, dict]) -> list[Line2D]:
 def legend(fig: Figure, looks: Mapping[str, dict]) -> None:
     """Draw one legend of :func:`samples` above all panels, in as many columns as surely fit."""
     # Inches: an average 7 pt character of the font; the sample line and the space between columns.
-    widest = max(map(len, looks)) * 0.056 + 0.4
-    columns = max(1, min(len(looks), int(fig.get_figwidth() / widest)))
+    widths = [0.054 * len(label) + 0.36 for label in looks]
+    counts = range(len(looks), 0, -1)
+    fits = (sum(map(max, np.array_split(widths, count))) <= fig.get_figwidth() for count in counts)
+    columns = next(itertools.compress(counts, fits), 1)
     rows = math.ceil(len(looks) / columns)
     balanced = math.ceil(len(looks) / rows)
     # Figures leave room for three lines.

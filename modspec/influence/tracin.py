@@ -12,7 +12,6 @@ import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from modspec.data.examples import Examples, check_label_range, sorted_batches
 from modspec.errors import InputError, quoted
@@ -22,6 +21,7 @@ from modspec.influence.encoder_parts import EncoderPart, Places, placements
 from modspec.influence.gradient_factors import GradientFactors, collect_factors, joined
 from modspec.influence.gradients import HeadMask, Loss, Positions, Tracer, cross_entropy, tracing
 from modspec.influence.inner_products import Shapes, Target, inner_products, make_target
+from modspec.progress import tqdm
 
 BATCHES_OF_A_BLOCK = 4
 NOTHING = np.array([], dtype=np.int64)

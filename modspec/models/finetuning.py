@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
-from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from modspec.data.examples import Examples, check_label_range, collate, shuffled_batches
@@ -24,6 +23,7 @@ from modspec.models.architectures.architecture import Divided
 from modspec.models.architectures.registry import layers_of
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, gated
+from modspec.progress import tqdm
 
 
 @dataclass(frozen=True)

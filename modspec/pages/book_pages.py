@@ -34,7 +34,8 @@ def start(
     lines = {}
     for question, row in rows.drop_duplicates("question").set_index("question").sort_index().iterrows():
         text = question_texts.answer({"question": question, **row})
-        text += f" ({row['contrast']})" if row["verdict"] != NOT_RUN else ""
+        kind = "" if row["primary"] else "secondary; "
+        text += f" ({kind}{row['contrast']})" if row["verdict"] != NOT_RUN else ""
         lines[f"[{question}](questions/{question.lower()}.md)"] = {
             "question": QUESTIONS[question].text,
             f"answer ({named})": text,
@@ -42,11 +43,11 @@ def start(
     links = ", ".join(f"[{study.heading}]({study.page}.md)" for study in studies)
     return f"""# How modular is a multilingual encoder?
 
-For each language we search a *subnetwork* of attention heads, and let it train this subnetwork alone (sparse
-fine-tuning, SFT). TracIn scores how much training examples raised a prediction; the first {facts["k"]}
-are its *proponents*. *In-language share*: proponents in the test example's language. Encoder
-`{facts["encoder"]}`, {seeds} seeds. After the abstract of [Choenni et al. 2024](cite.md); all numbers are
-ours.
+For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), the language
+trains no other heads. TracIn scores each training example's influence on a prediction; the {facts["k"]}
+highest are its *proponents*. *In-language share*: how many are in the test example's language. Encoder
+`{facts["encoder"]}`, {seeds} seeds. After the abstract of [Choenni et al. 2024](cite.md); all numbers
+are ours.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 

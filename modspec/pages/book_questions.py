@@ -24,11 +24,22 @@ EVIDENCE = {
     "Q8": ("share_over_training",),
 }
 FIGURE = "questions"
+# What stands in a table's cells -> what it means.
+CELLS = {
+    "[": "Brackets: 95 % interval.",
+    "(p =": "p: of a permutation test.",
+    "detectable": "Detectable: the smallest effect that such a study finds with 80 % power.",
+    "dev accuracy": "Dev accuracy: its difference between the two masks.",
+}
 EXPECTED = {
     1: "A value above zero is expected.",
     -1: "A value below zero is expected.",
-    0: "No sign is expected.",
+    0: "Either sign would be a finding.",
 }
+WORDS = (
+    "The [verdicts](#verdicts) are explained below, "
+    "other words in the [glossary](../docs/methods.md#glossary)."
+)
 # Question -> what its numbers are, where its unit alone does not say it.
 NUMBERS = {
     "Q2": "r is a correlation of head importances after the seed's mean over languages is taken off.",
@@ -66,16 +77,19 @@ def question(
         "Bold: the contrast that decides.": primary,
         "Grey band: effects that do not matter.": asked.margin,
     }
-    shown = rows[rows["contrast"].isin(primary)] if primary else rows
+    effects = " ".join(map(question_texts.effect, rows.to_dict("records")))
     parts = [
         f"# {code} · {asked.text}",
         " ".join(filter(None, about)),
-        f"## Answer\n\n{_cells(shown)}",
-        "Brackets: 95 % interval. Detectable: the smallest effect that such a study finds with 80 % power. "
-        "Dev accuracy: its difference between the masks. What the [verdicts](#verdicts) mean stands below; "
-        "other words are in the [glossary](../docs/methods.md#glossary).",
+        f"## Answer\n\n{_cells(rows[rows['contrast'].isin(primary)] if primary else rows)}",
+        " ".join([*(text for mark, text in CELLS.items() if mark in effects), WORDS]),
         f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
-        " ".join([*(text for text, there in legend.items() if there), "Hollow: undecided."]),
+        " ".join(
+            [
+                *(text for text, there in legend.items() if there),
+                "Hollow: undecided. Arrow: the interval goes on.",
+            ]
+        ),
     ]
     if len(rows["contrast"].unique()) > len(primary):
         differences = question_texts.by_study(rows)

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from modspec.models.finetuning import Epoch, finetune
 from modspec.models.prediction import predict
+from modspec.progress import tqdm
 from modspec.stages.material import (
     Material,
     load_checkpoint,

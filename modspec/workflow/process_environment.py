@@ -32,7 +32,6 @@ def process_environment(threads: int | None = None) -> dict[str, str]:
         # threads each on two cores otherwise take a multiple of the time (docs/running.md).
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",  # its warning on forks says nothing of use here
-        "PYTHONWARNINGS": "ignore:IProgress not found",  # progress bars are text on purpose
         "PYTHONUTF8": "1",  # whatever the locale: texts and notebooks are UTF-8
         # A cluster's modules or a user may have a kernel of the same name: this environment's comes first.
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(kernels), os.environ.get("JUPYTER_PATH")])),

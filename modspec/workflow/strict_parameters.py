@@ -4,8 +4,10 @@ import ast
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,9 +62,11 @@ class Strict(BaseModel):
         """
         from IPython import get_ipython
 
+        # Said by libraries that are imported next; progress bars are text on purpose.
+        warnings.filterwarnings("ignore", message="IProgress not found")
         _name_other_environment()
         shell = get_ipython()
-        names = [name for cell in shell.history_manager.input_hist_raw for name in literal_names(cell)]
+        names = names_in_force(shell.history_manager.input_hist_raw, cls.model_fields)
         return cls(**{name: shell.user_ns[name] for name in names if name in shell.user_ns})
 
     def identity(self) -> dict[str, Any]:
@@ -94,6 +98,22 @@ def _name_other_environment() -> None:
         starter = Path(psutil.Process().parent().cmdline()[0])
         if starter.is_absolute() and starter.parent != Path(sys.executable).parent:
             print(f"This notebook runs in {sys.prefix}, although {starter} started it.")
+
+
+def names_in_force(cells: Iterable[str], parameters: Collection[str]) -> list[str]:
+    """Return the names that cells of literals have set since the parameters cell was last run.
+
+    Who sees the error of a misspelt parameter, corrects the cell and runs it again has withdrawn that name.
+
+    Args:
+        cells: all that were run. papermill's cell stands next to the parameters cell, and belongs to it.
+        parameters: names that the parameters cell sets.
+    """
+    names: list[str] = []
+    for _, neighbours in groupby(map(literal_names, cells), key=bool):
+        new_names = [*chain.from_iterable(neighbours)]
+        names = new_names if set(parameters) <= set(new_names) else names + new_names
+    return names
 
 
 def literal_names(cell: str) -> list[str]:

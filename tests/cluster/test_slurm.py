@@ -66,7 +66,7 @@ def node() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project with stages 1 and 2 done. They run outside SLURM, because a SLURM job starts slowly."""
+    """Return a project with stages 1 and 2 done. They run outside SLURM, where jobs start slowly."""
     project = copy_project(tmp_path_factory.mktemp("cluster") / "project")
     preset = project / "notebooks" / "presets" / "cluster.yaml"
     preset.write_text(PRESET)

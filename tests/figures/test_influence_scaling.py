@@ -37,11 +37,7 @@ def test_every_line_is_a_system_over_the_examples_that_grow() -> None:
         for line, (system, look) in zip(ax.lines, LOOKS.items(), strict=True):
             rows = frame()[(frame()["axis"] == axis) & (frame()["system"] == system)]
             np.testing.assert_allclose(line.get_xydata(), rows[[axis, "seconds"]])
-            assert look == {
-                "color": line.get_color(),
-                "marker": line.get_marker(),
-                "ls": line.get_linestyle(),
-            }
+            assert look == {option: getattr(line, f"get_{option}")() for option in look}
         assert list(ax.get_xticks()) == sizes
     labels = [text.get_text() for text in fig.legends[0].get_texts()]
     assert labels == [LABELS["system"][system] for system in LOOKS]

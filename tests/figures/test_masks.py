@@ -38,6 +38,13 @@ def test_overlap_matrix_compares_different_seeds_only() -> None:
     assert heights == [[0.70, 0.25], [0.95], [0.50, 0.60]]
 
 
+def test_masks_that_keep_all_heads_overlap_as_chance_has_it() -> None:
+    """Warnings are errors here: notebooks show them on red."""
+    columns = "seed_a language_a seed_b language_b kept_a kept_b heads jaccard chance".split()
+    pairs = pd.DataFrame([(0, "de", 0, "en", 16, 16, 16, 1.0, 1.0)], columns=columns)
+    assert cells(FIGURES["mask_overlap"](pairs).axes[0]) == [".00", ".00"]
+
+
 def test_the_chosen_mask_is_the_last_that_passed() -> None:
     frame = SMALL["pruning_trajectories"]
     fig = FIGURES["pruning_trajectories"](frame)

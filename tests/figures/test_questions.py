@@ -67,15 +67,17 @@ def test_what_was_not_run_is_said_and_a_cut_interval_ends_in_an_arrowhead() -> N
     some_of_q8 = (frame["question"] == "Q8") & (frame["study"] != "xnli")
     missing = some_of_q8 | ((frame["question"] == "Q4") & frame["primary"])
     frame.loc[missing, [*blank, "verdict"]] = [np.nan, np.nan, np.nan, "not run"]
-    first = frame.index[frame["question"] == "Q1"][0]
-    frame.loc[first, blank] = 0.01, -0.5, 0.5
+    wide = frame.index[(frame["question"] == "Q3") & (frame["study"] == STUDIES[0])]
+    frame.loc[wide, blank] = 0.01, 0.0, 0.02
+    frame.loc[wide[-1], blank] = 0.01, -0.5, 0.5
     fig = FIGURES["questions"](frame)
     assert_legible(fig)
     said = [sum(text.get_text() == "not run" for text in ax.texts) for ax in fig.axes]
     both = [(code, study) for code in QUESTIONS for study in STUDIES]
     expected = [int(code == "Q4" or (code == "Q8" and study != "xnli")) for code, study in both]
     assert said == expected
-    assert fig.axes[0].get_xlim() == pytest.approx((-3.24, 3.24)) and len(arrowheads(fig.axes[0])) == 2
+    ax = fig.axes[both.index(("Q3", STUDIES[0]))]
+    assert ax.get_xlim() == pytest.approx((-3.36, 3.36)) and len(arrowheads(ax)) == 2
 
 
 def test_questions_that_no_study_can_answer_have_no_panel() -> None:
@@ -101,7 +103,7 @@ def test_settings_stand_in_the_order_of_the_table_and_cut_intervals_end_in_an_ar
     frame.loc[first[1], "low"] = -0.7
     panel, *others = FIGURES["sensitivity"](frame).axes
     low, high = panel.get_xlim()
-    assert (low, high) == pytest.approx((-1.08 * 30, 1.08 * 30))
+    assert (low, high) == pytest.approx((-33.6, 33.6))
     assert sorted(arrowheads(panel)) == [(low, 0), (low, 1), (high, 0)]
     assert not any(map(arrowheads, others))
 

@@ -17,10 +17,10 @@ from matplotlib.text import Text
 from modspec.errors import InputError
 from modspec.figures import frames, save
 from modspec.figures.save import FIGURES
-from modspec.figures.style import DOUBLE, LANGUAGES, SINGLE, language_colour
+from modspec.figures.style import DOUBLE, SINGLE
 from modspec.workflow import artifacts, provenance
 from modspec.workflow.fingerprints import definitions
-from tests.helpers.frames import SMALL, STUDIES, drawn, synthetic
+from tests.helpers.frames import SMALL, STUDIES, drawn
 from tests.helpers.legible import assert_legible
 
 REPOSITORY = Path(__file__).parents[2]
@@ -141,14 +141,6 @@ def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:
 
 
 def test_colours_do_not_depend_on_what_else_is_drawn() -> None:
-    assert len({language_colour(code) for code in LANGUAGES[:10]}) == 10
-    assert language_colour("xx-new") == language_colour("xx-new")
-    frame = synthetic(5, 2)["pruning_trajectories"]
-    for kept in (["fr"], ["de", "fr"], ["de", "en", "es", "fr", "ru"]):
-        fig = FIGURES["pruning_trajectories"](frame[frame["language"].isin(kept)])
-        ax = next(ax for ax in fig.axes if ax.get_title() == "fr")
-        dots = {line.get_color() for line in ax.lines if line.get_marker() == "."}
-        assert dots == {language_colour("fr")}
     frame = SMALL["specialization"]
     for kinds in (["random"], ["own", "random"]):
         fig = FIGURES["specialization"](frame[frame["mask_kind"].isin(kinds)])

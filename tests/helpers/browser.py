@@ -64,8 +64,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        note_errors(page, problems)
         page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
         page.on("request", lambda request: problems.extend(_asked_of_a_network(request.url)))
         page.goto(f"{file.resolve().as_uri()}{address}")
@@ -75,6 +74,12 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert problems == []
+
+
+def note_errors(page: Page, problems: list[str]) -> None:
+    """Add to ``problems`` what the page writes to the console as errors, and errors of its scripts."""
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
 
 
 def _asked_of_a_network(url: str) -> list[str]:

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-WIDTHS = (3.3, 6.8)  # inches: one column, or the page
+WIDTHS = (3.03, 6.3)  # inches: one column of an ACL paper, or both
 HEIGHT, SIZE = 9, 7  # inches and points
 
 
@@ -26,7 +26,7 @@ def assert_legible(fig: Figure) -> None:
     """It fits a page, and no text is small, cut off or over another."""
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
-    assert round(fig.get_figwidth(), 1) in WIDTHS and fig.get_figheight() <= HEIGHT
+    assert fig.get_figwidth() in WIDTHS and fig.get_figheight() <= HEIGHT
     texts = shown(fig)
     small = [text.get_text() for text in texts if text.get_size() < SIZE]
     assert not small

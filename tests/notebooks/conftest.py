@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.browser import chromium
+
+__all__ = ["chromium"]
+
 ROOT = Path(__file__).parents[2]
 
 PRESET = """

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Page
 
-from modspec.pages import book
+from modspec.pages import book, book_questions
 from modspec.pages.book_studies import all_studies
 from modspec.terms import CONTRASTS, QUESTIONS
 from tests.helpers.browser import OpenPage
@@ -133,6 +133,9 @@ def test_a_question_explains_only_what_its_page_shows(sources: book.Sources, cod
     page = sources[f"questions/{code.lower()}.md"].decode()
     assert ("Grey band" in page) == (QUESTIONS[code].margin is not None)
     assert ("Bold" in page) == any(c.question == code and c.primary for c in CONTRASTS)
+    cells = "".join(re.findall(r"^\|.*", page.partition("## Single languages")[0], re.MULTILINE))
+    for mark, text in book_questions.CELLS.items():
+        assert (text in page) == (mark in cells)
     assert not re.search(r"^## .*\n\n\n", page, re.MULTILINE)  # no section of figures without a word
 
 

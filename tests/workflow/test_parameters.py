@@ -16,7 +16,7 @@ from modspec.workflow.parameters import (
     SearchParameters,
 )
 from modspec.workflow.presets import resolve
-from modspec.workflow.strict_parameters import RENAMED, literal_names
+from modspec.workflow.strict_parameters import RENAMED, literal_names, names_in_force
 
 WRONG = [
     ("search", {"seedd": 3}, "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
@@ -125,6 +125,14 @@ def test_parameters_cannot_be_changed_afterwards() -> None:
 def test_only_cells_of_literal_assignments_hold_parameters(cell: str, names: list | None) -> None:
     expected = ["seed", "languages", "rate", "data_dir"] if names is None else names
     assert literal_names(cell) == expected
+
+
+def test_a_corrected_parameters_cell_withdraws_a_misspelt_name() -> None:
+    parameters = ("seed", "top_k")
+    cells = ["", "seed = 0\ntop_k = 5", "top_kk = 6", "p = from_notebook()"]
+    assert names_in_force(cells, parameters) == ["seed", "top_k", "top_kk"]  # beside the cell, as papermill's
+    assert names_in_force([*cells, "epoch = 3"], parameters) == ["seed", "top_k", "top_kk", "epoch"]
+    assert names_in_force([*cells, "top_k = 6\nseed = 0"], parameters) == ["top_k", "seed"]
 
 
 def test_validation_needs_no_torch() -> None:
