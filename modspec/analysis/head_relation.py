@@ -66,7 +66,7 @@ def head_relation(
             observed = (values.to_numpy()[matched] * mean).sum(axis=1)
             by_chance = np.einsum("nbh,nh->nb", null[matched], mean)
             languages, seeds = (values.index[matched].get_level_values(level).to_numpy() for level in ROWS)
-            for code in (ALL_LANGUAGES, *dict.fromkeys(languages)):
+            for code in (ALL_LANGUAGES, *(code for code in shares["language"].unique() if code in languages)):
                 in_language = (languages == code) | (code == ALL_LANGUAGES)
                 for number in ("all", *dict.fromkeys(seeds[in_language])):
                     chosen = in_language & ((seeds == number) | (number == "all"))

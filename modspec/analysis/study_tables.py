@@ -101,10 +101,15 @@ def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
 
 
 def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:
-    """Return the masks of searches by seed and language; checks their artefacts."""
-    seeds = [artifacts.read_manifest(search)["made_by"]["parameters"]["seed"] for search in searches]
-    masks = [load_masks(search / "masks.safetensors") for search in searches]
-    return {(s, t): mask for s, of_seed in zip(seeds, masks, strict=True) for t, mask in of_seed.items()}
+    """Return the masks of searches by seed and language, as the study orders them; checks their artefacts."""
+    masks = {}
+    for search in searches:
+        p, found = (
+            artifacts.read_manifest(search)["made_by"]["parameters"],
+            load_masks(search / "masks.safetensors"),
+        )
+        masks |= {(p["seed"], language): found[language] for language in p["languages"]}
+    return masks
 
 
 def concatenated(directories: Sequence[Path], name: str) -> pd.DataFrame:

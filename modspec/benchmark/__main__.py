@@ -28,14 +28,14 @@ from modspec.benchmark.tables import comparison
 from modspec.benchmark.timed_run import Run, timed
 from modspec.benchmark.workloads import WORKLOADS, prepare
 from modspec.errors import InputError
-from modspec.figures import save
+from modspec.figures import captions, save
 from modspec.workflow import artifacts
 from modspec.workflow.process_environment import ALLOCATOR
 from modspec.workflow.provenance import git_state
 
 OURS = [name for name, system in SYSTEMS.items() if system.package is None]
 PROBES = (8, 32)  # training examples from whose times those for all are extrapolated
-SCALED = "b"  # the workload of the scaling runs
+SCALED, SCALED_TASK = "b", "Task intents, encoder e5-small"  # the workload of the scaling runs
 SCALES = {  # which examples grow -> numbers of training and evaluation examples
     "train": [(n, 10) for n in (16, 32, 64, 128, 256, 512)],
     "evaluation": [(32, n) for n in (5, 10, 20, 50)],
@@ -174,9 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = comparison(results, given.directory)
     given.figures.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.figures / "influence_benchmark.csv", index=False, float_format="%.6g")
-    artifacts.write_json(given.figures / "machine.json", machine(given.threads))
+    described = machine(given.threads)
+    artifacts.write_json(given.figures / "machine.json", described)
     if len(scaled):
         save.save_figure("influence_scaling", scaled, given.figures)
+        texts = captions.of_benchmark(SCALED_TASK, described)
+        captions.write_captions(given.figures, "benchmark", texts)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
 
 

@@ -18,6 +18,7 @@ from modspec.analysis.side_by_side import published_studies
 from modspec.analysis.simulated_verdicts import draw_noise, rates, simulate, spread_of
 from modspec.analysis.specificity_rates import MapSize, map_size, simulate_specificity
 from modspec.errors import InputError
+from modspec.figures.captions import of_calibration, write_captions
 from modspec.figures.save import save_figure, save_table
 from modspec.terms import CONTRASTS, QUESTIONS
 from modspec.workflow.parameters import CalibrationParameters
@@ -149,3 +150,4 @@ if __name__ == "__main__":
     found = read_published(parameters)
     save_table("verdict_spreads", spreads(found), results)
     save_figure("verdict_rates", verdict_rates(parameters, found), results)
+    write_captions(results, "results", of_calibration(parameters.model_dump()))

@@ -53,7 +53,7 @@ def false_positive_rates(frame: pd.DataFrame) -> Figure:
     """Draw each test's rate of false positives on clones in percent, with its interval, and the level that
     the test claims."""
     refuse_duplicates(frame, ["measure", "language", "test"], "value")
-    halves, tests = levels(frame, "language")[::-1], levels(frame, "test")
+    halves, tests = levels(frame, "language"), levels(frame, "test")
     frame = frame.assign(x=side_by_side(frame, "language", halves, "test", tests, 0.7))
     measures = by_level(frame, "measure", CALIBRATION_MEASURES)
     fig, panels = grid(measures, 4, (DOUBLE, 1.5), 0.55, sharex=True, sharey=True)

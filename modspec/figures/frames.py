@@ -100,14 +100,14 @@ def levels(frame: pd.DataFrame, column: str, known: Collection[str] = ()) -> lis
         frame: a table from :func:`typed`.
         column: one of its columns.
         known: values that the column may have, in order; default: the column's labels in
-            ``modspec.terms``, or else any, sorted, all languages together last.
+            ``modspec.terms``, or else any, as the table has them first, all languages together last.
 
     Raises:
         InputError: a value is not among ``known``.
     """
-    present = set(frame[column])
-    known = known or LABELS.get(column) or sorted(present, key=lambda value: (value == ALL_LANGUAGES, value))
-    if unknown := sorted(present.difference(known)):
+    present = list(frame[column].unique())
+    known = known or LABELS.get(column) or sorted(present, key=lambda value: value == ALL_LANGUAGES)
+    if unknown := sorted({*present}.difference(known)):
         allowed = "; ".join(known)
         raise InputError(f"{frame.attrs['source']}: {column} is {unknown[0]!r}, not one of {allowed}")
     return [value for value in known if value in present]

@@ -27,7 +27,7 @@ THRESHOLD = {"color": "black", "lw": 0.8, "ls": "--"}
 def head_masks(frame: pd.DataFrame) -> Figure:
     """Draw layers x heads by language: how many seeds' subnetworks keep each head."""
     seeds = frame["seed"].nunique()
-    counts = seeds * frame.pivot_table("kept", "language", HEADS)
+    counts = seeds * frame.pivot_table("kept", "language", HEADS).loc[levels(frame, "language")]
     cmap = ListedColormap(seaborn.color_palette("light:#0072B2", seeds + 1))
     norm = BoundaryNorm(np.arange(seeds + 2) - 0.5, cmap.N)
     look = {"cmap": cmap, "norm": norm, "edgecolors": "white", "linewidth": 0.4}
@@ -81,7 +81,7 @@ def pruning_trajectories(frame: pd.DataFrame) -> Figure:
 def head_share(frame: pd.DataFrame) -> Figure:
     """Draw layers x heads by language: S_t by one head alone, in points above chance, mean over seeds."""
     excess = frame.assign(excess=100 * (frame["share"] - frame["chance"]))
-    maps = excess.pivot_table("excess", "language", HEADS)
+    maps = excess.pivot_table("excess", "language", HEADS).loc[levels(frame, "language")]
     label = "in-language share\nabove chance (points)"
     fig, panels, bar = _by_language(maps, 1.4, label, cmap="RdBu_r", norm=around(0, maps))
     for language, _, ax in panels:

@@ -31,7 +31,9 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     keys = ["condition", "mask_kind", "mask_language", "language"]
     scores = 100 * frame.groupby(keys)["accuracy"].mean().unstack("language")
     kinds = levels(frame, "mask_kind")
-    rows = sorted(set(scores.index.droplevel("condition")), key=lambda row: (kinds.index(row[0]), row[1]))
+    masks = levels(frame, "mask_language")
+    rows = [*dict.fromkeys(scores.index.droplevel("condition"))]
+    rows.sort(key=lambda row: (kinds.index(row[0]), masks.index(row[1])))
     labels = [f"{LABELS['mask_kind'][kind]} {mask}".strip() for kind, mask in rows]
     width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
     titles = {condition: LABELS["condition"][condition] for condition in conditions}
@@ -71,23 +73,32 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
     keys = ["mask_kind", "train_gradient_mask", "condition"]
     shares = 100 * frame.groupby([*keys, "language", "train_language"])["share"].mean()
     width = SINGLE if len(conditions) == 1 and len(languages) <= 6 else DOUBLE
-    room = (width - 1.1) / len(conditions)
-    tables, titles = {}, {}
-    for key, rows in shares.groupby(keys):
-        tables[key] = rows.droplevel(keys).unstack().reindex(index=languages, columns=trained)
-        kind, gradient, condition = (LABELS[column][code] for column, code in zip(keys, key, strict=True))
-        titles[key] = "\n".join([condition, kind, gradient][: 1 + len(gradients)])
-    titles, margin = style.wrapped(titles, room)
+    tables = {
+        key: rows.droplevel(keys).unstack().reindex(index=languages, columns=trained)
+        for key, rows in shares.groupby(keys)
+    }
     rows = sorted({key[:2] for key in tables})
     tables = {(*row, condition): tables.get((*row, condition)) for row in rows for condition in conditions}
     chance = 100 * frame["chance"].mean()
     norm = around(chance, shares)
+    # Left of a row: its mask and, where there are several kinds, its training gradients.
+    lines = 1 if len(gradients) == 1 else 4
+    room = (width - 1.1 - lines * style.LINE) / len(conditions)
     height = len(languages) * min(room / len(trained), max(0.33, 1.4 / len(trained)))
+    names = {row: [LABELS[column][code] for column, code in zip(keys, row, strict=False)] for row in rows}
+    names, _ = style.wrapped({row: "\n".join(name[: len(gradients)]) for row, name in names.items()}, height)
+    titles, margin = style.wrapped({code: LABELS["condition"][code] for code in conditions}, room)
     size = (width, height + 0.1 + margin)
     fig, panels = grid(tables, len(conditions), size, 0.3, sharex=True, sharey=True)
-    for key, table, ax in panels:
+    left = next(ax for (*_, condition), _, ax in panels if condition == conditions[0])
+    for (*row, condition), table, ax in panels:
         _heatmap(ax, table, "{:.0f}".format, "RdBu_r", norm)
-        ax.set(title=titles[key], aspect="equal")
+        ax.set(title=titles[condition], aspect="equal")
+        if name := names.pop(tuple(row), ""):
+            place = {"xycoords": (left.transAxes, ax.transAxes), "textcoords": "offset points"}
+            look = {"rotation": 90, "ha": "right", "va": "center", "size": 7.5}
+            text = ax.annotate(name, (0, 0.5), (-20, 0), **place, **look)
+            text.set_in_layout(condition == conditions[0])
     fig.supxlabel("training language")
     fig.supylabel("evaluation language")
     label = f"share of top proponents (%)\nwhite: chance, {chance:.3g} %"
@@ -101,7 +112,7 @@ def leave_one_out(frame: pd.DataFrame) -> Figure:
     """Draw what each left-out set costs (rows) each language's test items (columns), and, where the table has
     it, the influence of each language beside it; outlined: the test items' own language."""
     languages = levels(frame, "language")
-    sets = sorted(levels(frame, "left_out"), key=lambda left_out: (left_out == RANDOM_PART, left_out))
+    sets = sorted(levels(frame, "left_out"), key=RANDOM_PART.__eq__)
     tables = {
         quantity: rows.pivot_table("value", "left_out", "language", sort=False)[languages]
         for quantity, rows in by_level(frame, "quantity").items()
@@ -144,7 +155,7 @@ def mask_overlap(frame: pd.DataFrame) -> Figure:
     several = not same_seed.all()
     pairs = frame[~same_seed] if several else frame[~same_language]
     pairs = pd.concat([pairs, pairs.rename(columns={"language_a": "language_b", "language_b": "language_a"})])
-    languages = sorted({*frame["language_a"], *frame["language_b"]})
+    languages = [*dict.fromkeys([*frame["language_a"], *frame["language_b"]])]
     table = pairs.pivot_table(index="language_a", columns="language_b", values="excess")
     table = table.reindex(index=languages, columns=languages)
 

@@ -28,9 +28,9 @@ RELATIONS = {
 }
 # Of translations: measure -> axis label.
 MEASURES = {
-    "translated_proponents": "proponents with a\ntranslation among\nthem (%)",
-    "shared_groups": "proponents' groups\nthat translations\nshare (%)",
-    "translations_found": "own translations\namong the\nstrongest (%)",
+    "translated_proponents": "proponents whose\ntranslation is also\na proponent (%)",
+    "shared_groups": "items that are\nproponents of an item\nand its translation (%)",
+    "translations_found": "translations found\nas the strongest\nproponents (%)",
 }
 # Of typology: measure -> axis label, factor; the table of tests has another measure.
 SIMILARITIES = {

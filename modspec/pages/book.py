@@ -92,7 +92,9 @@ def _notebooks(root: Path, studies: Sequence[Study]) -> Sources:
             index = f"[{study.heading}: all notebooks]({up}{study.page}.md)"
             index += f", [glossary]({up}docs/methods.md#glossary)"
             place = f"{in_book(study.notebooks, study)}/{notebook.file.name}"
-            found[place] = _page(notebook.file, name, _navigation(index, notebook.file, files))
+            template = root / "notebooks" / f"{notebook.template}.ipynb"
+            note = _note(notebook.file, template, f"{up}notebooks/{template.name}")
+            found[place] = _page(notebook.file, name, _navigation(index, notebook.file, files), note)
     return found
 
 
@@ -117,9 +119,22 @@ def _command(readme: str, purpose: str) -> str:
     return row.split("`")[1]
 
 
-def _page(file: Path, name: str, navigation: str) -> bytes:
-    notebook = book_notebooks.as_page(nbformat.read(file, as_version=4), name, navigation)
+def _page(file: Path, name: str, navigation: str, note: str = "") -> bytes:
+    notebook = book_notebooks.as_page(nbformat.read(file, as_version=4), name, navigation, note)
     return nbformat.writes(notebook).encode()
+
+
+def _note(file: Path, template: Path, link: str) -> str:
+    """Return what a reader must know of a notebook whose template was changed after it was executed."""
+    if not template.exists() or book_notebooks.has_code_of(
+        *(nbformat.read(f, as_version=4) for f in (file, template))
+    ):
+        return ""
+    return (
+        "```{note}\nThis notebook was executed by an earlier version of the code. "
+        f"[Today's notebook]({link}) may have other words, tables and figures. "
+        "The commit that executed it stands in its last section.\n```"
+    )
 
 
 def _navigation(index: str, file: Path, files: Sequence[Path]) -> str:

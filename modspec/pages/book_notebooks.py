@@ -12,13 +12,14 @@ FIGURE_NAME = re.compile(r"\.draw\(\w+, \"(\w+)\"|save_figure\(\"(\w+)\"|(?:^|\.
 CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # colours of a terminal
 
 
-def as_page(notebook: NotebookNode, name: str, navigation: str) -> NotebookNode:
+def as_page(notebook: NotebookNode, name: str, navigation: str, note: str = "") -> NotebookNode:
     """Return a copy of a notebook that reads as a page of the book.
 
     Args:
         notebook: executed or not.
         name: of study, condition and seed, which the title gets where it lacks it; may be empty.
         navigation: Markdown, shown below the title; may be empty.
+        note: Markdown, what a reader must know of this notebook; may be empty.
     """
     page = nbformat.from_dict(notebook)
     page.metadata = {**page.metadata, "orphan": True}
@@ -38,9 +39,23 @@ def as_page(notebook: NotebookNode, name: str, navigation: str) -> NotebookNode:
         title, _, rest = first.source.partition("\n")
         if name and name.partition(",")[0] not in title:
             title = f"{title} ({name})"
-        first.source = "\n\n".join(filter(None, (title, navigation, rest.strip())))
+        first.source = "\n\n".join(filter(None, (title, navigation, note, rest.strip())))
         page.cells = [first, *others]
     return page
+
+
+def has_code_of(executed: NotebookNode, template: NotebookNode) -> bool:
+    """Return whether a notebook was executed from a template's code as it is now, parameters aside."""
+
+    def code(notebook: NotebookNode) -> list[str]:
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        return [
+            c.source
+            for c in cells
+            if not {"parameters", "injected-parameters"} & {*c.metadata.get("tags", [])}
+        ]
+
+    return code(executed) == code(template)
 
 
 def folded(outputs: list[NotebookNode]) -> list[NotebookNode]:

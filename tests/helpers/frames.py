@@ -26,7 +26,7 @@ KINDS = ["none", "own", "other_language", "other_seed", "random"]
 def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
     """Frames with the columns and rough numbers of a real study, the same on every call."""
     rng = np.random.default_rng(languages * 100 + seeds)
-    codes, ids = sorted(CODES[:languages]), range(seeds)
+    codes, ids = CODES[:languages], range(seeds)
     chance = 1 / languages
     base = rng.random((12, 12))
     masks = {}

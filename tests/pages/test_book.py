@@ -248,6 +248,20 @@ def test_a_reader_sees_all_of_a_page(built: Path, open_page: OpenPage, page: str
         check_progress_opens(shown)
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("page", [START, "questions/q1.html", "notebooks/executed/xnli/04_figures.html"])
+def test_wide_figures_stay_legible_on_a_phone_and_scroll_alone(
+    built: Path, open_page: OpenPage, page: str
+) -> None:
+    shown = open_page(built / page, 390)
+    wide = "[...document.querySelectorAll('article img')].filter(image => image.naturalWidth > 640)"
+    assert shown.evaluate(f"{wide}.length") > 0
+    assert shown.evaluate(f"Math.min(...{wide}.map(image => image.clientWidth))") >= 560
+    boxes = f"{wide}.map(image => image.closest('p, .cell_output'))"
+    assert shown.evaluate(f"{boxes}.every(box => box.scrollWidth > box.clientWidth)")
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def check_progress_opens(page: Page) -> None:
     box = page.locator("details:has(summary:text('Printed while it ran'))").last
     assert not box.locator("pre").is_visible()

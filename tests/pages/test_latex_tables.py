@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from modspec.pages.latex_tables import setup, write_latex_tables
-from tests.pages.test_captions import CONTENT, SCORED, TRAINED
+from tests.figures.test_captions import CONTENT, SCORED, TRAINED
 
 TRAINING = {"epochs": 2, "batch_size": 16, "learning_rate": 5e-5}
 SEARCHED = TRAINING | {"threshold": 0.95, "step": 0.1}
