@@ -141,6 +141,9 @@ def limit_clients() -> None:
         return client
 
     huggingface_hub.set_client_factory(limited)
+    # The hub's own protocol for large files (xet) has no limits that one could set.
+    if "HF_HUB_DISABLE_XET" not in os.environ:
+        constants.HF_HUB_DISABLE_XET = True
 
 
 @dataclass

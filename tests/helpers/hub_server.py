@@ -227,6 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"ETag": f'"{etag(path, content)}"', "Accept-Ranges": "bytes"}
         if path.endswith(LFS):
             headers |= {"X-Linked-ETag": headers["ETag"], "X-Linked-Size": str(len(content))}
+            # As the hub, it offers its own protocol too, which this server does not speak.
+            headers |= {"X-Xet-Hash": "0" * 64, "X-Xet-Refresh-Route": f"{self.server.address}/xet"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked:
             first, last = int(asked[1]), int(asked[2] or len(content) - 1)
