@@ -26,6 +26,9 @@ from tests.helpers.parts import EVALUATION, HEADS, LAYERS, TRAINING, simulated, 
 CONDITIONS = ("full", "sft")
 
 
+ORDER = ["fr", "de", "en"]  # of the study's languages; safetensors have them by the alphabet
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> FigureParameters:
     """The files that stages 1 to 3 leave, of random numbers: two seeds, two conditions, three languages."""
@@ -36,7 +39,8 @@ def study(tmp_path: Path) -> FigureParameters:
     evaluation = np.repeat(list(EVALUATION), list(EVALUATION.values()))
     ids = np.array([f"{language}-{number}" for number, language in enumerate(evaluation)])
     for seed in p.seeds:
-        with artifacts.writing(search_dir(p, seed), {"parameters": {"seed": seed}}) as folder:
+        made_by = {"parameters": {"seed": seed, "languages": ORDER}}
+        with artifacts.writing(search_dir(p, seed), made_by) as folder:
             masks = {language: rng.random((LAYERS, HEADS)) < 0.5 for language in TRAINING}
             save_masks(folder / "masks.safetensors", masks)
             steps = SMALL["pruning_trajectories"].assign(importance="exact", note="", seed=seed)
@@ -91,6 +95,7 @@ def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParame
     found = study_tables.tables(study)
     figures = {*SMALL, "share_by_accuracy"} - set(EXPLORED)
     assert figures <= set(FIGURES) and set(found) == {*figures, "single_languages"}
+    assert [*found["head_masks"]["language"].unique()] == ORDER
     assert found.pop("single_languages").empty  # the task is not parallel
     assert found.pop("share_by_accuracy").empty  # no controls were scored
     for name in found:

@@ -134,10 +134,10 @@ def test_save_draws_what_the_csv_says(tmp_path: Path) -> None:
     kept = pd.read_csv(tmp_path / "share_change.csv", keep_default_na=False)
     first = kept[(kept["condition"] == "sft") & (kept["train_gradient_mask"] == "test_example")]
     first = first[first["baseline"] == "full, no mask"].set_index("language")
-    assert [t.get_text() for t in fig.axes[2].get_xticklabels()] == ["en", "nan"]
+    assert [t.get_text() for t in fig.axes[2].get_xticklabels()] == ["nan", "en"]
     points = next(line for line in fig.axes[0].lines if line.get_marker() == "s")
     heights = dict(zip(np.round(points.get_xdata()), points.get_ydata(), strict=True))
-    assert heights == {0: 100 * first["value"]["en"], 1: 100 * first["value"]["nan"]}
+    assert heights == {0: 100 * first["value"]["nan"], 1: 100 * first["value"]["en"]}
 
 
 def test_colours_do_not_depend_on_what_else_is_drawn() -> None:

@@ -36,9 +36,11 @@ def test_languages_stand_in_the_order_of_the_table() -> None:
     order = ["ru", "en", "fr", "de", "es"]
     assert {*frame["language"]} == {*order}
     frame = frame.sort_values(["language", "train_language"], key=lambda codes: codes.map(order.index))
-    ax = FIGURES["influence_matrix"](frame).axes[0]
-    for axis in (ax.xaxis, ax.yaxis):
-        assert [label.get_text() for label in axis.get_ticklabels()] == order
+    axes = FIGURES["influence_matrix"](frame).axes
+    labels = [[label.get_text() for label in ax.get_xticklabels()] for ax in axes]
+    labels += [[label.get_text() for label in ax.get_yticklabels()] for ax in axes]
+    assert labels.count(order) > 2
+    assert sorted(order) not in labels
 
 
 def test_blank_intervals_are_left_out_and_chance_is_drawn() -> None:
