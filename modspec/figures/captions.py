@@ -77,6 +77,8 @@ SUBJECTS = {
     ),
     "translations": "How often translations of one item influence each other, beside controls. {intervals}",
 }
+OF_SEARCH = ("head_masks", "pruning_trajectories", "mask_overlap")  # these show no influence
+OF_BOTH = ("questions", "share_by_accuracy")  # these show influence and test accuracy
 # Figure of notebook 0 -> what it shows. Braces: a parameter of the notebook, lists joined by commas.
 CLONED = (
     " Task {task}, encoder {encoder}, language {language}; {sentences} training and "
@@ -156,13 +158,22 @@ def of_study(content: Mapping[str, Any]) -> dict[str, str]:
     seeds, examples = parameters["seeds"], scored["scored_per_language"] or trained["train_per_language"]
     intervals = f"{100 * parameters['confidence']:g} % intervals over seeds and test items."
     conditions = ", ".join(LABELS["condition"][condition] for condition in parameters["conditions"])
-    facts = (
+    study = (
         f"Study {content['study']}: task {trained['task']}, encoder {trained['encoder']}, languages "
-        f"{', '.join(trained['languages'])}; {conditions}; {len(seeds)} seed{'s' * (len(seeds) != 1)}; "
-        f"{scored['evaluation_per_language']} test and {examples:,} training examples per language; "
-        f"k = {scored['top_k']}."
+        f"{', '.join(trained['languages'])}; {conditions}; {len(seeds)} seed{'s' * (len(seeds) != 1)}"
     )
-    return {name: f"{text.format(intervals=intervals)} {facts}" for name, text in SUBJECTS.items()}
+    searched = f"dev accuracy on {trained['dev_per_language']:,} examples per language"
+    accuracy = f"accuracy on {trained['test_per_language']:,} test examples per language"
+    influence = (
+        f"influence of {examples:,} training examples on {scored['evaluation_per_language']} test examples "
+        f"per language; k = {scored['top_k']}"
+    )
+    sizes = dict.fromkeys(SUBJECTS, [influence]) | dict.fromkeys(OF_SEARCH, [searched])
+    sizes |= {"accuracy": [accuracy]} | dict.fromkeys(OF_BOTH, [accuracy, influence])
+    return {
+        name: f"{text.format(intervals=intervals)} {'; '.join([study, *sizes[name]])}."
+        for name, text in SUBJECTS.items()
+    }
 
 
 def of_studies(answers: pd.DataFrame, pooled: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from modspec.workflow.parameters import CalibrationParameters
 
 ROOT = Path(__file__).parents[2]
 TRAINED = {"task": "xnli", "encoder": "e5-small", "languages": ["en", "fr"], "train_per_language": 2000}
+TRAINED |= {"dev_per_language": 300, "test_per_language": 1245}
 SCORED = {"scored_per_language": 500, "evaluation_per_language": 40, "top_k": 100}
 CONTENT = {
     "study": "my_study",
@@ -33,14 +34,17 @@ def test_a_caption_names_the_study_and_its_size() -> None:
     assert captions.of_study(CONTENT)["questions"] == (
         "Contrasts of the analysis plan by question. Bold: primary contrasts; grey bands: equivalence "
         "margins. 95 % intervals over seeds and test items. Study my_study: task xnli, encoder e5-small, "
-        "languages en, fr; full fine-tuning, SFT; 3 seeds; 40 test and 500 training examples per language; "
-        "k = 100."
+        "languages en, fr; full fine-tuning, SFT; 3 seeds; accuracy on 1,245 test examples per language; "
+        "influence of 500 training examples on 40 test examples per language; k = 100."
     )
     all_scored = SCORED | {"scored_per_language": None}
     stages = CONTENT["stages"] | {"influence": {"parameters": all_scored}}
     one_seed = CONTENT["parameters"] | {"seeds": [4]}
-    text = captions.of_study(CONTENT | {"stages": stages, "parameters": one_seed})["accuracy"]
-    assert "1 seed; 40 test and 2,000 training examples" in text and "interval" not in text
+    texts = captions.of_study(CONTENT | {"stages": stages, "parameters": one_seed})
+    assert "influence of 2,000 training examples" in texts["share_by_k"]
+    assert texts["accuracy"].endswith("1 seed; accuracy on 1,245 test examples per language.")
+    assert texts["head_masks"].endswith("1 seed; dev accuracy on 300 examples per language.")
+    assert "interval" not in texts["accuracy"]
 
 
 def test_a_caption_of_several_studies_names_them_and_those_pooled() -> None:
