@@ -75,7 +75,7 @@ def by_study(table: pd.DataFrame) -> pd.DataFrame:
     rows["cell"] = [effect(row) for row in rows.to_dict("records")]
     wide = rows.pivot_table("cell", "row", "study", aggfunc="first", sort=False, fill_value="–")
     confounds = rows.drop_duplicates("row").set_index("row")["confounds"].replace("", "– (primary)")
-    return wide.assign(**{"its sides also differ in": confounds})
+    return wide.assign(**{"the two sides also differ in": confounds})
 
 
 def by_language(table: pd.DataFrame, contrasts: Collection[str]) -> pd.DataFrame:

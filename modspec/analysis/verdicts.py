@@ -1,8 +1,8 @@
 """Verdicts of the analysis plan: what a value with its interval says about a question.
 
-    rises, falls             the p-value, corrected for the number of questions, is below 0.05
+    rises, falls             the p-value is below 0.05; of primary contrasts, after Holm's correction
     supported, contradicted  the same, where the question expects a sign
-    equivalent               the interval lies inside the question's margin: any effect is small
+    equivalent               the interval lies inside the margin (pooled: in every study): any effect is small
     negligible               the same, and the interval excludes zero: the effect is there, and is small
     undecided                none of these: the effect may be zero, and may be larger than the margin
     too few seeds            fewer than three seeds say nothing about other seeds

@@ -18,7 +18,7 @@ from modspec.figures.save import as_png
 from modspec.files import write_whole
 from modspec.pages import book_notebooks, book_pages, notebook_index
 from modspec.pages.book_questions import FIGURE, question
-from modspec.pages.book_studies import Study, all_studies, facts, in_book, study_page
+from modspec.pages.book_studies import Study, all_studies, facts, in_book, study_page, subject
 from modspec.pages.explorer import explorer
 from modspec.pages.head_atlas import head_atlas
 from modspec.terms import QUESTIONS
@@ -45,9 +45,10 @@ def sources(root: Path) -> Sources:
     first = {"encoder": scale.loc["encoder"].iloc[0], "k": scale.loc["number k of proponents"].iloc[0]}
 
     readme = (root / "README.md").read_text(encoding="utf-8")
+    subjects = {study.name: subject(study.name, root / "notebooks" / "presets") for study in studies}
     limits, rerun = _section(readme, "What this cannot say"), _command(readme, "run one notebook")
     pages = {
-        "index.md": book_pages.start(answers, studies, first, limits, rerun),
+        "index.md": book_pages.start(answers, studies, subjects, first, limits, rerun),
         "api.md": book_pages.INTERFACE,
     }
     pages["cite.md"] = book_pages.citation((root / "CITATION.cff").read_text(encoding="utf-8"))

@@ -16,13 +16,19 @@ from modspec.workflow.parameters import ResultsParameters
 
 
 def start(
-    answers: pd.DataFrame, studies: Sequence[Study], facts: Mapping[str, str], limits: str, rerun: str
+    answers: pd.DataFrame,
+    studies: Sequence[Study],
+    subjects: Mapping[str, str],
+    facts: Mapping[str, str],
+    limits: str,
+    rerun: str,
 ) -> str:
     """Return the start page: what was asked, the answers, one figure, limits, how to rerun, where to go.
 
     Args:
         answers: the rows of ``questions.csv``.
         studies: that the book shows.
+        subjects: what each of them is about, by name.
         facts: of the first published study, see :func:`modspec.analysis.side_by_side.scale`.
         limits: Markdown, what the results cannot say.
         rerun: a command that runs one notebook with one parameter changed.
@@ -40,27 +46,33 @@ def start(
             "question": QUESTIONS[question].text,
             f"answer ({named})": text,
         }
-    links = ", ".join(f"[{study.heading}]({study.page}.md)" for study in studies)
+    about = {study.name: f": {subjects[study.name]}" if subjects[study.name] else "" for study in studies}
+    links = "\n".join(f"  - [{study.heading}]({study.page}.md){about[study.name]}" for study in studies)
+    alone = sorted({*answers["study"]} - {POOLED, *ResultsParameters().pooled})
+    left_out = f", without {' and '.join(alone)} (see the limits below)" if alone else ""
+    pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""
     return f"""# How modular is a multilingual encoder?
 
-For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), the language
-trains no other heads. TracIn scores each training example's influence on a prediction; the {facts["k"]}
-highest are its *proponents*. *In-language share*: how many are in the test example's language. Encoder
-`{facts["encoder"]}`, {seeds} seeds. After the abstract of [Choenni et al. 2024](cite.md); all numbers
-are ours.
+For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), its
+examples train no other heads. TracIn scores each training example's influence on a prediction; the
+{facts["k"]} highest are its *proponents*. *In-language share*: the percentage of them in the test
+example's language. Encoder `{facts["encoder"]}`, {seeds} seeds. After the
+abstract of [Choenni et al. 2024](cite.md); all numbers are ours.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 
-Percentage points (Q2: correlations), 95 % intervals.
+Percentage points with 95 % intervals; Q2: difference of correlations.
 <!-- end of the answer -->
 
 Full: fine-tuning of all parameters. Chance: the language's share of the training examples, 20 % for five
-languages. "We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). Where the
-deciding contrast was not run, the question's page shows secondary ones.
+languages. "We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). "Not run":
+these seeds are of the study's first version, which lacks the matched controls that the question needs. The
+question's page shows contrasts that were run, with what else their two sides differ in.
 
 ![Contrasts that decide a question, by study, with intervals and margins](questions/all/{FIGURE}.png)
 
-Each row is a contrast that decides a question. Grey band: effects that do not matter.
+Each row is a contrast that decides a question. Grey band: effects that are too small to matter.
+{pooled}Q2 has a p-value and no interval.
 
 ## What this cannot say
 
@@ -72,14 +84,17 @@ Each row is a contrast that decides a question. Grey band: effects that do not m
 {rerun}
 ```
 
-In a checkout of the repository, after `make study`. [More commands](docs/running.md#commands).
+In a checkout of the repository, after `make study`. This adds SFT under random masks to that study, in
+`runs/embedded/`, and changes no other result; parameters that are not named keep the notebook's defaults.
+[More commands](docs/running.md#commands).
 
 ## Where to go
 
 - **One question**: [Q1](questions/q1.md) to Q8, each with its contrasts and the figures of every study.
-- **One study**, its data, model and notebooks: {links}.
+- **One study**, its data, model and notebooks:
+{links}
 - **Words**: the [glossary](docs/methods.md#glossary), and [how each quantity is measured](docs/methods.md).
-- **Does the instrument read right?** [Calibration](docs/calibration.md).
+- **Does the method measure correctly?** [Calibration](docs/calibration.md).
 - **What is not known**: [limits](docs/methods.md#limits).
 - **Run it**: [commands](docs/running.md#commands).
 - **Score your own model**: [user guide](docs/influence.md) and [interface](api.md).

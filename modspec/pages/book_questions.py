@@ -28,7 +28,7 @@ FIGURE = "questions"
 CELLS = {
     "[": "Brackets: 95 % interval.",
     "(p =": "p: of a permutation test.",
-    "detectable": "Detectable: the smallest effect that such a study finds with 80 % power.",
+    "detectable": "Detectable: the effect that the study finds with 80 % power, uncorrected.",
     "dev accuracy": "Dev accuracy: its difference between the two masks.",
 }
 EXPECTED = {
@@ -36,8 +36,19 @@ EXPECTED = {
     -1: "A value below zero is expected.",
     0: "Either sign would be a finding.",
 }
+POOLED_STUDIES = " and ".join(ResultsParameters().pooled)
+SIMULATED = (
+    f"We simulated studies with a known true effect and the variances of {POOLED_STUDIES}, pooled "
+    "([calibration](../docs/calibration.md)). The table says in how many per cent of them the verdict came "
+    "out. *Holm*: after correction for the number of questions. *Cautious*: with the seeds' variance at the "
+    "upper end of its 80 % interval."
+)
+SIMULATED_INTERVALS = (
+    "With few seeds, intervals are wider than they need to be, so false positives stay below 5 %. With many "
+    "seeds, a small effect is called *negligible* rather than found."
+)
 WORDS = (
-    "The [verdicts](#verdicts) are explained below, "
+    "The [verdicts](#verdicts), which use unrounded values, are explained below, "
     "other words in the [glossary](../docs/methods.md#glossary)."
 )
 # Question -> what its numbers are, where its unit alone does not say it.
@@ -70,12 +81,13 @@ def question(
     rows, single = (table[table["question"] == code] for table in (answers, languages))
     primary = [contrast.text for contrast in CONTRASTS if contrast.question == code and contrast.primary]
     scale = 1 if asked.margin is None else asked.scale
-    margin = f"Effects within ±{scale * asked.margin:g} do not matter." if asked.margin else ""
+    margin = f"Effects within ±{scale * asked.margin:g} are too small to matter." if asked.margin else ""
     decided = f"The contrast `{primary[0]}` decides" if primary else "No contrast decides; all are secondary"
     about = [f"{decided}. Unit: {asked.unit}.", EXPECTED[asked.sign], margin, NUMBERS.get(code, "")]
     legend = {
         "Bold: the contrast that decides.": primary,
-        "Grey band: effects that do not matter.": asked.margin,
+        "Grey band: effects that are too small to matter.": asked.margin,
+        f"Pooled: {POOLED_STUDIES}.": POOLED in {*rows["study"]},
     }
     effects = " ".join(map(question_texts.effect, rows.to_dict("records")))
     parts = [
@@ -87,7 +99,7 @@ def question(
         " ".join(
             [
                 *(text for text, there in legend.items() if there),
-                "Hollow: undecided. Arrow: the interval goes on.",
+                "Hollow: undecided. Arrow: the interval continues beyond the axis.",
             ]
         ),
     ]
@@ -110,7 +122,7 @@ def question(
     if len(rates):
         parts += [
             "## How often such a verdict errs, and what it finds",
-            f"In simulated studies, in per cent; effects in {asked.unit}.",
+            f"{SIMULATED} {SIMULATED_INTERVALS if asked.margin else ''} Effects in {asked.unit}.",
             markdown(rates.rename(index=lambda name: name.removeprefix(f"{code}, ")).T),
         ]
     parts += [*_evidence(code, studies, sections), f"## Verdicts\n\n{verdict_words()}", _onward(studies)]
@@ -119,14 +131,14 @@ def question(
 
 def _cells(rows: pd.DataFrame) -> str:
     """Return a row per contrast and a column per study."""
-    wide = question_texts.by_study(rows).drop(columns="its sides also differ in")
+    wide = question_texts.by_study(rows).drop(columns="the two sides also differ in")
     return markdown(_unprefixed(wide, rows["question"].iloc[0]).T)
 
 
 def _unprefixed(table: pd.DataFrame, code: str) -> pd.DataFrame:
     """Return a table of one question without the question's code before each row."""
-    pooled = {POOLED: " and ".join(ResultsParameters().pooled)}
-    return table.rename(index=lambda name: name.removeprefix(f"{code}: "), columns=pooled)
+    columns = {POOLED: POOLED_STUDIES}
+    return table.rename(index=lambda name: name.removeprefix(f"{code}: "), columns=columns)
 
 
 def _evidence(code: str, studies: Sequence[Study], sections: Mapping[str, tuple[str, str]]) -> list[str]:

@@ -97,7 +97,7 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
     record = notebook_index.read_record(study.figures)
     parts = [f"# {study.heading}", subject(study.name, templates / "presets")]
     if study.name != "results":
-        parts.append("Its answers stand on the pages of the questions, from [Q1](../questions/q1.md) on.")
+        parts.append("Its answers are on the pages of the questions, from [Q1](../questions/q1.md) on.")
     if len(scale):
         parts.append(markdown(scale.rename(columns={study.name: "value"})))
     if study.views:
