@@ -104,10 +104,8 @@ def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray
     """Return the masks of searches by seed and language, as the study orders them; checks their artefacts."""
     masks = {}
     for search in searches:
-        p, found = (
-            artifacts.read_manifest(search)["made_by"]["parameters"],
-            load_masks(search / "masks.safetensors"),
-        )
+        p = artifacts.read_manifest(search)["made_by"]["parameters"]
+        found = load_masks(search / "masks.safetensors")
         masks |= {(p["seed"], language): found[language] for language in p["languages"]}
     return masks
 

@@ -51,13 +51,19 @@ def start(
     alone = sorted({*answers["study"]} - {POOLED, *ResultsParameters().pooled})
     left_out = f", without {' and '.join(alone)} (see the limits below)" if alone else ""
     pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""
+    not_run = (
+        '"Not run": these seeds are of the study\'s first version, which lacks the matched controls that the '
+        "question needs. The question's page shows contrasts that were run, with what else their two sides "
+        "differ in."
+    )
+    not_run = not_run if (rows["verdict"] == NOT_RUN).any() else ""
     return f"""# How modular is a multilingual encoder?
 
 For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), its
 examples train no other heads. TracIn scores each training example's influence on a prediction; the
 {facts["k"]} highest are its *proponents*. *In-language share*: the percentage of them in the test
-example's language. Encoder `{facts["encoder"]}`, {seeds} seeds. After the
-abstract of [Choenni et al. 2024](cite.md); all numbers are ours.
+example's language. Encoder `{facts["encoder"]}`, {seeds} seeds. After the abstract of
+[Choenni et al. 2024](cite.md); all numbers are ours.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 
@@ -65,9 +71,7 @@ Percentage points with 95 % intervals; Q2: difference of correlations.
 <!-- end of the answer -->
 
 Full: fine-tuning of all parameters. Chance: the language's share of the training examples, 20 % for five
-languages. "We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). "Not run":
-these seeds are of the study's first version, which lacks the matched controls that the question needs. The
-question's page shows contrasts that were run, with what else their two sides differ in.
+languages. "We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). {not_run}
 
 ![Contrasts that decide a question, by study, with intervals and margins](questions/all/{FIGURE}.png)
 

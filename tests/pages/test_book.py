@@ -171,6 +171,12 @@ def test_progress_is_folded(built: Path) -> None:
     assert "output stream" not in page
 
 
+def test_a_page_says_if_the_notebook_was_changed_since(built: Path) -> None:
+    words = "executed by an earlier version of the code"
+    assert words in (built / f"{NOTEBOOK}.html").read_text("utf-8")
+    assert words not in (built / "notebooks/executed/results/05_results.html").read_text("utf-8")
+
+
 def test_a_second_writing_changes_nothing_and_removes_what_is_gone(
     sources: book.Sources, tmp_path: Path
 ) -> None:
