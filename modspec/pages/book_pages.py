@@ -52,15 +52,15 @@ def start(
     left_out = f", without {' and '.join(alone)} (see the limits below)" if alone else ""
     pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""
     not_run = (
-        '"Not run": these seeds are of the study\'s first version, which lacks the matched controls that the '
+        '"Not run": these seeds are of the study\'s first version, which lacks the masks or models that the '
         "question needs. The question's page shows contrasts that were run, with what else their two sides "
         "differ in."
     )
     not_run = not_run if (rows["verdict"] == NOT_RUN).any() else ""
     return f"""# How modular is a multilingual encoder?
 
-For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), its
-examples train no other heads. TracIn scores each training example's influence on a prediction; the
+For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), a
+language's examples train no other heads. TracIn scores each training example's influence on a prediction; the
 {facts["k"]} highest are its *proponents*. *In-language share*: the percentage of them in the test
 example's language. Encoder `{facts["encoder"]}`, {seeds} seeds. After the abstract of
 [Choenni et al. 2024](cite.md); all numbers are ours.

@@ -114,7 +114,7 @@ def question(
         parts += [
             "## Single languages, paired by item",
             "Share of a language among the proponents of an item in it, minus its share among the proponents "
-            "of the item's translations. Corrected for the number of languages (Holm).",
+            "of the item's translations. Verdicts are corrected for their number (Holm), intervals are not.",
             markdown(_unprefixed(question_texts.by_language(single, shown), code)),
         ]
     rates = generated_docs.verdict_rate_rows()

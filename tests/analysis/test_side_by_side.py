@@ -180,7 +180,7 @@ def test_questions_are_answered_from_published_artefacts_and_pooled_where_all_ar
     both = pooled.pivot(index="contrast", columns="study", values="value")
     np.testing.assert_allclose(both["pooled"], both["xnli"])
     shown = question_texts.by_study(pooled)
-    assert list(shown.columns) == ["xnli", "pooled", "its sides also differ in"]
+    assert list(shown.columns) == ["xnli", "pooled", "the two sides also differ in"]
     assert shown.loc["Q8: full, no mask: slope over training", "xnli"] == "not run"
     languages = side_by_side.by_language(tables)
     rows = question_texts.by_language(languages, ["full, no mask − chance"])
