@@ -25,8 +25,8 @@ from safetensors.numpy import save_file
 from modspec.data.file_names import find
 from modspec.downloads.wheels import CHECKSUMS, cache_root
 from modspec.errors import InputError
-from modspec.files import sha256
 from modspec.models import e5_small
+from modspec.output.files import sha256
 from modspec.stages.material import load_material
 from modspec.workflow.paths import path
 from modspec.workflow.presets import resolve

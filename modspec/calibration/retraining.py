@@ -24,7 +24,7 @@ from modspec.calibration.templates import HELD_OUT, TEST, judged
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.models.prediction import logits, margins
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 from modspec.stages.material import Material
 from modspec.workflow.parameters import CalibrationParameters
 from modspec.workflow.paths import pieces_dir

@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from modspec.errors import InputError, quoted
-from modspec.files import sha256, whole_directory
+from modspec.output.files import sha256, whole_directory
 
 CHECKSUMS = "checksums.json"
 

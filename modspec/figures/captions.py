@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 from modspec.terms import LABELS, POOLED
 
 # Figure of a study -> what it shows. Where it has intervals, {intervals} says of what.

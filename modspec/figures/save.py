@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from modspec.errors import InputError
 from modspec.figures.frames import read
 from modspec.figures.style import DOUBLE, FIGURES, SINGLE, STYLE
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 from modspec.workflow.provenance import redrawn
 
 # Kind of file -> fields of its metadata that are left out, because they differ from machine to machine.

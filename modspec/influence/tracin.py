@@ -21,7 +21,7 @@ from modspec.influence.encoder_parts import EncoderPart, Places, placements
 from modspec.influence.gradient_factors import GradientFactors, collect_factors, joined
 from modspec.influence.gradients import HeadMask, Loss, Positions, Tracer, cross_entropy, tracing
 from modspec.influence.inner_products import Shapes, Target, inner_products, make_target
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 
 BATCHES_OF_A_BLOCK = 4
 NOTHING = np.array([], dtype=np.int64)

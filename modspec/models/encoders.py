@@ -38,7 +38,6 @@ from transformers.utils import logging as transformers_logging
 
 from modspec.downloads import hub
 from modspec.errors import InputError, quoted, quoted_path
-from modspec.files import sha256
 from modspec.models import e5_small
 from modspec.models.architectures.registry import ENCODERS
 from modspec.models.encoder_checks import (
@@ -52,6 +51,7 @@ from modspec.models.encoder_checks import (
 )
 from modspec.models.tiny import SEED, TINY, tiny_config, tiny_tokenizer, tiny_weights
 from modspec.models.trimming import trim, trim_config
+from modspec.output.files import sha256
 
 BUILT_IN = (*TINY, "e5-small")
 

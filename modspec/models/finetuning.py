@@ -23,7 +23,7 @@ from modspec.models.architectures.architecture import Divided
 from modspec.models.architectures.registry import layers_of
 from modspec.models.device_and_precision import autocast
 from modspec.models.head_masking import first_token_only, gated
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 
 
 @dataclass(frozen=True)

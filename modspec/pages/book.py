@@ -15,7 +15,7 @@ import pandas as pd
 
 from modspec.analysis.verdicts import NOT_RUN
 from modspec.figures.save import as_png
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 from modspec.pages import book_notebooks, book_pages, notebook_index
 from modspec.pages.book_questions import FIGURE, question
 from modspec.pages.book_studies import Study, all_studies, facts, in_book, study_page, subject

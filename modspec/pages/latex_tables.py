@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from modspec.analysis import question_texts, study_tables
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 from modspec.terms import LABELS
 
 

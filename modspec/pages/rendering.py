@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 
 TEMPLATES = Environment(
     loader=PackageLoader("modspec.pages", "templates"), autoescape=True, undefined=StrictUndefined

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from modspec.models.head_masking import head_grid
 from modspec.models.prediction import accuracy
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 from modspec.stages.material import Material, masks_in_force, searched_masks
 from modspec.stages.resuming import resumable
 from modspec.stages.scoring_plan import MaskSet

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from modspec.models.finetuning import Epoch, finetune
 from modspec.models.prediction import predict
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 from modspec.stages.material import (
     Material,
     load_checkpoint,

@@ -13,7 +13,7 @@ from modspec.data.examples import Examples
 from modspec.models.finetuning import finetune
 from modspec.models.head_masking import head_grid
 from modspec.models.prediction import accuracy
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 from modspec.stages.material import Material, load_checkpoint, made_by, save_checkpoint
 from modspec.stages.resuming import resumable
 from modspec.stages.warm_start import WEIGHTS, started_classifier, training_options

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modspec.errors import InputError
-from modspec.files import sha256, whole_directory, write_whole
+from modspec.output.files import sha256, whole_directory, write_whole
 
 MANIFEST = "manifest.json"
 

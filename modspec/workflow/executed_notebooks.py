@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 from modspec.workflow.paths import project_root
 
 # A carriage return at the end of a line moves a terminal's cursor and shows nothing.

@@ -42,7 +42,7 @@ ENTRY_POINTS = {
 # Notebooks show tables and figures that nothing above them calls: all code of these folders decides them.
 FOLDERS = {"figures": ("analysis", "figures"), "calibration": ("calibration", "figures")}
 FOLDERS["exploration"] = FOLDERS["figures"]
-LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.files", "modspec.progress")
+LEFT_OUT = ("modspec.workflow", "modspec.errors", "modspec.output")
 LEFT_OUT += ("modspec.stages.resuming", "modspec.models.encoder_checks", "modspec.downloads.hub")
 
 Definition = tuple[str, str]  # module, name

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modspec.errors import InputError, quoted
-from modspec.files import put_back, whole_directory, write_whole
+from modspec.output.files import put_back, whole_directory, write_whole
 from modspec.workflow.artifacts import MANIFEST, describe, read_manifest
 from modspec.workflow.paths import path
 

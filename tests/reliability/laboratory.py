@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from modspec.errors import InputError
-from modspec.files import sha256
+from modspec.output.files import sha256
 from modspec.workflow.artifacts import MANIFEST, fingerprint, read_manifest
 from tests.notebooks.conftest import copy_project
 

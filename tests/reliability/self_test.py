@@ -97,10 +97,10 @@ def removed_first(lab: Laboratory) -> list[str]:
 
 
 BUILT_IN = {
-    "a directory is filled in its place": ("modspec/files.py", IN_PLACE, in_place),
-    "a file is written in its place": ("modspec/files.py", HALF_FILE, half_file),
+    "a directory is filled in its place": ("modspec/output/files.py", IN_PLACE, in_place),
+    "a file is written in its place": ("modspec/output/files.py", HALF_FILE, half_file),
     "checksums are not compared": ("modspec/workflow/artifacts.py", UNCHECKED, unchecked),
-    "the older directory is removed first": ("modspec/files.py", REMOVED_FIRST, removed_first),
+    "the older directory is removed first": ("modspec/output/files.py", REMOVED_FIRST, removed_first),
 }
 
 

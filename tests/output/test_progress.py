@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from modspec.progress import tqdm
+from modspec.output.progress import tqdm
 
 
 @pytest.mark.parametrize(("in_notebook", "stream"), [(True, 0), (False, 1)])

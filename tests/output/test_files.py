@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modspec.files import put_back, sha256, whole_directory, write_whole
+from modspec.output.files import put_back, sha256, whole_directory, write_whole
 
 
 def test_write_whole_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from modspec.files import whole_directory
+from modspec.output.files import whole_directory
 with whole_directory(Path({str(tmp_path / "a")!r})) as building:
     (building / "file").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -139,7 +139,7 @@ def test_write_whole_leaves_nothing_beside_after_an_error_or_a_kill(
     code = f"""
 import os, signal
 from pathlib import Path
-from modspec.files import write_whole
+from modspec.output.files import write_whole
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 write_whole(Path({str(tmp_path / "a")!r}), "half")
 """
