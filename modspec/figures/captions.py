@@ -37,8 +37,8 @@ SUBJECTS = {
     ),
     "share_by_accuracy": (
         "In-language share against test accuracy under masks that the classifier was not trained "
-        "under; one point per seed and mask, means over languages. The line joins random masks of "
-        "several sizes."
+        "under; one point per seed and mask, means over languages. Random masks of several sizes "
+        "are joined by a line, where the study has them."
     ),
     "influence_matrix": (
         "Share of each training language (columns) among the proponents of test examples of each "
@@ -72,8 +72,8 @@ SUBJECTS = {
         "correlations after heads were permuted within layers, which need not lie around zero."
     ),
     "typology": (
-        "Similarity of languages (rows) against typological distance (columns); one point per pair. Masks "
-        "that overlap are of the same seed here."
+        "Similarity of languages (rows) against typological distance (columns); one point per pair. Mask "
+        "overlap: of masks from one seed."
     ),
     "translations": "How often translations of one item influence each other, beside controls. {intervals}",
 }

@@ -112,7 +112,7 @@ def leave_one_out(frame: pd.DataFrame) -> Figure:
     """Draw what each left-out set costs (rows) each language's test items (columns), and, where the table has
     it, the influence of each language beside it; outlined: the test items' own language."""
     languages = levels(frame, "language")
-    sets = sorted(levels(frame, "left_out"), key=RANDOM_PART.__eq__)
+    sets = sorted(levels(frame, "left_out"), key=lambda left_out: left_out == RANDOM_PART)
     tables = {
         quantity: rows.pivot_table("value", "left_out", "language", sort=False)[languages]
         for quantity, rows in by_level(frame, "quantity").items()

@@ -8,7 +8,7 @@ import yaml
 
 from modspec.analysis import question_texts
 from modspec.analysis.verdicts import NOT_RUN
-from modspec.pages.book_questions import FIGURE
+from modspec.pages.book_questions import FIGURE, POOLED_STUDIES
 from modspec.pages.book_studies import Study, toctree
 from modspec.pages.markdown import markdown
 from modspec.terms import POOLED, QUESTIONS
@@ -35,7 +35,7 @@ def start(
     """
     seeds = int(answers["seeds"].max())
     whole = POOLED if (answers["study"] == POOLED).any() else answers["study"].iloc[0]
-    named = " and ".join(ResultsParameters().pooled) if whole == POOLED else whole
+    named = POOLED_STUDIES if whole == POOLED else whole
     rows = answers[answers["study"] == whole].sort_values("primary", ascending=False, kind="stable")
     lines = {}
     for question, row in rows.drop_duplicates("question").set_index("question").sort_index().iterrows():
