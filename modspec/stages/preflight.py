@@ -16,7 +16,7 @@ from modspec.models.encoders import is_here, unloaded_classifier
 from modspec.stages.material import Material, load_material, load_sample
 from modspec.stages.scoring_plan import count_columns, scored_train, translated_items
 from modspec.workflow.parameters import FinetuningParameters, InfluenceParameters, TrainingParameters
-from modspec.workflow.paths import checkpoints_dir, influence_dir, path, scores_dir
+from modspec.workflow.paths import checkpoints_dir, influence_dir, path, pieces_dir, scores_dir, search_dir
 from modspec.workflow.presets import StudyPlan
 from modspec.workflow.resources import GIB, check_writable, free_disk, memory_limit, used_disk
 
@@ -113,7 +113,8 @@ def _disk_line(
 ) -> str:
     """Return how much disk checkpoints and scores will take; raise InputError if there is less.
 
-    Runs that have been scored take no more, and what the others have already written is counted.
+    Runs that have been scored take no more, and what the others have already written is counted. A search
+    whose pooled-others masks need the weights of all languages must find room for these.
 
     Args:
         weights: bytes of a checkpoint.
@@ -137,6 +138,12 @@ def _disk_line(
             {str(job.start_identity()) for job in (*searches, *finetuning) if job.start_languages}
         )
     needed = max(needed - used_disk(*written), 0)
+    for search in searches:
+        directory = search_dir(search, search.seed)
+        if search.searches_pooled_others and not (directory / "manifest.json").exists():
+            # All languages' weights are kept until the search is done; checkpoints come later.
+            searching = weights * len(search.languages) - used_disk(pieces_dir(directory))
+            needed = max(needed, searching)
     folder = path(searches[0].study_dir)
     free = free_disk(folder)
     if needed > free:

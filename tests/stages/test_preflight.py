@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,7 @@ def test_too_little_disk_is_refused_and_what_is_there_counts(
     least = 4 * 4 * sum(p.numel() for p in model.base_model.encoder.parameters())  # 4 runs of 4 bytes
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda folder: Usage(0, 0, least))
     changes = {"finetuning": {"epochs": 3, "keep_checkpoints": "last"}}
+    finish_searches(project / "runs" / "mine")
     message = refusal(**changes)
     assert message.startswith(f"study: '{project / 'runs' / 'mine'}' will take at least")
     assert "keep_checkpoints=last" in message
@@ -189,6 +191,28 @@ def test_too_little_disk_is_refused_and_what_is_there_counts(
     pieces.mkdir(parents=True)
     (pieces / "epoch01.safetensors").write_bytes(bytes(least * 3))
     check_study(plan(finetuning={"epochs": 6, "keep_checkpoints": "all"}))
+
+
+def test_a_search_needs_room_for_the_weights_of_all_languages(
+    project: Path, loaded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = encoders.load_classifier("tiny", num_labels=2, seed=0)
+    weights = 4 * sum(p.numel() for p in model.base_model.encoder.parameters())
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda folder: Usage(0, 0, weights))
+    study = project / "runs" / "mine"
+    for condition, seed in product(("full", "sft"), (0, 1)):  # nothing is left to train or to score
+        (study / "influence" / f"{condition}-seed{seed}").mkdir(parents=True)
+        (study / "influence" / f"{condition}-seed{seed}" / "manifest.json").write_text("{}")
+    assert "will take at least" in refusal()
+    finish_searches(study)
+    check_study(plan())
+
+
+def finish_searches(study: Path) -> None:
+    """Make the searches look finished, so that their pieces are gone and their weights take no room."""
+    for seed in (0, 1):
+        (study / "search" / f"seed{seed}").mkdir(parents=True)
+        (study / "search" / f"seed{seed}" / "manifest.json").write_text("{}")
 
 
 def test_too_little_memory_for_the_jobs_at_once_is_refused(
