@@ -87,7 +87,7 @@ figures: $(INSTALLED)  ## draw every published figure again from its CSV (for a 
 	@$(COMPUTE) modspec.figures.save figures $(if $(WIDTH)$(STYLE),--to runs/paper-figures) \
 		$(if $(WIDTH),--width $(WIDTH)) $(if $(STYLE),--style $(STYLE))
 
-reproduce: $(INSTALLED)  ## say what made a published figure, and how to make it again (FIGURE=xnli/questions)
+reproduce: $(INSTALLED)  ## say what made a published figure, and how to make it again (FIGURE=xnli-v1/questions)
 	@$(RUN) modspec.workflow.figure_origin "$(FIGURE)"
 
 # Keeps the texts that the explorer shows under runs/<study>/texts/: make publish copies them, make pages reads them.
@@ -95,7 +95,7 @@ pages: $(INSTALLED)  ## write explorer and head atlas of a finished study (ARGUM
 	@$(COMPUTE) modspec.pages preset=$(PRESET) $(ARGUMENTS)
 
 # Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
-results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGUMENTS="-y 'studies: [mine, xnli]'": others)
+results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGUMENTS="-y 'studies: [mine, xnli-v1]'": others)
 	@mkdir -p runs/results/notebooks notebooks/executed/results
 	$(RUN) modspec.workflow.run_notebook notebooks/05_results.ipynb \
 		runs/results/notebooks/05_results.ipynb runs/results/05_results.log $(ARGUMENTS)

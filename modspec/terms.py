@@ -143,10 +143,10 @@ class Question:
 POINT = 0.01
 POOLED = "pooled"  # in the column of studies: the mean of several
 QUESTIONS = {
-    "Q1": Question("Is influence language-wise without intervention?", "points", POINT, 1),
-    "Q2": Question("Do head importances belong to a language, beyond the seed?", "r", None, 1),
+    "Q1": Question("Does influence follow language without any intervention?", "points", POINT, 1),
+    "Q2": Question("Do head importances depend on the language, not only on the seed?", "r", None, 1),
     "Q3": Question(
-        "Does a language's own subnetwork add in-language influence that is its language's own?",
+        "Does a language's own subnetwork raise the in-language share more than another subnetwork does?",
         "points",
         POINT,
         1,
@@ -154,7 +154,7 @@ QUESTIONS = {
     "Q4": Question("Does SFT change the in-language share?", "points", POINT),
     "Q5": Question("Does SFT trade specialization for sharing?", "points of AUC", None),
     "Q6": Question("What does SFT do to accuracy?", "points", 2 * POINT),
-    "Q7": Question("Does influence foretell what removing a language does?", "r", None, 1),
+    "Q7": Question("Does influence predict what leaving a language out of training does?", "r", None, 1),
     "Q8": Question(
         "Does reliance on other languages grow with training?", "points per training run", POINT, -1
     ),
@@ -186,9 +186,9 @@ class Contrast:
 _FULL, _FULL_OWN, _SFT_OWN = ("full", "none"), ("full", "own"), ("sft", "own")
 _BATCHES, _SFT_RANDOM_OWN = ("one_language_batches", "none"), ("sft_random", "own")
 _TRAINING_AND_MASKS = "masks, training and composition of batches"
-_UNTRAINED = "a trained with an untrained mask; composition of batches"
+_UNTRAINED = "one mask was trained under, the other was not; composition of batches"
 _SEARCH = "mask size, and with it what a search finds by chance"
-_WHICH_HEADS = "how much the heads matter to any language; in version 1 also the overlap of the masks"
+_WHICH_HEADS = "how much the heads matter to all languages; in version 1 also how much the masks overlap"
 _RANKS = "the subject of Q4, by ranks: other languages' examples rise where a language's own fall"
 CONTRASTS = (
     Contrast("Q1", "full, no mask − chance", (_FULL,)),
@@ -209,7 +209,7 @@ CONTRASTS = (
         "Q3",
         "full: own − accuracy-matched random masks",
         (_FULL_OWN, ("full", "accuracy_matched")),
-        "how much the heads matter to any language",
+        "how much the heads matter to all languages",
     ),
     Contrast("Q3", "full: own − other languages' masks", (_FULL_OWN, ("full", "other_language")), _SEARCH),
     Contrast("Q3", "full: own − own mask of another seed", (_FULL_OWN, ("full", "other_seed")), _SEARCH),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_docs import PAGES, README, ROOT
 
-STUDIES = ("xnli", "pawsx", "reviews")
+STUDIES = ("xnli-v1", "pawsx-v1", "reviews-v1")
 
 
 def csv(name: str) -> pd.DataFrame:
@@ -50,11 +50,13 @@ def equivalence_statements() -> list[str]:
         xnli, _, reviews = rows[contrast][:3]
         assert "], equivalent" in xnli
         assert all(abs(float(end)) < 1.1 for end in re.search(r"\[(.*), (.*)\], ", reviews).groups())
-    return ["In `xnli` the interval of the share lies inside ±1 point, in `reviews` it hardly exceeds it"]
+    return [
+        "In `xnli-v1` the interval of the share lies inside ±1 point, in `reviews-v1` it hardly exceeds it"
+    ]
 
 
 def result_numbers() -> list[str]:
-    share = csv("pawsx/in_language_share.csv").query(
+    share = csv("pawsx-v1/in_language_share.csv").query(
         "language == 'ko' and condition == 'full' and score == 'cosine' and measure == 'proponents'"
     )
     by_seed = share[share["seed"] != "all"].pivot(index="seed", columns="mask_kind", values="value")

@@ -1,4 +1,4 @@
-"""Does influence foretell what removing a language does? Influence against leaving a language out (Q7).
+"""Does influence predict what leaving a language out does? Influence against leaving a language out (Q7).
 
 Two maps of test language x training language: the summed influence of a language's examples, and the margin
 that the test examples lose when a model is trained without this language. How strong a language's examples

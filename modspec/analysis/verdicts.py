@@ -1,9 +1,11 @@
 """Verdicts of the analysis plan: what a value with its interval says about a question.
 
-    rises, falls             the p-value is below 0.05; of primary contrasts, after Holm's correction
-    supported, contradicted  the same, where the question expects a sign
-    equivalent               the interval lies inside the margin (pooled: in every study): any effect is small
-    negligible               the same, and the interval excludes zero: the effect is there, and is small
+    rises, falls             the p-value is below 0.05 (primary contrasts: after Holm's correction). The value
+                             may still be smaller than the margin
+    supported, contradicted  the p-value is below 0.05, and the sign is the expected one, or the other one
+    equivalent               the interval lies inside the margin: any effect is small. Of several studies
+                             together, the interval of each lies inside
+    negligible               the interval lies inside the margin and excludes zero: there is a small effect
     undecided                none of these: the effect may be zero, and may be larger than the margin
     too few seeds            fewer than three seeds say nothing about other seeds
     unmatched                supported, but the two masks differ too much in accuracy (Q3 alone)

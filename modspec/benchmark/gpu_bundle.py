@@ -49,7 +49,7 @@ def bundle(out: Path, data: Path, python: str) -> None:
         InputError: data or encoder cannot be had.
         CalledProcessError: pip cannot download the wheels.
     """
-    parameters = resolve({"preset": "xnli", "data_dir": str(data)}).parameters("search")
+    parameters = resolve({"preset": "xnli-v1", "data_dir": str(data)}).parameters("search")
     kept = load_material(parameters).kept_pieces
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

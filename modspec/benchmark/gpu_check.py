@@ -4,7 +4,7 @@ scores   influence of a fine-tuned e5-small on XNLI, in every precision, under e
          either way of contracting (Triton, PyTorch), against float64 on the CPU
 speed    10,000 training and 500 evaluation examples of 128 tokens, an encoder of XLM-R-base's shape,
          bfloat16, one checkpoint: seconds, the machine's bound, and the kernels that take the time
-study    one seed of preset ``xnli`` under full fine-tuning: seconds of each stage, and accuracies
+study    one seed of preset ``xnli-v1`` under full fine-tuning: seconds of each stage, and accuracies
 
 The parts are independent. Each writes its result into one JSON file as soon as it ends, so that a lease that
 runs out loses nothing else; ``missed`` lists what was not reached. A machine without a network brings data,
@@ -229,7 +229,7 @@ def main() -> None:
     device = choose_device("auto")
     if device.type != "cuda":
         sys.exit("error: device: no GPU that torch can use; make gpu-check needs one")
-    study = {"preset": "xnli", **({"data_dir": given.data} if given.data else {})}
+    study = {"preset": "xnli-v1", **({"data_dir": given.data} if given.data else {})}
     parts: dict[str, Callable[[], Any]] = {
         "scores": lambda: check_scores(study, device),
         "speed": lambda: measure_speed(device),

@@ -41,33 +41,38 @@ def start(
     for question, row in rows.drop_duplicates("question").set_index("question").sort_index().iterrows():
         text = question_texts.answer({"question": question, **row})
         kind = "" if row["primary"] else "secondary; "
-        text += f" ({kind}{row['contrast']})" if row["verdict"] != NOT_RUN else ""
+        if row["verdict"] != NOT_RUN:
+            text += f" ({kind}{row['contrast']})"
+        elif (rows.loc[rows["question"] == question, "verdict"] != NOT_RUN).any():
+            text += f" ([related contrasts](questions/{question.lower()}.md#all-contrasts))"
         lines[f"[{question}](questions/{question.lower()}.md)"] = {
             "question": QUESTIONS[question].text,
             f"answer ({named})": text,
         }
     about = {study.name: f": {subjects[study.name]}" if subjects[study.name] else "" for study in studies}
-    links = "\n".join(f"  - [{study.heading}]({study.page}.md){about[study.name]}" for study in studies)
+    links = {study.name: f"[{study.heading}]({study.page}.md){about[study.name]}" for study in studies}
+    together = f"- **All studies**: {links.pop('results')}." if "results" in links else ""
     alone = sorted({*answers["study"]} - {POOLED, *ResultsParameters().pooled})
     left_out = f", without {' and '.join(alone)} (see the limits below)" if alone else ""
     pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""
     not_run = (
-        '"Not run": these seeds are of the study\'s first version, which lacks the masks or models that the '
-        "question needs. The question's page shows contrasts that were run, with what else their two sides "
-        "differ in."
+        '"Not run": version 1 of the study (`-v1`) lacks the masks or models that the question needs. '
+        "Related contrasts were run, but their two sides differ in more than the question asks about."
     )
     not_run = not_run if (rows["verdict"] == NOT_RUN).any() else ""
+    newline = "\n"
     return f"""# How modular is a multilingual encoder?
 
-For each language we search a *subnetwork* of attention heads. In sparse fine-tuning (SFT), a
-language's examples train no other heads. TracIn scores each training example's influence on a prediction; the
-{facts["k"]} highest are its *proponents*. *In-language share*: the percentage of them in the test
-example's language. Encoder `{facts["encoder"]}`, {seeds} seeds. After the abstract of
-[Choenni et al. 2024](cite.md); all numbers are ours.
+How far do predictions depend on training examples in the same language, and does sparse fine-tuning
+change this? For each language we search a *subnetwork*, the attention heads that it needs. In *sparse
+fine-tuning* (SFT), a language's training examples change only its subnetwork's heads, and what all share.
+TracIn scores how much each training example influences a prediction; the {facts["k"]} highest are its
+*proponents*. *In-language share*: the percentage of proponents that are in the test example's language.
+Encoder `{facts["encoder"]}`, {seeds} seeds. After [Choenni et al. 2024](cite.md); all numbers are ours.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 
-Percentage points with 95 % intervals; Q2: difference of correlations.
+Percentage points with 95 % intervals; Q2: correlations; Q5: AUC.
 <!-- end of the answer -->
 
 Full: fine-tuning of all parameters. Chance: the language's share of the training examples, 20 % for five
@@ -84,19 +89,22 @@ Each row is a contrast that decides a question. Grey band: effects that are too 
 
 ## Run one notebook with one parameter changed
 
+In a checkout of the repository, after `make study`, which runs the study `embedded`:
+
 ```sh
 {rerun}
 ```
 
-In a checkout of the repository, after `make study`. This adds SFT under random masks to that study, in
-`runs/embedded/`, and changes no other result; parameters that are not named keep the notebook's defaults.
-[More commands](docs/running.md#commands).
+The parameter `condition` is `full` unless it is named. With `sft_random` the notebook adds SFT with random
+masks to the study, in `runs/embedded/`, and changes no other result. All [parameters](docs/parameters.md)
+have defaults; [more commands](docs/running.md#commands), also for other studies.
 
 ## Where to go
 
 - **One question**: [Q1](questions/q1.md) to Q8, each with its contrasts and the figures of every study.
-- **One study**, its data, model and notebooks:
-{links}
+{together}
+- **One study**, its data, model, notebooks and figures:
+{newline.join(f"  - {link}" for link in links.values())}
 - **Words**: the [glossary](docs/methods.md#glossary), and [how each quantity is measured](docs/methods.md).
 - **Does the method measure correctly?** [Calibration](docs/calibration.md).
 - **What is not known**: [limits](docs/methods.md#limits).

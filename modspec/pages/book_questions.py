@@ -1,13 +1,13 @@
 """The book's pages of the questions: answer, contrasts, and the evidence of every study."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
 from modspec.analysis import question_texts, verdicts
 from modspec.pages import generated_docs
-from modspec.pages.book_studies import Study, in_book
+from modspec.pages.book_studies import Study, with_caption
 from modspec.pages.markdown import markdown
 from modspec.terms import CONTRASTS, POOLED, QUESTIONS
 from modspec.workflow.parameters import ResultsParameters
@@ -30,6 +30,22 @@ CELLS = {
     "(p =": "p: of a permutation test.",
     "detectable": "Detectable: the effect that the study finds with 80 % power, uncorrected.",
     "dev accuracy": "Dev accuracy: its difference between the two masks.",
+}
+# Words of a primary contrast -> what they mean.
+SIDES = {
+    "chance": "*Chance*: the language's share of the scored training examples.",
+    "pooled others": "*Pooled others' mask*: found in the same way, by the importance of other languages, "
+    "and as large in every layer.",
+    "one-language batches": "*One-language batches*: full fine-tuning whose batches each have one language, "
+    "as in SFT.",
+}
+# Question -> what a study lacks whose primary contrast was not run.
+NEEDS = {
+    "Q3": "pooled-others masks",
+    "Q4": "model fine-tuned with one-language batches",
+    "Q6": "model fine-tuned with one-language batches",
+    "Q7": "models trained without one language",
+    "Q8": "scores at several checkpoints of training",
 }
 EXPECTED = {
     1: "A value above zero is expected.",
@@ -84,17 +100,19 @@ def question(
     margin = f"Effects within ±{scale * asked.margin:g} are too small to matter." if asked.margin else ""
     decided = f"The contrast `{primary[0]}` decides" if primary else "No contrast decides; all are secondary"
     about = [f"{decided}. Unit: {asked.unit}.", EXPECTED[asked.sign], margin, NUMBERS.get(code, "")]
+    about += [text for word, text in SIDES.items() if word in "".join(primary)]
     legend = {
         "Bold: the contrast that decides.": primary,
         "Grey band: effects that are too small to matter.": asked.margin,
         f"Pooled: {POOLED_STUDIES}.": POOLED in {*rows["study"]},
     }
-    effects = " ".join(map(question_texts.effect, rows.to_dict("records")))
+    decisive = rows[rows["contrast"].isin(primary)] if primary else rows
+    explained, others = _explained(decisive), _explained(rows)
     parts = [
         f"# {code} · {asked.text}",
         " ".join(filter(None, about)),
-        f"## Answer\n\n{_cells(rows[rows['contrast'].isin(primary)] if primary else rows)}",
-        " ".join([*(text for mark, text in CELLS.items() if mark in effects), WORDS]),
+        f"## Answer\n\n{_cells(decisive)}",
+        " ".join([*_not_run(code, rows, decisive), *explained, WORDS]),
         f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
         " ".join(
             [
@@ -109,6 +127,7 @@ def question(
             "## All contrasts",
             "A secondary contrast changes something else too, which the last column names.",
             markdown(_unprefixed(differences if primary else differences.iloc[:, -1:], code)),
+            " ".join(text for text in others if text not in explained),
         ]
     if shown := {*primary, *generated_docs.BY_LANGUAGE} & set(single["contrast"]):
         parts += [
@@ -122,11 +141,32 @@ def question(
     if len(rates):
         parts += [
             "## How often such a verdict errs, and what it finds",
-            f"{SIMULATED} {SIMULATED_INTERVALS if asked.margin else ''} Effects in {asked.unit}.",
-            markdown(rates.rename(index=lambda name: name.removeprefix(f"{code}, ")).T),
+            f"{SIMULATED} {SIMULATED_INTERVALS if asked.margin else ''}",
+            markdown(_with_units(rates.rename(index=lambda n: n.removeprefix(f"{code}, ")).T, asked.unit)),
         ]
-    parts += [*_evidence(code, studies, sections), f"## Verdicts\n\n{verdict_words()}", _onward(studies)]
-    return "\n\n".join(parts) + "\n"
+    parts += _evidence(code, studies, sections, {*rows["study"]})
+    parts += [f"## Verdicts\n\n{verdict_words()}", _onward(studies)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _explained(rows: pd.DataFrame) -> list[str]:
+    """Return what stands in the cells of a table, for those cells that it has."""
+    effects = " ".join(map(question_texts.effect, rows.to_dict("records")))
+    return [text for mark, text in CELLS.items() if mark in effects]
+
+
+def _not_run(code: str, rows: pd.DataFrame, decisive: pd.DataFrame) -> list[str]:
+    """Return why the contrast that decides was not run in some studies, and what was."""
+    if not (decisive["verdict"] == verdicts.NOT_RUN).any():
+        return []
+    text = f"*Not run*: the study has no {NEEDS[code]}."
+    related = (rows["verdict"] != verdicts.NOT_RUN).any()
+    return [text, "[Related contrasts](#all-contrasts) were run."] if related else [text]
+
+
+def _with_units(rates: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return simulated rates with the unit of each row in its name."""
+    return rates.rename(index=lambda name: f"{name} ({unit if 'smallest effect' in name else '%'})")
 
 
 def _cells(rows: pd.DataFrame) -> str:
@@ -141,8 +181,10 @@ def _unprefixed(table: pd.DataFrame, code: str) -> pd.DataFrame:
     return table.rename(index=lambda name: name.removeprefix(f"{code}: "), columns=columns)
 
 
-def _evidence(code: str, studies: Sequence[Study], sections: Mapping[str, tuple[str, str]]) -> list[str]:
-    """Return the figures of every study that speak to a question, each with how it is read."""
+def _evidence(
+    code: str, studies: Sequence[Study], sections: Mapping[str, tuple[str, str]], in_tables: Collection[str]
+) -> list[str]:
+    """Return the figures of every study that speak to a question, with captions and how they are read."""
     parts = []
     for name in EVIDENCE[code]:
         shown = [study for study in studies if (study.figures / f"{name}.png").exists()]
@@ -150,11 +192,10 @@ def _evidence(code: str, studies: Sequence[Study], sections: Mapping[str, tuple[
             heading, text = sections.get(name, (name.replace("_", " "), ""))
             parts += [f"## {heading}", text]
         for study in shown:
-            file = f"../{in_book(study.figures, study)}/{name}.png"
-            parts += [
-                f"### {study.heading}",
-                f"![{name.replace('_', ' ')} in the study {study.name}]({file})",
-            ]
+            parts += [f"### {study.heading}"]
+            if study.name not in in_tables:
+                parts += ["This study is in none of the tables above, but in its own notebooks."]
+            parts += [with_caption(study, name)]
     return parts or ["## By study\n\nNo study holds a figure for this question yet."]
 
 
@@ -168,7 +209,8 @@ def _onward(studies: Sequence[Study]) -> str:
 
 def verdict_words() -> str:
     """Return what the verdicts mean, from where they are given."""
-    found = re.findall(r"^    (\S.*?)  +(\S.*)$", verdicts.__doc__ or "", re.MULTILINE)
+    text = re.sub(r"\n {20,}", " ", verdicts.__doc__ or "")  # lines that go on
+    found = re.findall(r"^    (\S.*?)  +(\S.*)$", text, re.MULTILINE)
     return markdown(
         pd.DataFrame({"meaning": [meaning for _, meaning in found]}, index=[word for word, _ in found])
     )

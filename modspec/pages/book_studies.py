@@ -8,6 +8,7 @@ import pandas as pd
 
 from modspec.analysis import side_by_side
 from modspec.errors import InputError
+from modspec.figures import captions
 from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.notebook_index import Executed
@@ -116,11 +117,22 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
             "A number is a seed, and opens its notebook.",
             markdown(table),
         ]
+    if figures := [name for name in captions.SUBJECTS if (study.figures / f"{name}.png").exists()]:
+        parts += ["## Figures", *(with_caption(study, name) for name in figures)]
     commit = record.get("provenance", {}).get("commit")
     if commit:
         parts.append(f"Figures and tables were made from commit `{commit[:7]}`.")
     parts.append(toctree(f"{place}{n.file.stem}" for n in whole))
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def with_caption(study: Study, figure: str) -> str:
+    """Return a study's figure as a page one folder below the book's root shows it, above its caption."""
+    file = study.figures / f"{figure}.caption.md"
+    caption = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    options = [f":alt: {figure.replace('_', ' ')} in the study {study.name}"]
+    image = f"../{in_book(study.figures, study)}/{figure}.png"
+    return "\n".join([f"```{{figure}} {image}", *options, "", caption, "```"])
 
 
 def facts(study: Study) -> pd.DataFrame:

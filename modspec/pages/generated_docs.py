@@ -22,7 +22,7 @@ from modspec.terms import CONTRASTS, LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import ResultsParameters
 from modspec.workflow.paths import project_root
 
-TASKS = ("xnli", "pawsx", "reviews")
+TASKS = ("xnli-v1", "pawsx-v1", "reviews-v1")
 RESULTS = ResultsParameters(studies=TASKS)
 STUDIES = (*TASKS, "intents")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)

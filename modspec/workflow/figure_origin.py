@@ -1,4 +1,4 @@
-"""What made a published figure, and how to make it again: ``make reproduce FIGURE=xnli/questions``."""
+"""What made a published figure, and how to make it again: ``make reproduce FIGURE=xnli-v1/questions``."""
 
 import argparse
 import difflib
@@ -25,7 +25,7 @@ def origin(figure: str) -> str:
     """Return which table, notebook, commit and command made a published figure, one line each.
 
     Args:
-        figure: study and name, as ``xnli/questions``; folders between them may be left out.
+        figure: study and name, as ``xnli-v1/questions``; folders between them may be left out.
 
     Raises:
         InputError: no such figure is published.
@@ -76,7 +76,7 @@ def _short(file: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the origin of the figure that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m modspec.workflow.figure_origin")
-    parser.add_argument("figure", help="study and name, for example: xnli/questions")
+    parser.add_argument("figure", help="study and name, for example: xnli-v1/questions")
     try:
         print(origin(parser.parse_args(arguments).figure))
     except InputError as error:

@@ -294,7 +294,9 @@ class CalibrationParameters(DataParameters):
     subsets: Positive = param(32, "retraining: random subsets of the training examples")
     subset_share: Fraction = param(0.5, "retraining: share of the training examples in each subset")
     retrainings: Several = param(2, "retraining: models per subset")
-    simulated_studies: Distinct[str] = param(("xnli", "reviews"), "verdicts: published studies to simulate")
+    simulated_studies: Distinct[str] = param(
+        ("xnli-v1", "reviews-v1"), "verdicts: published studies to simulate"
+    )
     simulated_seeds: Distinct[Annotated[int, Field(ge=3)]] = param((3, 6, 10), "verdicts: simulated seeds")
     simulated_items: Several = param(40, "verdicts: simulated test items that have shares")
     simulated_test_items: Several = param(1490, "verdicts: simulated test items that have accuracies")
@@ -315,9 +317,9 @@ class ResultsParameters(Strict):
     """Notebook 5: finished studies side by side."""
 
     figures_dir: str = param("figures", "directory with a folder for each study and the results")
-    studies: Distinct[str] = param(("xnli", "pawsx", "reviews"), "studies to show, in this order")
+    studies: Distinct[str] = param(("xnli-v1", "pawsx-v1", "reviews-v1"), "studies to show, in this order")
     pooled: Distinct[str] = param(
-        ("xnli", "reviews"), "studies whose mean answers a question, where all of them are shown"
+        ("xnli-v1", "reviews-v1"), "studies whose mean answers a question, where all of them are shown"
     )
 
 

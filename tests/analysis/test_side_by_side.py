@@ -17,7 +17,7 @@ from modspec.workflow import artifacts, provenance
 from modspec.workflow.parameters import ResultsParameters
 
 pytestmark = pytest.mark.filterwarnings("error")
-NAMES = ("reviews", "xnli", "pawsx")
+NAMES = ("reviews-v1", "xnli-v1", "pawsx-v1")
 FIGURES = Path(__file__).parents[2] / "figures"
 
 
@@ -65,8 +65,8 @@ def test_scale_counts_and_averages(published: ResultsParameters) -> None:
         "500",
         "500",
     ]
-    assert scale.loc["accuracy of the full model, dev / test (%)", "xnli"] == "75.0 / 65.0"
-    assert scale.loc["majority class, dev / test (%)", "xnli"] == "50.0 / 50.0"
+    assert scale.loc["accuracy of the full model, dev / test (%)", "xnli-v1"] == "75.0 / 65.0"
+    assert scale.loc["majority class, dev / test (%)", "xnli-v1"] == "50.0 / 50.0"
     assert scale.loc["hours of all jobs (resumed jobs: last run only)"].to_list() == ["1.5"] * 3
     assert scale.loc["threads per job; largest memory of a job (GiB)"].to_list() == [
         "2; 3.0",
@@ -80,7 +80,7 @@ def test_results_say_what_they_were_made_of(published: ResultsParameters, tmp_pa
     save.save_table("hubs_by_study", pd.DataFrame({"study": NAMES}), side_by_side.results_dir(p))
     side_by_side.write_provenance(p, {"commit": "abc"})
     record = json.loads((tmp_path / "results" / "provenance.json").read_text())
-    assert record["parameters"] == {"studies": list(NAMES), "pooled": ["xnli", "reviews"]}
+    assert record["parameters"] == {"studies": list(NAMES), "pooled": ["xnli-v1", "reviews-v1"]}
     assert set(record["files"]) == {"hubs_by_study.csv"}
     for name in NAMES:
         described = artifacts.describe(tmp_path / name / "accuracy.csv")
@@ -95,12 +95,12 @@ def inputs(p: ResultsParameters) -> dict[str, dict[str, str]]:
 
 def test_a_redrawn_figure_leaves_results_as_they_are(published: ResultsParameters, tmp_path: Path) -> None:
     p = published
-    figure = tmp_path / "xnli" / "accuracy.png"
+    figure = tmp_path / "xnli-v1" / "accuracy.png"
     before = inputs(p)
     figure.write_bytes(b"as drawn now")
-    described = (tmp_path / "xnli" / "provenance.json").read_text()
-    provenance.redrawn(tmp_path / "xnli")
-    assert (tmp_path / "xnli" / "provenance.json").read_text() != described
+    described = (tmp_path / "xnli-v1" / "provenance.json").read_text()
+    provenance.redrawn(tmp_path / "xnli-v1")
+    assert (tmp_path / "xnli-v1" / "provenance.json").read_text() != described
     assert inputs(p) == before
 
 
@@ -110,37 +110,37 @@ def test_whatever_results_are_read_from_changes_their_inputs(
 ) -> None:
     p = published
     before = inputs(p)
-    record = json.loads((tmp_path / "xnli" / "provenance.json").read_text())
+    record = json.loads((tmp_path / "xnli-v1" / "provenance.json").read_text())
     if changed == "seeds":
         record["parameters"]["seeds"] = [0, 1, 2]
     elif changed == "wall_seconds":
         record["stages"]["search"]["wall_seconds"] += 1
     else:
         record["files"][changed]["sha256"] = "of another table"
-    artifacts.write_json(tmp_path / "xnli" / "provenance.json", record)
+    artifacts.write_json(tmp_path / "xnli-v1" / "provenance.json", record)
     after = inputs(p)
-    assert after["xnli"] != before["xnli"]
-    assert {name: after[name] for name in ("reviews", "pawsx")} == {
-        name: before[name] for name in ("reviews", "pawsx")
+    assert after["xnli-v1"] != before["xnli-v1"]
+    assert {name: after[name] for name in ("reviews-v1", "pawsx-v1")} == {
+        name: before[name] for name in ("reviews-v1", "pawsx-v1")
     }
 
 
 def test_a_study_that_is_not_there_is_named(published: ResultsParameters) -> None:
     p = published
     unknown = p.model_copy(update={"studies": ("marc",)})
-    allowed = "allowed: pawsx, reviews, xnli$"
+    allowed = "allowed: pawsx-v1, reviews-v1, xnli-v1$"
     with pytest.raises(InputError, match=f"^studies: 'marc' has no provenance.json; {allowed}"):
         side_by_side.scale(unknown)
     with pytest.raises(
-        InputError, match="^studies: 'reviews' published no artefacts; allowed: none is there$"
+        InputError, match="^studies: 'reviews-v1' published no artefacts; allowed: none is there$"
     ):
         side_by_side.question_tables(p)
     with pytest.raises(InputError, match="^studies: .*; allowed: each value once"):
-        ResultsParameters(studies=("xnli", "xnli"))
+        ResultsParameters(studies=("xnli-v1", "xnli-v1"))
 
 
 def test_a_blind_study_that_is_not_complete_has_no_answers(published: ResultsParameters, tmp_path) -> None:
-    shutil.copytree(FIGURES / "xnli" / "artefacts", tmp_path / "new" / "artefacts")  # but no figures
+    shutil.copytree(FIGURES / "xnli-v1" / "artefacts", tmp_path / "new" / "artefacts")  # but no figures
     blind = published.model_copy(update={"studies": ("new",)})
     for show in (side_by_side.scale, side_by_side.question_tables):
         with pytest.raises(InputError, match="^studies: 'new' has no provenance.json; allowed: "):
@@ -151,9 +151,9 @@ def test_tables_that_the_study_did_not_write_are_refused(
     published: ResultsParameters, tmp_path: Path
 ) -> None:
     p = published
-    file = tmp_path / "xnli" / "accuracy.csv"
+    file = tmp_path / "xnli-v1" / "accuracy.csv"
     file.write_text(file.read_text().replace("0.6", "0.7"))
-    with pytest.raises(InputError, match="^studies: 'xnli': accuracy.csv is not what its provenance.json"):
+    with pytest.raises(InputError, match="^studies: 'xnli-v1': accuracy.csv is not what its provenance.json"):
         side_by_side.scale(p)
 
 
@@ -161,28 +161,28 @@ def test_studies_published_before_scale_was_recorded_are_refused(
     published: ResultsParameters, tmp_path: Path
 ) -> None:
     p = published
-    record = json.loads((tmp_path / "pawsx" / "provenance.json").read_text())
+    record = json.loads((tmp_path / "pawsx-v1" / "provenance.json").read_text())
     del record["stages"]
-    artifacts.write_json(tmp_path / "pawsx" / "provenance.json", record)
-    with pytest.raises(InputError, match="^studies: 'pawsx': .* run its notebook 04 again"):
+    artifacts.write_json(tmp_path / "pawsx-v1" / "provenance.json", record)
+    with pytest.raises(InputError, match="^studies: 'pawsx-v1': .* run its notebook 04 again"):
         side_by_side.scale(p)
 
 
 def test_questions_are_answered_from_published_artefacts_and_pooled_where_all_are_there() -> None:
-    with pytest.raises(InputError, match="^studies: 'intents' published no artefacts; allowed: .*xnli$"):
-        side_by_side.question_tables(ResultsParameters(studies=("xnli", "intents")))
-    p = ResultsParameters(studies=("xnli",))
+    with pytest.raises(InputError, match="^studies: 'intents' published no artefacts; allowed: .*xnli-v1$"):
+        side_by_side.question_tables(ResultsParameters(studies=("xnli-v1", "intents")))
+    p = ResultsParameters(studies=("xnli-v1",))
     tables = side_by_side.question_tables(p)
-    assert list(tables) == ["xnli"]
+    assert list(tables) == ["xnli-v1"]
     found = side_by_side.answers(p, tables)
-    assert set(found["study"]) == {"xnli"}
-    pooled = side_by_side.answers(p.model_copy(update={"pooled": ("xnli",)}), tables)
+    assert set(found["study"]) == {"xnli-v1"}
+    pooled = side_by_side.answers(p.model_copy(update={"pooled": ("xnli-v1",)}), tables)
     both = pooled.pivot(index="contrast", columns="study", values="value")
-    np.testing.assert_allclose(both["pooled"], both["xnli"])
+    np.testing.assert_allclose(both["pooled"], both["xnli-v1"])
     shown = question_texts.by_study(pooled)
-    assert list(shown.columns) == ["xnli", "pooled", "the two sides also differ in"]
-    assert shown.loc["Q8: full, no mask: slope over training", "xnli"] == "not run"
+    assert list(shown.columns) == ["xnli-v1", "pooled", "the two sides also differ in"]
+    assert shown.loc["Q8: full, no mask: slope over training", "xnli-v1"] == "not run"
     languages = side_by_side.by_language(tables)
     rows = question_texts.by_language(languages, ["full, no mask − chance"])
     assert list(rows.index) == [f"Q1: full, no mask: {t}" for t in ("en", "fr", "de", "ru", "es")]
-    assert set(side_by_side.hubs(tables)["study"]) == {"xnli"}
+    assert set(side_by_side.hubs(tables)["study"]) == {"xnli-v1"}

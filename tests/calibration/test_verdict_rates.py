@@ -37,7 +37,7 @@ def test_the_published_spreads_are_those_of_the_artefacts(published) -> None:
     made = spreads(published)
     kept = pd.read_csv(RESULTS / "verdict_spreads.csv")
     pd.testing.assert_frame_equal(made.reset_index(drop=True), kept, rtol=1e-4, check_dtype=False)
-    of_items = published["xnli"].samples
+    of_items = published["xnli-v1"].samples
     assert of_items["Q3"][0].shape == (3, 40) and of_items[ACCURACY][0].shape == (3, 200)
     assert of_items["Q3"][1] is not None and of_items[ACCURACY][1] is None
     wide = made.pivot_table(index=["question", "study"], columns="seed_variance", values="seed")
@@ -94,6 +94,7 @@ def test_the_published_rates_are_as_the_page_says() -> None:
 
 def test_studies_that_are_not_published_are_refused() -> None:
     with pytest.raises(
-        InputError, match="^simulated_studies: 'mine'; allowed: some of embedded, pawsx, reviews, xnli"
+        InputError,
+        match="^simulated_studies: 'mine'; allowed: some of embedded, pawsx-v1, reviews-v1, xnli-v1",
     ):
         read_published(CalibrationParameters(simulated_studies=["mine"]))

@@ -44,13 +44,13 @@ CALIBRATION = {
     "judged_train": 40,
     "judged_per_language": 4,
     "subsets": 4,
-    "simulated_studies": ["reviews"],
+    "simulated_studies": ["reviews-v1"],
     "simulated_seeds": [3],
     "simulated_test_items": 40,
     "simulations": 100,
 }
 SCORED = {"mask_kinds": ["none", "own", "pooled_others"], "random_draws": 1, "over_training": False}
-PUBLISHED = {"studies": ["reviews"], "pooled": ["reviews"], "figures_dir": "figures"}
+PUBLISHED = {"studies": ["reviews-v1"], "pooled": ["reviews-v1"], "figures_dir": "figures"}
 
 
 def edit_parameters(notebook: Path, values: Mapping[str, object]) -> None:
@@ -65,7 +65,7 @@ def edit_parameters(notebook: Path, values: Mapping[str, object]) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which nothing was run, with tiny parameters in its notebooks, and one published study."""
     project = copy_project(tmp_path_factory.mktemp("lab") / "project")
-    shutil.copytree(ROOT / "figures" / "reviews", project / "figures" / "reviews")
+    shutil.copytree(ROOT / "figures" / "reviews-v1", project / "figures" / "reviews-v1")
     preset = project / "notebooks" / "presets" / "test.yaml"
     small = {"calibration": CALIBRATION, "influence_by_condition": {"full": SCORED}}
     plan = resolve({"preset": str(preset), "seeds": [0], "conditions": ["full"], **small})

@@ -22,7 +22,7 @@ from tests.helpers.browser import OpenPage
 
 ROOT = Path(__file__).parents[2]
 START = "index.html"
-NOTEBOOK = "notebooks/executed/xnli/03_influence_scoring-full-seed0"
+NOTEBOOK = "notebooks/executed/intents/03_influence_scoring-full-seed0"
 RUN = "02_finetuning-sft-seed0"  # of a study that a user ran
 # What a browser fetches by itself: element -> attribute that holds an address.
 FETCHED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "object": "data"}
@@ -143,7 +143,7 @@ def test_every_published_notebook_has_a_page() -> None:
     studies = all_studies(ROOT)
     found = {notebook.file for study in studies for notebook in study.executed}
     assert set((ROOT / "notebooks" / "executed").glob("*/*.ipynb")) <= found
-    assert [study.name for study in studies][:4] == ["results", "xnli", "pawsx", "reviews"]
+    assert [study.name for study in studies][:4] == ["results", "xnli-v1", "pawsx-v1", "reviews-v1"]
 
 
 def test_a_run_of_the_user_has_a_page_with_its_notebooks(built: Path, pages: dict[Path, Parsed]) -> None:
@@ -255,7 +255,7 @@ def test_a_reader_sees_all_of_a_page(built: Path, open_page: OpenPage, page: str
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("page", [START, "questions/q1.html", "notebooks/executed/xnli/04_figures.html"])
+@pytest.mark.parametrize("page", [START, "questions/q1.html", "notebooks/executed/xnli-v1/04_figures.html"])
 def test_wide_figures_stay_legible_on_a_phone_and_scroll_alone(
     built: Path, open_page: OpenPage, page: str
 ) -> None:

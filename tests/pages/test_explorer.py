@@ -172,7 +172,7 @@ def test_seeds_are_the_first_two_unless_named(study) -> None:
 
 def test_studies_without_strongest_examples_or_texts_are_refused(study, tmp_path) -> None:
     with pytest.raises(InputError, match="has no texts; run make pages"):
-        write_explorer(ROOT / "figures" / "xnli" / "artefacts", tmp_path / "page.html")
+        write_explorer(ROOT / "figures" / "xnli-v1" / "artefacts", tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
 

@@ -13,7 +13,7 @@ from modspec.errors import InputError
 from modspec.pages.head_atlas import MAPS, head_table, write_head_atlas
 from tests.helpers.pages import fetched, unpacked
 
-STUDY = Path(__file__).parents[2] / "figures" / "xnli" / "artefacts"
+STUDY = Path(__file__).parents[2] / "figures" / "xnli-v1" / "artefacts"
 LANGUAGES, SEEDS, HEADS = ["en", "fr", "de", "ru", "es"], 3, 144
 WIDTHS = (1280, 390)
 

@@ -15,16 +15,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_figure_names_notebook_commit_and_commands() -> None:
-    found = dict(re.split(r": +", line, maxsplit=1) for line in origin("xnli/layer_share").splitlines())
-    folder = "figures/xnli/exploration"
+    found = dict(re.split(r": +", line, maxsplit=1) for line in origin("xnli-v1/layer_share").splitlines())
+    folder = "figures/xnli-v1/exploration"
     assert found["figure"] == f"{folder}/layer_share.png"
     assert found["drawn from"] == f"{folder}/layer_share.csv"
     assert found["by notebook"] == "notebooks/07_exploration.ipynb"
     record = json.loads((ROOT / folder / "provenance.json").read_text())
     assert found["at commit"] == record["provenance"]["commit"]
-    assert found["make it again"] == "make study PRESET=xnli"
-    assert found["from published artefacts"] == "make restore PRESET=xnli, then make study PRESET=xnli"
-    assert origin("xnli/exploration/layer_share") == origin("xnli/layer_share")
+    assert found["make it again"] == "make study PRESET=xnli-v1"
+    assert found["from published artefacts"] == "make restore PRESET=xnli-v1, then make study PRESET=xnli-v1"
+    assert origin("xnli-v1/exploration/layer_share") == origin("xnli-v1/layer_share")
 
 
 def test_every_published_figure_has_a_notebook_that_is_there() -> None:
@@ -52,8 +52,8 @@ def test_what_no_study_made_names_its_own_command(figure: str, command: str) -> 
 
 def test_an_unknown_figure_is_refused_with_those_that_are_alike(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
-        SystemExit, match="^error: FIGURE: 'xnli/layer_shares' is not published; allowed.*layer_share"
+        SystemExit, match="^error: FIGURE: 'xnli-v1/layer_shares' is not published; allowed.*layer_share"
     ):
-        figure_origin.main(["xnli/layer_shares"])
-    figure_origin.main(["xnli/questions"])
+        figure_origin.main(["xnli-v1/layer_shares"])
+    figure_origin.main(["xnli-v1/questions"])
     assert "notebooks/04_figures.ipynb" in capsys.readouterr().out
