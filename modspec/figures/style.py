@@ -149,9 +149,17 @@ def wrapped(titles: Mapping[Hashable, str], width: float) -> tuple[dict[Hashable
     """Return ``titles`` in lines of at most ``width`` inches, unless a word is longer, and the height in
     inches of the title with the most lines."""
     # 0.065 inches: an average 7.5 pt character of the font.
-    fill = functools.partial(textwrap.fill, width=max(1, int(width / 0.065)), break_on_hyphens=False)
+    fill = functools.partial(_filled, width=max(1, int(width / 0.065)))
     filled = {name: "\n".join(map(fill, title.split("\n"))) for name, title in titles.items()}
     return filled, LINE * max(title.count("\n") + 1 for title in filled.values())
+
+
+def _filled(text: str, width: int) -> str:
+    """Return a text in as few lines as its width in characters allows, and these about equally long."""
+    options = {"break_on_hyphens": False, "break_long_words": False}
+    lines = len(textwrap.wrap(text, width, **options))
+    narrowest = next(w for w in range(1, width + 1) if len(textwrap.wrap(text, w, **options)) == lines)
+    return textwrap.fill(text, narrowest, **options)
 
 
 def samples(looks: Mapping[str, dict]) -> list[Line2D]:

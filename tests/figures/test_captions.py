@@ -59,7 +59,7 @@ def test_captions_of_calibration_and_benchmark_name_data_and_machine() -> None:
     texts = captions.of_calibration(p.model_dump())
     assert "language de; 220 training and 30 test examples; seeds: 5; k = 10." in texts["dose_response"]
     assert "90 % intervals" in texts["dose_response"] and "claim, 0.1." in texts["false_positive_rates"]
-    assert "studies xnli, reviews" in texts["verdict_rates"]
+    assert "studies xnli-v1, reviews-v1" in texts["verdict_rates"]
     assert "AMD EPYC (AVX512), 1 thread;" in ALL["influence_scaling"]
 
 
