@@ -7,6 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from modspec.figures.save import FIGURES
+from modspec.figures.style import LINE, wrapped
 from modspec.terms import LABELS
 from tests.helpers.frames import SMALL, arrowheads, cells, drawn, synthetic
 
@@ -17,6 +18,15 @@ GRADIENTS = LABELS["train_gradient_mask"]
 def title(ax: Axes) -> str:
     """An axes' title in one line."""
     return " ".join(ax.get_title().split())
+
+
+def test_titles_are_filled_in_as_few_lines_as_fit_and_these_about_equally_long() -> None:
+    long = "training gradients under the test example's mask"
+    filled, height = wrapped({"a": long, "b": "short", "c": "unbreakablewordthatislong"}, 0.065 * 40)
+    assert filled["a"] == "training gradients under\nthe test example's mask"
+    assert (filled["b"], filled["c"]) == ("short", "unbreakablewordthatislong")
+    assert height == 2 * LINE
+    assert wrapped({"a": "two unbreakablewords"}, 0.065 * 5)[0]["a"] == "two\nunbreakablewords"
 
 
 def test_influence_matrix_rows_are_evaluation_languages() -> None:

@@ -12,9 +12,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Page
 
+from modspec.analysis.verdicts import NOT_RUN
 from modspec.pages import book, book_questions
 from modspec.pages.book_studies import all_studies
 from modspec.terms import CONTRASTS, QUESTIONS
@@ -59,6 +61,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files += [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / f"{NOTEBOOK}.ipynb"]
     files += [file for kind in ("png", "csv", "json") for file in (ROOT / "figures").glob(f"*/*.{kind}")]
     files += (ROOT / "figures").glob("*/calibration/*.png")
+    files += (ROOT / "figures").glob("*/*.caption.md")
     named = re.findall(r"\]\((notebooks/executed/[^)]*\.ipynb)\)", (ROOT / "README.md").read_text("utf-8"))
     for file in {*files, *(ROOT / name for name in named)}:
         copy(file, small / file.relative_to(ROOT))
@@ -137,6 +140,24 @@ def test_a_question_explains_only_what_its_page_shows(sources: book.Sources, cod
     for mark, text in book_questions.CELLS.items():
         assert (text in page) == (mark in cells)
     assert not re.search(r"^## .*\n\n\n", page, re.MULTILINE)  # no section of figures without a word
+
+
+def test_a_question_says_why_a_contrast_was_not_run_and_what_was(sources: book.Sources) -> None:
+    answers = pd.read_csv(ROOT / "figures" / "results" / "questions.csv")
+    lacking = {*answers.loc[answers["primary"] & (answers["verdict"] == NOT_RUN), "question"]}
+    assert lacking <= {*book_questions.NEEDS}
+    for code in QUESTIONS:
+        page = sources[f"questions/{code.lower()}.md"].decode()
+        assert ("*Not run*: the study has no " in page) == (code in lacking)
+        related = (answers.loc[answers["question"] == code, "verdict"] != NOT_RUN).any()
+        assert ("[Related contrasts](#all-contrasts)" in page) == (code in lacking and related)
+
+
+def test_a_figure_stands_above_its_caption(sources: book.Sources) -> None:
+    caption = (ROOT / "figures" / "xnli-v1" / "share_change.caption.md").read_text("utf-8").strip()
+    for page in ("questions/q4.md", "studies/xnli-v1.md"):
+        text = sources[page].decode()
+        assert re.search(rf"figures/xnli-v1/share_change\.png\n:alt: .*\n\n{re.escape(caption)}\n```", text)
 
 
 def test_every_published_notebook_has_a_page() -> None:
@@ -263,7 +284,7 @@ def test_wide_figures_stay_legible_on_a_phone_and_scroll_alone(
     wide = "[...document.querySelectorAll('article img')].filter(image => image.naturalWidth > 640)"
     assert shown.evaluate(f"{wide}.length") > 0
     assert shown.evaluate(f"Math.min(...{wide}.map(image => image.clientWidth))") >= 560
-    boxes = f"{wide}.map(image => image.closest('p, .cell_output'))"
+    boxes = f"{wide}.map(image => image.closest('p, figure, .cell_output'))"
     assert shown.evaluate(f"{boxes}.every(box => box.scrollWidth > box.clientWidth)")
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
 
