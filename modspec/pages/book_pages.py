@@ -40,11 +40,11 @@ def start(
     lines = {}
     for question, row in rows.drop_duplicates("question").set_index("question").sort_index().iterrows():
         text = question_texts.answer({"question": question, **row})
-        kind = "" if row["primary"] else "secondary; "
-        if row["verdict"] != NOT_RUN:
-            text += f" ({kind}{row['contrast']})"
-        elif (rows.loc[rows["question"] == question, "verdict"] != NOT_RUN).any():
-            text += f" ([related contrasts](questions/{question.lower()}.md#all-contrasts))"
+        related = rows.loc[rows["question"] == question, "verdict"] != NOT_RUN
+        if row["verdict"] == NOT_RUN and related.any():
+            text += f" ([related](questions/{question.lower()}.md#all-contrasts))"
+        elif not row["primary"]:
+            text += " (secondary)"
         lines[f"[{question}](questions/{question.lower()}.md)"] = {
             "question": QUESTIONS[question].text,
             f"answer ({named})": text,
@@ -57,22 +57,21 @@ def start(
     pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""
     not_run = (
         '"Not run": version 1 of the study (`-v1`) lacks the masks or models that the question needs. '
-        "Related contrasts were run, but their two sides differ in more than the question asks about."
+        "Related contrasts were run. Their two sides differ in more than the question asks about."
     )
     not_run = not_run if (rows["verdict"] == NOT_RUN).any() else ""
     newline = "\n"
     return f"""# How modular is a multilingual encoder?
 
-How far do predictions depend on training examples in the same language, and does sparse fine-tuning
-change this? For each language we search a *subnetwork*, the attention heads that it needs. In *sparse
-fine-tuning* (SFT), a language's training examples change only its subnetwork's heads, and what all share.
-TracIn scores how much each training example influences a prediction; the {facts["k"]} highest are its
-*proponents*. *In-language share*: the percentage of proponents that are in the test example's language.
-Encoder `{facts["encoder"]}`, {seeds} seeds. After [Choenni et al. 2024](cite.md); all numbers are ours.
+How far do predictions rest on training examples of their language, and does sparse fine-tuning
+change this? *Subnetwork*: the attention heads that a language needs. In *sparse fine-tuning* (SFT), a
+language's examples change no other heads. *Proponents*: the {facts["k"]} training examples with the most
+influence on a prediction (TracIn). *In-language share*: the percentage of proponents in the test example's
+language. Encoder `{facts["encoder"]}`, {seeds} seeds. After [Choenni et al. 2024](cite.md); our numbers.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 
-Percentage points with 95 % intervals; Q2: correlations; Q5: AUC.
+Percentage points [95 % interval]; Q2: correlation; Q5: AUC.
 <!-- end of the answer -->
 
 Full: fine-tuning of all parameters. Chance: the language's share of the training examples, 20 % for five

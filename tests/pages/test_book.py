@@ -55,13 +55,14 @@ class Parsed(HTMLParser):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small repository: all docs, the notebooks that README names, one more, and a run."""
+    """Return a small repository: all docs, those notebooks that pages are made from, and a run."""
     small = tmp_path_factory.mktemp("repository")
     files = [ROOT / "README.md", ROOT / "CITATION.cff", *(ROOT / "docs").glob("*.*")]
     files += [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / f"{NOTEBOOK}.ipynb"]
     files += [file for kind in ("png", "csv", "json") for file in (ROOT / "figures").glob(f"*/*.{kind}")]
     files += (ROOT / "figures").glob("*/calibration/*.png")
     files += (ROOT / "figures").glob("*/*.caption.md")
+    files += (ROOT / "notebooks" / "executed").glob("*-v1/04_figures.ipynb")
     named = re.findall(r"\]\((notebooks/executed/[^)]*\.ipynb)\)", (ROOT / "README.md").read_text("utf-8"))
     for file in {*files, *(ROOT / name for name in named)}:
         copy(file, small / file.relative_to(ROOT))
