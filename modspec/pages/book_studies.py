@@ -109,7 +109,7 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
         parts += ["## Look into it", "\n".join(lines)]
     if whole:
         links = "\n".join(f"- [{notebook_index.title(n.file)}]({place}{n.file.name})" for n in whole)
-        parts += ["## The whole study", links]
+        parts += ["## The notebook" if study.name == "results" else "## The whole study", links]
     if single := [n for n in study.executed if n.seed is not None]:
         table = notebook_index.index_table(single, record, templates, place)
         parts += [
