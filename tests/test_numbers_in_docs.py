@@ -112,21 +112,32 @@ def calibration_numbers() -> list[str]:
     dose = csv(f"{folder}/dose_response.csv").query(
         "dose == 0.25 and measure == 'share' and language == 'both halves'"
     )
-    assert (dose["p"] < 0.05).tolist() == [True, False, True, False]  # together, and by seed
+    assert (dose["p"] < 0.05).tolist() == [False, False, False, False]  # together, and by seed
+    together = csv(f"{folder}/dose_response.csv").query(
+        "dose == 0.25 and language == 'both halves' and seed == 'all'"
+    )
+    together = together.set_index("measure")["p"]
     planted = csv(f"{folder}/planted_heads.csv")
     recall = planted.query("condition == 'sft_random' and score == 'search' and measure == 'recall'")
     chance = recall.set_index("language")["chance"]
     nothing = planted.query("condition == 'full' and language == 'all languages'")
-    (off,) = nothing[nothing["p"] < 0.05].itertuples()
+    precision, auc = nothing[nothing["p"] < 0.05].itertuples()
+    accuracy = csv(f"{folder}/planted_accuracy.csv").query("condition == 'sft_random'")
+    accuracy = accuracy.pivot_table("accuracy", "language", "mask_kind")
+    gain = 100 * (accuracy["own"] - accuracy["other_language"])
     return [
         f"off chance by {100 * share['excess']:.1f} points".replace("-", "−"),
         f"(standard deviation {100 * share['sd']:.1f})",
-        f"and Δ by {100 * delta['excess']:+.1f} ({100 * delta['sd']:.1f})",
+        f"and Δ by {100 * delta['excess']:+.1f} ({100 * delta['sd']:.1f})".replace("-", "−"),
         f"{ceilings['test']:.2f} for test sentences and {ceilings['held out']:.2f}".replace("0.", "."),
         f"{chance['all languages']:.2f} for the search's recall".removeprefix("0"),
         f"({chance['en']:.2f} in English, {chance['de']:.2f} in German)".replace("0.", "."),
-        f"1 of {len(nothing)} readings",
-        f"(importance's precision, {off.value:.2f}, p = {off.p:.3f})".replace(", 0.", ", .", 1),
+        f"2 of {len(nothing)} readings",
+        f"precision {precision.value:.2f}, p = {precision.p:.3f}".replace(" 0.", " ."),
+        f"and AUC {auc.value:.2f}, p = {auc.p:.3f}".replace(" 0.", " ."),
+        f"{gain['en']:.0f} points (English) and {gain['de']:.0f} points (German)",
+        f"in which it is {100 * accuracy['none'].mean():.0f} % accurate",
+        f"(p = {together['share']:.2f} for the share, {together['label_auc']:.2f}".replace(" 0.", " ."),
     ]
 
 

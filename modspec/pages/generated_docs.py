@@ -18,7 +18,7 @@ from modspec.analysis.simulated_verdicts import summary
 from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.parameter_reference import all_parameters
-from modspec.terms import CONTRASTS, LABELS, POOLED, QUESTIONS
+from modspec.terms import CALIBRATION_MEASURES, CONTRASTS, LABELS, POOLED, QUESTIONS
 from modspec.workflow.parameters import ResultsParameters
 from modspec.workflow.paths import project_root
 
@@ -29,9 +29,9 @@ BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!--
 
 # Column of a CSV -> code -> what a reader sees.
 NAMES = {
-    "condition": LABELS["condition"],
+    "condition": LABELS["condition"] | {"matched": "English planted, all masks equally accurate"},
     "mask_kind": LABELS["mask_kind"] | {"language": "own mask"},
-    "measure": {"share": "in-language share", "label_auc": "AUC within label", "auc": "AUC"},
+    "measure": CALIBRATION_MEASURES,
     "split": {"test": "test sentences", "held out": "held-out sentences of the training templates"},
     "workload": {"a": "random encoder", "b": "intents", "c": "XNLI"},
 }
@@ -353,6 +353,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     "planted_heads": calibration(
         "planted_heads", "score measure", "language", P_VALUE, "condition == 'sft_random'"
+    ),
+    "own_subnetwork": calibration(
+        "own_subnetwork", "condition", "language", "{value:+.0f} [{low:.0f}, {high:.0f}]", scale=100
     ),
     "templates_1": calibration("template_truth", "score", "measure", "{value:.0f}", "k == 1", 100),
     "templates_10": calibration("template_truth", "score", "measure", "{value:.0f}", "k == 10", 100),
