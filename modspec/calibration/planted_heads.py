@@ -96,11 +96,11 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> C
 
     def make() -> Content:
         parts = []
-        for count, condition, seed in product(p.planted_languages, (PLANTED, CONTROL), p.seeds):
+        for count, condition, seed in product(p.planted_languages, (PLANTED, CONTROL), p.planted_seeds):
             part = pieces_dir(target) / f"{condition}-{count}languages-seed{seed}"
             make_part = partial(_rated_model, material, p, p.languages[:count], condition, seed)
             parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
-        for count, seed in product(p.planted_languages, p.seeds):
+        for count, seed in product(p.planted_languages, p.planted_seeds):
             part = pieces_dir(target) / f"{MATCHED}-{count}languages-seed{seed}"
             make_part = partial(_matched_model, material, p, p.languages[:count], seed)
             parts.append(kept(part, material, p, decisive, make_part, experiment="planted"))
@@ -120,7 +120,7 @@ def _planted(material: Material, p: CalibrationParameters, directory: Path) -> C
             "own_subnetwork": own_subnetwork(shares, p.level),
         }
 
-    names = (*decisive, "seeds", "planted_languages", "resamples", "level")
+    names = (*decisive, "planted_seeds", "planted_languages", "resamples", "level")
     return kept(target, material, p, names, make, experiment="planted")
 
 

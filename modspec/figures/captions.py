@@ -103,7 +103,7 @@ CALIBRATION = {
         "How far subnetwork search, head importance and influence by head agree with heads that were planted "
         "for one language. Hollow: agreement with other languages' planted heads. Grey: mean and middle 95 % "
         "of random plantings. Task {task}, encoder {encoder}; {train_per_language} training and "
-        "{judged_per_language} test examples per language; seeds: {seeds}."
+        "{judged_per_language} test examples per language; seeds: {planted_seeds}."
     ),
     "template_truth": (
         "Share of the k strongest proponents that have the test sentence's template, intent or language, "

@@ -281,6 +281,9 @@ class CalibrationParameters(DataParameters):
     planted_languages: Some[Several] = param(
         (2,), "planted subnetworks: how many of the languages get one; each number is tried"
     )
+    planted_seeds: Distinct[Seed] = param(
+        (0, 1, 2, 3, 4, 5), "planted subnetworks: seeds; as many as the analysis plan has"
+    )
     planted_epochs: Positive = param(20, "planted subnetworks: epochs of fine-tuning, first attempt")
     planted_attempts: Positive = param(
         3, "planted subnetworks: attempts at most, each twice as long as the last"

@@ -181,7 +181,7 @@ def test_models_are_kept_and_told_apart(tmp_path, monkeypatch) -> None:
 
 
 def test_where_planting_failed_nothing_is_claimed(tmp_path, monkeypatch) -> None:
-    material, p = tiny(planted_attempts=2, planted_epochs=1, seeds=(0,))
+    material, p = tiny(planted_attempts=2, planted_epochs=1, planted_seeds=(0,))
     monkeypatch.setattr(planting, "TAKEN", 2.0)  # never
     assert planted_heads(material, p, tmp_path).empty
     assert set(planted_subnetworks(material, p, tmp_path)["condition"]) == {"matched"}

@@ -48,6 +48,7 @@ def tiny(**parameters) -> tuple[Material, CalibrationParameters]:
         "learning_rate": 0.001,
     }
     settings |= {"retrainings": 2, "subsets": 6, "resamples": 100, "planted_languages": (2,)}
+    settings |= {"planted_seeds": (0, 1)}
     material = Material(
         SimpleNamespace(languages=LANGUAGES, labels=LABELS),
         {"train": examples("train", 12), "dev": examples("dev", 6), "test": examples("test", 6)},

@@ -39,6 +39,7 @@ CALIBRATION = {
     "clone_splits": 1,
     "cipher_shares": [0.0, 0.5],
     "resamples": 100,
+    "planted_seeds": [0, 1],
     "planted_epochs": 1,
     "planted_attempts": 1,
     "judged_train": 40,
