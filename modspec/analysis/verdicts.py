@@ -3,10 +3,11 @@
     rises, falls             the p-value is below 0.05 (primary contrasts: after Holm's correction). The value
                              may still be smaller than the margin
     supported, contradicted  the p-value is below 0.05, and the sign is the expected one, or the other one
-    equivalent               the interval lies inside the margin: any effect is small. Of several studies
-                             together, the interval of each lies inside
+    equivalent               the interval lies inside the margin: any effect is small. Pooled: the interval of
+                             every study does
     negligible               the interval lies inside the margin and excludes zero: there is a small effect
-    undecided                none of these: the effect may be zero, and may be larger than the margin
+    undecided                none of these: the effect may be zero, and may be larger than the margin, where
+                             the question has one
     too few seeds            fewer than three seeds say nothing about other seeds
     unmatched                supported, but the two masks differ too much in accuracy (Q3 alone)
     not run                  the study lacks what the question needs

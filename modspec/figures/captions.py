@@ -48,8 +48,8 @@ SUBJECTS = {
         "In-language share under sparse fine-tuning minus full fine-tuning, by language. {intervals}"
     ),
     "questions": (
-        "Contrasts of the analysis plan by question. Bold: primary contrasts; grey bands: equivalence"
-        " margins. {intervals}"
+        "Contrasts of the analysis plan by question; questions that were not run are left out. Bold: primary "
+        "contrasts; grey bands: equivalence margins, where the question has one. {intervals}"
     ),
     "sensitivity": "Contrasts of in-language shares by setting, the study's own first. {intervals}",
     "share_by_k": (
@@ -165,8 +165,8 @@ def of_study(content: Mapping[str, Any]) -> dict[str, str]:
     searched = f"dev accuracy on {trained['dev_per_language']:,} examples per language"
     accuracy = f"accuracy on {trained['test_per_language']:,} test examples per language"
     influence = (
-        f"influence of {examples:,} training examples on {scored['evaluation_per_language']} test examples "
-        f"per language; k = {scored['top_k']}"
+        f"influence of {examples:,} training examples per language on {scored['evaluation_per_language']} "
+        f"test examples per language; k = {scored['top_k']}"
     )
     sizes = dict.fromkeys(SUBJECTS, [influence]) | dict.fromkeys(OF_SEARCH, [searched])
     sizes |= {"accuracy": [accuracy]} | dict.fromkeys(OF_BOTH, [accuracy, influence])

@@ -86,6 +86,8 @@ def influence_matrix(frame: pd.DataFrame) -> Figure:
     room = (width - 1.1 - lines * style.LINE) / len(conditions)
     height = len(languages) * min(room / len(trained), max(0.33, 1.4 / len(trained)))
     names = {row: [LABELS[column][code] for column, code in zip(keys, row, strict=False)] for row in rows}
+    if ("none", "test_example") in names:  # the test example's mask is none, then
+        names["none", "test_example"][1] = "training gradients without a mask"
     names, _ = style.wrapped({row: "\n".join(name[: len(gradients)]) for row, name in names.items()}, height)
     titles, margin = style.wrapped({code: LABELS["condition"][code] for code in conditions}, room)
     size = (width, height + 0.1 + margin)

@@ -57,30 +57,30 @@ def start(
     pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""
     not_run = (
         '"Not run": version 1 of the study (`-v1`) lacks the masks or models that the question needs. '
-        "Related contrasts were run. Their two sides differ in more than the question asks about."
+        "Related contrasts were run, but each of them changes more than one thing at once."
     )
     not_run = not_run if (rows["verdict"] == NOT_RUN).any() else ""
     newline = "\n"
     return f"""# How modular is a multilingual encoder?
 
-How far do predictions rest on training examples of their language, and does sparse fine-tuning
+How far do predictions rest on training examples in the same language, and does sparse fine-tuning
 change this? *Subnetwork*: the attention heads that a language needs. In *sparse fine-tuning* (SFT), a
 language's examples change no other heads. *Proponents*: the {facts["k"]} training examples with the most
 influence on a prediction (TracIn). *In-language share*: the percentage of proponents in the test example's
-language. Encoder `{facts["encoder"]}`, {seeds} seeds. After [Choenni et al. 2024](cite.md); our numbers.
+language. Encoder `{facts["encoder"]}`, {seeds} seeds. After [Choenni et al.](cite.md); our numbers.
 
 {markdown(pd.DataFrame.from_dict(lines, orient="index"))}
 
-Percentage points [95 % interval]; Q2: correlation; Q5: AUC.
+Points [95 % interval]; Q2: correlation; Q5: points of AUC.
 <!-- end of the answer -->
 
-Full: fine-tuning of all parameters. Chance: the language's share of the training examples, 20 % for five
-languages. "We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). {not_run}
+"We cannot tell" is not "no effect": see the [verdicts](questions/q1.md#verdicts). {not_run}
 
 ![Contrasts that decide a question, by study, with intervals and margins](questions/all/{FIGURE}.png)
 
 Each row is a contrast that decides a question. Grey band: effects that are too small to matter.
-{pooled}Q2 has a p-value and no interval.
+{pooled}Q2 has a p-value and no interval. *Full*: fine-tuning of all parameters. *Chance*: the language's
+share of the training examples, 20 % for five languages.
 
 ## What this cannot say
 

@@ -98,7 +98,9 @@ def question(
     primary = [contrast.text for contrast in CONTRASTS if contrast.question == code and contrast.primary]
     scale = 1 if asked.margin is None else asked.scale
     margin = f"Effects within ±{scale * asked.margin:g} are too small to matter." if asked.margin else ""
-    decided = f"The contrast `{primary[0]}` decides" if primary else "No contrast decides; all are secondary"
+    decided = (
+        f"The contrast `{primary[0]}` decides" if primary else "No contrast decides: the question restates Q4"
+    )
     about = [f"{decided}. Unit: {asked.unit}.", EXPECTED[asked.sign], margin, NUMBERS.get(code, "")]
     about += [text for word, text in SIDES.items() if word in "".join(primary)]
     legend = {
@@ -117,7 +119,7 @@ def question(
         " ".join(
             [
                 *(text for text, there in legend.items() if there),
-                "Hollow: undecided. Arrow: the interval continues beyond the axis.",
+                "Hollow: undecided. Where an interval ends in an arrow, it goes on beyond the axis.",
             ]
         ),
     ]
@@ -194,7 +196,7 @@ def _evidence(
         for study in shown:
             parts += [f"### {study.heading}"]
             if study.name not in in_tables:
-                parts += ["This study is in none of the tables above, but in its own notebooks."]
+                parts += ["The tables above leave this study out. Its notebook 4 has its contrasts."]
             parts += [with_caption(study, name)]
     return parts or ["## By study\n\nNo study holds a figure for this question yet."]
 

@@ -97,7 +97,9 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
     whole = [n for n in study.executed if n.seed is None]
     record = notebook_index.read_record(study.figures)
     parts = [f"# {study.heading}", subject(study.name, templates / "presets")]
-    if study.name != "results":
+    if study.name == "results":
+        parts.append("The same with numbers: [results in full](../docs/results.md).")
+    else:
         parts.append("Its answers are on the pages of the questions, from [Q1](../questions/q1.md) on.")
     if len(scale):
         parts.append(markdown(scale.rename(columns={study.name: "value"})))
