@@ -33,7 +33,8 @@ ALL = {
 def test_a_caption_names_the_study_and_its_size() -> None:
     assert captions.of_study(CONTENT)["questions"] == (
         "Contrasts of the analysis plan by question; questions that were not run are left out. Bold: primary "
-        "contrasts; grey bands: equivalence margins, where the question has one. 95 % intervals over seeds and test items. Study my_study: task xnli, encoder e5-small, "
+        "contrasts; grey bands: equivalence margins, where the question has one. "
+        "95 % intervals over seeds and test items. Study my_study: task xnli, encoder e5-small, "
         "languages en, fr; full fine-tuning, SFT; 3 seeds; accuracy on 1,245 test examples per language; "
         "influence of 500 training examples per language on 40 test examples per language; k = 100."
     )
