@@ -99,7 +99,7 @@ def test_settings_are_accepted(own_data: Path) -> None:
     assert SNAKEMAKE
     for settings in SNAKEMAKE:
         resolve(parse_config(in_own_data(settings, own_data)))
-    for preset in set(re.findall(r"make study PRESET=(\w+)", ALL)):
+    for preset in set(re.findall(r"make study PRESET=([\w-]+)", ALL)):
         resolve({"preset": preset})
     for parameters in re.findall(
         r"\.venv/bin/papermill notebooks/02_finetuning\.ipynb out\.ipynb ([^`\n]*)", ALL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -210,6 +211,15 @@ def test_without_a_seed_of_their_own_the_examples_are_those_of_earlier_versions(
     own = load("local", ["de", "en"], 9, 6, data_dir=own_data(tmp_path / "own", with_ids=True))
     short = load("intents", ["en", "de"], 40, 26)
     assert (own.fingerprint[:16], short.fingerprint[:16]) == ("ebf68a0ece10d828", "7c7736830ff55c31")
+
+
+@needs_shared_data
+def test_the_published_checksums_are_those_of_the_files() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "data.sha256").read_text("utf-8").splitlines()
+    listed = dict(reversed(line.split()) for line in lines)
+    assert len(listed) == 25
+    for name, checksum in listed.items():
+        assert hashlib.sha256((SHARED / name).read_bytes()).hexdigest() == checksum, name
 
 
 @needs_shared_data
