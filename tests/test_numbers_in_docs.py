@@ -121,7 +121,9 @@ def calibration_numbers() -> list[str]:
     recall = planted.query("condition == 'sft_random' and score == 'search' and measure == 'recall'")
     chance = recall.set_index("language")["chance"]
     nothing = planted.query("condition == 'full' and language == 'all languages'")
-    precision, auc = nothing[nothing["p"] < 0.05].itertuples()
+    off = nothing[nothing["p"] < 0.05]
+    own = csv(f"{folder}/own_subnetwork.csv").set_index(["condition", "language"])
+    matched = csv(f"{folder}/planted_accuracy.csv").query("condition == 'matched'")
     accuracy = csv(f"{folder}/planted_accuracy.csv").query("condition == 'sft_random'")
     accuracy = accuracy.pivot_table("accuracy", "language", "mask_kind")
     gain = 100 * (accuracy["own"] - accuracy["other_language"])
@@ -132,9 +134,9 @@ def calibration_numbers() -> list[str]:
         f"{ceilings['test']:.2f} for test sentences and {ceilings['held out']:.2f}".replace("0.", "."),
         f"{chance['all languages']:.2f} for the search's recall".removeprefix("0"),
         f"({chance['en']:.2f} in English, {chance['de']:.2f} in German)".replace("0.", "."),
-        f"2 of {len(nothing)} readings",
-        f"precision {precision.value:.2f}, p = {precision.p:.3f}".replace(" 0.", " ."),
-        f"and AUC {auc.value:.2f}, p = {auc.p:.3f}".replace(" 0.", " ."),
+        f"{len(off)} of {len(nothing)} readings",
+        "read equally well under both ({:.0f} and {:.0f} %)".format(*100 * matched["accuracy"]),
+        f"(p = {own.loc[('matched', 'en'), 'p']:.2f})".replace("0.", "."),
         f"{gain['en']:.0f} points (English) and {gain['de']:.0f} points (German)",
         f"in which it is {100 * accuracy['none'].mean():.0f} % accurate",
         f"(p = {together['share']:.2f} for the share, {together['label_auc']:.2f}".replace(" 0.", " ."),
