@@ -14,6 +14,8 @@ from modspec.pages.markdown import markdown
 from modspec.terms import POOLED, QUESTIONS
 from modspec.workflow.parameters import ResultsParameters
 
+RESULTS = "studies/results"  # the page of all studies side by side
+
 
 def start(
     answers: pd.DataFrame,
@@ -50,8 +52,9 @@ def start(
             f"answer ({named})": text,
         }
     about = {study.name: f": {subjects[study.name]}" if subjects[study.name] else "" for study in studies}
-    links = {study.name: f"[{study.heading}]({study.page}.md){about[study.name]}" for study in studies}
-    together = f"- **All studies**: {links.pop('results')}." if "results" in links else ""
+    # By page: a run of the reader may have the name of a published study.
+    links = {study.page: f"[{study.heading}]({study.page}.md){about[study.name]}" for study in studies}
+    together = f"- **All studies**: {links.pop(RESULTS)}." if RESULTS in links else ""
     alone = sorted({*answers["study"]} - {POOLED, *ResultsParameters().pooled})
     left_out = f", without {' and '.join(alone)} (see the limits below)" if alone else ""
     pooled = f"Pooled: {named}{left_out}. " if whole == POOLED else ""

@@ -195,7 +195,7 @@ def _evidence(
             parts += [f"## {heading}", text]
         for study in shown:
             parts += [f"### {study.heading}"]
-            if study.name not in in_tables:
+            if study.page.startswith("runs/") or study.name not in in_tables:
                 parts += ["The tables above leave this study out. Its notebook 4 has its contrasts."]
             parts += [with_caption(study, name)]
     return parts or ["## By study\n\nNo study holds a figure for this question yet."]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ import pytest
 from playwright.sync_api import Page
 
 from modspec.analysis.verdicts import NOT_RUN
-from modspec.pages import book, book_questions
+from modspec.pages import book, book_pages, book_questions
 from modspec.pages.book_studies import all_studies
 from modspec.terms import CONTRASTS, QUESTIONS
 from tests.helpers.browser import OpenPage
@@ -152,6 +153,18 @@ def test_a_question_says_why_a_contrast_was_not_run_and_what_was(sources: book.S
         assert ("*Not run*: the study has no " in page) == (code in lacking)
         related = (answers.loc[answers["question"] == code, "verdict"] != NOT_RUN).any()
         assert ("[Related contrasts](#all-contrasts)" in page) == (code in lacking and related)
+
+
+def test_a_run_with_the_name_of_a_published_study_hides_neither(root: Path) -> None:
+    published = next(study for study in all_studies(root) if study.page == "studies/xnli-v1")
+    run = replace(published, page="runs/xnli-v1")
+    answers = pd.read_csv(
+        ROOT / "figures" / "results" / "questions.csv", keep_default_na=False, na_values=[""]
+    )
+    facts = {"encoder": "e5-small", "k": "100"}
+    page = book_pages.start(answers, [published, run], {"xnli-v1": "XNLI."}, facts, "- none", "make")
+    assert "  - [xnli-v1](studies/xnli-v1.md): XNLI." in page
+    assert "  - [xnli-v1 (your run)](runs/xnli-v1.md): XNLI." in page
 
 
 def test_a_figure_stands_above_its_caption(sources: book.Sources) -> None:
