@@ -24,6 +24,7 @@ LOOKS = {
     "not run": {"color": "none"},
 }
 ROW = 0.16  # inches: a contrast's height
+PANELS = 3.2  # inches: what the names of contrasts leave to the panels of a row
 
 
 @figure("study question contrast primary value low high verdict")
@@ -57,7 +58,7 @@ def questions(frame: pd.DataFrame) -> Figure:
                 ax.axvspan(-scale * margin, scale * margin, color=STRIPE, lw=0, zorder=0)
             draw_contrasts(ax, rows, rows["contrast"].map(contrasts.index), scale)
             ax.set_ylim(len(contrasts) - 0.4, -0.6)
-            ax.set_xlabel(wrapped({question: QUESTIONS[question].unit}, 0.8)[0][question])
+            ax.set_xlabel(wrapped({question: QUESTIONS[question].unit}, PANELS / len(studies))[0][question])
         row[0].set_yticks(range(len(contrasts)), [f"{question}  {c}" for c in contrasts])
         for label, contrast in zip(row[0].get_yticklabels(), contrasts, strict=True):
             label.set_fontweight("bold" if contrast in primary else "normal")
