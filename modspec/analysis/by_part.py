@@ -4,6 +4,7 @@ All start from stage 3's ``parts.parquet``, scored without mask. For every test 
 ``id``), training language and part of the parameters (``part``, ``layer``, ``head``) it has the part's
 contribution to the cosine score, summed over the language's training examples (``influence``), and the
 language's share of the top-k training examples when this contribution alone ranks them (``proponents``).
+Single heads have these as means over the test examples of a language.
 """
 
 from collections.abc import Sequence

@@ -216,7 +216,7 @@ def score_pass(
         if by_part:
             table = part_statistics(parts, cosine_by_part, train, evaluation, p.top_k)
             table = table.assign(condition=p.condition, seed=p.seed)
-            table.to_parquet(building / "parts.parquet", index=False)
+            table.to_parquet(building / "parts.parquet", index=False, compression="zstd")
 
     resumable(piece, origin, make)
     shutil.rmtree(blocks_dir(p, name), ignore_errors=True)
@@ -261,18 +261,21 @@ def part_statistics(
 
     Returns:
         One row per part, evaluation example and training language: part, layer and head (a layer's heads also
-        together, as part "attention"), and the columns of :func:`share_statistics`.
+        together, as part "attention"), and the columns of :func:`share_statistics`. Single heads have one row
+        per evaluation language, the mean over its examples, with an empty id: they are most of the parts,
+        and every later table averages them.
     """
     scores = dict(zip(parts, cosine_by_part, strict=True))
     for layer in sorted({part.layer for part in parts if part.part == "head"}):
         heads = [values for part, values in scores.items() if part.part == "head" and part.layer == layer]
         scores[EncoderPart("attention", layer)] = np.sum(heads, axis=0)
-    frames = [
-        share_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k).assign(
-            part=part.part, layer=part.layer, head=part.head
-        )
-        for part, values in scores.items()
-    ]
+    frames = []
+    for part, values in scores.items():
+        rows = share_statistics(values, train.languages, evaluation.languages, evaluation.ids, top_k)
+        if part.part == "head":
+            of_language = rows.drop(columns="id").groupby(["language", "train_language"], sort=False)
+            rows = of_language.mean().reset_index().assign(id="")
+        frames.append(rows.assign(part=part.part, layer=part.layer, head=part.head))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -59,4 +59,7 @@ def table(simulation: Simulation) -> pd.DataFrame:
                 summed, chance = values[own, column].sum(), count / len(own)
                 rows.append((condition, seed, language, number, trained, *part, *shares, summed, chance))
     names = "condition seed language id train_language part layer head proponents opponents influence chance"
-    return pd.DataFrame(rows, columns=names.split())
+    whole = pd.DataFrame(rows, columns=names.split())
+    heads = whole[whole["part"] == "head"].assign(id="")
+    means = heads.groupby(names.split()[:8], sort=False, as_index=False).mean()
+    return pd.concat([whole[whole["part"] != "head"], means], ignore_index=True)

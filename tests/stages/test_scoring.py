@@ -17,20 +17,28 @@ def test_part_statistics_against_plain_loops():
     train, evaluation = random_examples(12, seed=1), random_examples(4, seed=2)
     scores = influence(random_encoder(), train, evaluation, by_part=True)
     table = part_statistics(scores.parts, scores.cosine_by_part, train, evaluation, top_k=5)
-    assert len(table) == (1 + LAYERS * (HEADS + 3) + 1) * 4 * 2
+    languages = set(evaluation.languages)
+    assert len(table) == ((1 + LAYERS * 3 + 1) * 4 + LAYERS * HEADS * len(languages)) * 2
     sums = {(g.part, g.layer, g.head): v for g, v in zip(scores.parts, scores.cosine_by_part, strict=True)}
     for layer in range(1, LAYERS + 1):
         sums["attention", layer, 0] = sum(sums["head", layer, head] for head in range(1, HEADS + 1))
     for row in table.itertuples():
-        column = sums[row.part, row.layer, row.head][:, list(evaluation.ids).index(row.id)]
+        of_row = "language" if row.part == "head" else "id"  # single heads: means over a language's examples
+        columns = np.flatnonzero(getattr(evaluation, f"{of_row}s") == getattr(row, of_row))
+        assert (row.id == "") == (row.part == "head") and set(evaluation.languages[columns]) == {row.language}
         own = train.languages == row.train_language
-        ranked = sorted(range(12), key=lambda i: (-column[i], i))
-        assert row.language == evaluation.languages[list(evaluation.ids).index(row.id)]
-        assert row.proponents == pytest.approx(own[ranked[:5]].mean())
-        assert row.influence == pytest.approx(column[own].sum(), abs=1e-6)
+        shares, opposed, influences = [], [], []
+        for column in sums[row.part, row.layer, row.head][:, columns].T:
+            ranked = sorted(range(12), key=lambda i: (-column[i], i))
+            shares.append(own[ranked[:5]].mean())
+            opposed.append(own[sorted(range(12), key=lambda i: (column[i], i))[:5]].mean())
+            influences.append(column[own].sum())
+        assert row.proponents == pytest.approx(np.mean(shares))
+        assert row.opponents == pytest.approx(np.mean(opposed))
+        assert row.influence == pytest.approx(np.mean(influences), abs=1e-6)
         assert row.chance == 0.5
     whole = example_statistics(scores.cosine, train.languages, evaluation.languages, evaluation.ids, 5)
-    added = table[table["part"] != "attention"].groupby(["id", "train_language"])["influence"].sum()
+    added = table[table["part"] != "head"].groupby(["id", "train_language"])["influence"].sum()
     expected = whole.set_index(["id", "train_language"])["influence"].sort_index()
     np.testing.assert_allclose(added.sort_index(), expected, atol=1e-6)
 
