@@ -54,6 +54,8 @@ CONTROL_MASK_KINDS = ("pooled_others", "accuracy_matched", "random", "other_lang
 TrainGradientMask = Literal["test_example", "own_language"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
+# Where all languages have the same items: in all splits or none, or in dev and test only.
+Parallel = bool | Literal["dev_and_test"]
 
 # Parts of the encoder that influence is resolved by.
 ENCODER_PARTS = ("embeddings", "attention", "feed-forward", "norms", "classifier")

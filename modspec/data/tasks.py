@@ -27,6 +27,7 @@ from modspec.data.file_names import EXTENSIONS, find
 from modspec.data.hub_download import HubSource
 from modspec.downloads import hub
 from modspec.errors import InputError, quoted
+from modspec.terms import Parallel
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def load_task(
     seed: int = 0,
     train_seed: int | None = None,
     data_dir: str | Path | None = None,
-    parallel: bool = True,
+    parallel: Parallel = True,
     columns: Mapping[str, str | None] | None = None,
 ) -> Task:
     """Draw a sample of a task, with the same number of examples in each language.
@@ -157,9 +158,9 @@ def load_task(
         train_seed: of the training examples; None: ``seed``. Dev and test do not depend on it.
         data_dir: directory of local files (see ``modspec.data.local_files``); None takes the task from the
             hub or, if the hub cannot be reached, from its cache.
-        parallel: take the same pairs in every language where translations are known (xnli, pawsx, multiemo,
-            local files with ids); otherwise each language draws its own. Pairs never cross splits in either
-            case.
+        parallel: where translations are known (xnli, pawsx, multiemo, local files with ids), whether all
+            languages have the same pairs: True, in every split; "dev_and_test", in these alone, and no two
+            languages share a training pair; False, each language draws its own. Pairs never cross splits.
         columns: names of local files' columns by role, see :func:`modspec.data.columns.recognise`; None
             where they have the task's names or usual ones.
 
@@ -206,7 +207,10 @@ def load_task(
     frames = {}
     for split, size in sizes.items():
         of_split = {language: pools[language, split] for language in languages}
-        frames[split] = draw(of_split, split, size, seeds[split], aligned, aligned and parallel)
+        if aligned and split == "train" and parallel == "dev_and_test":
+            frames[split] = draw_apart(of_split, split, size, seeds[split])
+        else:
+            frames[split] = draw(of_split, split, size, seeds[split], aligned, aligned and bool(parallel))
     return _task(languages, labels, frames, f"{name}, {source}", files)
 
 
@@ -309,9 +313,38 @@ def draw(
         names = [split] if parallel else [split, language]
         rng = np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
         rows = pool.iloc[stratified(pool["label"], size, rng)]
-        ids = language + "-" + rows["id"]
-        drawn.append(rows.assign(language=language, group=rows["id"] if aligned else ids, id=ids))
+        drawn.append(_of_language(rows, language, aligned))
     return pd.concat(drawn, ignore_index=True)
+
+
+def draw_apart(pools: Mapping[str, pd.DataFrame], split: str, size: int, seed: int) -> pd.DataFrame:
+    """Draw as :func:`draw` does, but no pair in two languages. An id means the same pair in every pool.
+
+    Raises:
+        InputError: the languages share too few examples.
+    """
+    pools = shared_by_all(pools)
+    labels = next(iter(pools.values()))["label"]
+    if len(labels) < size * len(pools):
+        raise InputError(
+            f"{split}_per_language: {size}; allowed: at most {len(labels) // len(pools)} with "
+            f"parallel = dev_and_test, since {', '.join(pools)} share {len(labels)} examples for {split}"
+        )
+    rng = np.random.default_rng([seed, zlib.crc32(split.encode())])
+    chosen = stratified(labels, size * len(pools), rng)
+    # Dealt out label by label, so that every language has the same labels.
+    chosen = chosen[np.argsort(labels.to_numpy()[chosen], kind="stable")]
+    drawn = [
+        _of_language(pool.iloc[rng.permutation(chosen[place :: len(pools)])], language, aligned=True)
+        for place, (language, pool) in enumerate(pools.items())
+    ]
+    return pd.concat(drawn, ignore_index=True)
+
+
+def _of_language(rows: pd.DataFrame, language: str, aligned: bool) -> pd.DataFrame:
+    """Return drawn examples with their language, ids that no other language has, and groups."""
+    ids = language + "-" + rows["id"]
+    return rows.assign(language=language, group=rows["id"] if aligned else ids, id=ids)
 
 
 def shared_by_all(pools: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

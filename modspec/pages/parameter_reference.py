@@ -53,6 +53,8 @@ def _allowed(schema: dict[str, Any]) -> str:
     """Return in words what a JSON schema allows."""
     if "anyOf" in schema:
         return " or ".join(_allowed(choice) for choice in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from modspec.errors import has_visible_character, quoted
-from modspec.terms import Condition, LeftOutCondition, MaskKind, Precision, TrainGradientMask
+from modspec.terms import Condition, LeftOutCondition, MaskKind, Parallel, Precision, TrainGradientMask
 from modspec.workflow.strict_parameters import NOT_DECISIVE, Strict
 
 
@@ -77,7 +77,11 @@ class DataParameters(Parameters):
     train_per_language: Positive = param(80, "training examples per language")
     dev_per_language: Positive = param(60, "dev examples per language")
     test_per_language: Positive = param(60, "test examples per language")
-    parallel: bool = param(True, "take the same items in every language, where translations are known")
+    parallel: Parallel = param(
+        True,
+        "where translations are known: the same items in every language (true), in dev and test only with no "
+        "training item in two languages (dev_and_test), or each language its own (false)",
+    )
     data_seed: Seed = param(0, "seed that draws the examples, the same for all runs of a study")
     train_sample_seed: Seed | None = param(
         None, "seed that draws the training examples; None: data_seed, one sample for all seeds"

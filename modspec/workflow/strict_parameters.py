@@ -148,9 +148,9 @@ def _one_line(error: ValidationError, model: type[Strict]) -> str:
         )
     if problem["type"] == "value_error":  # raised here: by a check of one parameter, or of several
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
-    # YAML, JSON and papermill know lists, not tuples.
-    allowed = re.sub(
-        r"^Input should be (a valid )?|^Tuple should have | after validation.*", "", problem["msg"]
-    )
-    allowed = allowed.replace("tuple", "list")
+    # Of a parameter with several types, each type says what it allows. YAML, JSON and papermill know lists,
+    # not tuples.
+    same = (p for p in error.errors() if p["loc"][0] == problem["loc"][0] and p["input"] == problem["input"])
+    noise = r"^Input should be (a valid )?|^Tuple should have | after validation.*"
+    allowed = " or ".join(dict.fromkeys(re.sub(noise, "", p["msg"]) for p in same)).replace("tuple", "list")
     return f"{name}: {quoted(value)} ({type(value).__name__}); allowed: {allowed}"

@@ -130,6 +130,31 @@ def test_unaligned_draws_share_pools_but_not_pairs() -> None:
 
 
 @needs_shared_data
+@pytest.mark.parametrize("train_seed", [None, 10])
+def test_dev_and_test_alone_can_be_parallel(train_seed: int | None) -> None:
+    """No training item in two languages, the same labels in each; dev and test as if all were parallel."""
+    languages = ["en", "fr", "de", "zh", "es"]
+    options = {"data_dir": SHARED / "multiemo", "train_seed": train_seed}
+    task = load("multiemo", languages, 1400, 400, parallel="dev_and_test", **options)
+    check(task, {"train": 1400, "dev": 400, "test": 400})
+    assert len(set(task.data["train"]["group"])) == len(task.data["train"]) == 7000
+    by_language = task.data["train"].to_pandas().groupby("language")["label"].value_counts().unstack()
+    assert (by_language.max() - by_language.min()).max() <= 1
+    parallel = load("multiemo", languages, 1400, 400, **options)
+    for split in ("dev", "test"):
+        assert task.data[split].to_list() == parallel.data[split].to_list()
+    with pytest.raises(InputError, match="train_per_language: 1441; allowed: at most 1440 .*dev_and_test"):
+        load("multiemo", languages, 1441, 400, parallel="dev_and_test", **options)
+
+
+def test_languages_without_known_translations_share_no_training_item_anyway(tmp_path: Path) -> None:
+    directory = own_data(tmp_path / "own", with_ids=False)
+    options = {"data_dir": directory}
+    tasks = [load("local", ["de", "en"], 9, 6, parallel=p, **options) for p in ("dev_and_test", False)]
+    assert tasks[0].fingerprint == tasks[1].fingerprint
+
+
+@needs_shared_data
 def test_dev_and_test_pools_are_the_same_for_every_seed() -> None:
     first = load("xnli", ["en"], 10, 1200, data_dir=SHARED / "xnli", seed=0)
     second = load("xnli", ["en"], 10, 1200, data_dir=SHARED / "xnli", seed=1)
