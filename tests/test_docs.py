@@ -25,7 +25,8 @@ README = PAGES["README.md"]
 ALL = "\n".join(PAGES.values())
 EXAMPLES = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
 CHECKS = sorted(set(re.findall(r"\.venv/bin/python -m modspec ([^`\n]*)", ALL)))
-SNAKEMAKE = sorted(set(re.findall(r"\.venv/bin/snakemake --cores 2 --config ([^`\n]*)", ALL)))
+# Target, if any, and settings.
+SNAKEMAKE = sorted(set(re.findall(r"\.venv/bin/snakemake (\w+ )?--cores 2 --config ([^`\n]*)", ALL)))
 SIB = "sib-200/data/annotated"  # where the pages have SIB-200
 
 
@@ -97,7 +98,7 @@ def in_own_data(command: str, own_data: Path) -> list[str]:
 
 def test_settings_are_accepted(own_data: Path) -> None:
     assert SNAKEMAKE
-    for settings in SNAKEMAKE:
+    for _, settings in SNAKEMAKE:
         resolve(parse_config(in_own_data(settings, own_data)))
     for preset in set(re.findall(r"make study PRESET=([\w-]+)", ALL)):
         resolve({"preset": preset})
@@ -125,10 +126,10 @@ def test_there_is_a_check_for_each_subject() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", SNAKEMAKE)
-def test_commands_run(settings: str, own_data: Path) -> None:
-    words = in_own_data(settings, own_data)
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", "--config", *words]
+@pytest.mark.parametrize(("target", "settings"), SNAKEMAKE)
+def test_commands_run(target: str, settings: str, own_data: Path) -> None:
+    words = [*target.split(), "--dry-run", "--cores", "2", "--config", *in_own_data(settings, own_data)]
+    command = [sys.executable, "-m", "snakemake", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
