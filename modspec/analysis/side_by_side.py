@@ -111,6 +111,7 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
     train = trained["train_per_language"]
     hours = sum(stage["wall_seconds"] for stage in stages.values()) / 3600
     most = {name: max(stage[name] for stage in stages.values()) for name in ("threads", "peak_memory_gib")}
+    processors = {name for stage in stages.values() for name in stage.get("processors", ["not recorded"])}
     return {
         "task": trained["task"],
         "languages": " ".join(trained["languages"]),
@@ -124,6 +125,7 @@ def _facts(p: ResultsParameters, study: str) -> dict[str, str]:
         "majority class, dev / test (%)": f"{dev['majority class']:.1f} / {test['majority class']:.1f}",
         "hours of all jobs (resumed jobs: last run only)": f"{hours:.1f}",
         "threads per job; largest memory of a job (GiB)": f"{most['threads']}; {most['peak_memory_gib']:.1f}",
+        "processors": "; ".join(sorted(processors)),
     }
 
 

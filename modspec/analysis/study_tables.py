@@ -309,8 +309,8 @@ def write_provenance(p: FigureParameters, record: dict[str, Any]) -> None:
 
 
 def stages(p: FigureParameters) -> dict[str, dict[str, Any]]:
-    """Return by stage: its runs, the seconds and most memory (GiB) they took, the parameters common to
-    all."""
+    """Return by stage: its runs, the seconds and most memory (GiB) they took, the processors they ran on, the
+    parameters common to all."""
     return {stage: _stage([*map(artifacts.read_manifest, of)]) for stage, of in artefacts(p).items()}
 
 
@@ -323,6 +323,7 @@ def _stage(manifests: list[dict[str, Any]]) -> dict[str, Any]:
         "threads": max(record["threads"] for record in records),
         "wall_seconds": round(sum(record["wall_seconds"] for record in records), 1),
         "peak_memory_gib": max(record["peak_memory_gib"] for record in records),
+        "processors": sorted({provenance.computed_on(record) for record in records}),
         "parameters": {
             name: value
             for name, value in parameters[0].items()

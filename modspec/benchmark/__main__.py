@@ -29,6 +29,7 @@ from modspec.benchmark.timed_run import Run, timed
 from modspec.benchmark.workloads import WORKLOADS, prepare
 from modspec.errors import InputError
 from modspec.figures import captions, save
+from modspec.models.device_and_precision import processor
 from modspec.workflow import artifacts
 from modspec.workflow.process_environment import ALLOCATOR
 from modspec.workflow.provenance import git_state
@@ -129,7 +130,7 @@ def machine(threads: int) -> dict[str, Any]:
     packages = "torch", "transformers", *sorted({s.package for s in SYSTEMS.values() if s.package})
     installed = {package.name: package.version for package in distributions()}
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": psutil.cpu_count(logical=False),
         "threads": threads,
@@ -194,13 +195,6 @@ def _size(text: str) -> tuple[int, int]:
     if not (size := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
         raise argparse.ArgumentTypeError(f"{text!r}; allowed: TRAINxEVALUATION, at least 1x1, as in 12x4")
     return int(size[1]), int(size[2])
-
-
-def _processor() -> str:
-    """The processor's model name."""
-    file = Path("/proc/cpuinfo")
-    name = re.search(r"^model name\s*:\s*(.+)$", file.read_text(), re.MULTILINE) if file.exists() else None
-    return name[1] if name else platform.processor()
 
 
 if __name__ == "__main__":

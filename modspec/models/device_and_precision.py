@@ -1,6 +1,9 @@
 """On which device and in which precision (float32 or bfloat16) models compute."""
 
+import platform
+import re
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,12 +62,13 @@ def hardware() -> dict[str, Any]:
     """Return what this process computes on, as JSON values for the provenance of a result.
 
     Returns:
-        ``device``, ``instructions`` of the CPU, ``auto_precision`` (what ``auto`` means here), ``threads``,
-        and on a GPU ``peak_gpu_memory_gib`` so far.
+        ``device``, the CPU's ``processor`` (its model) and ``instructions``, ``auto_precision`` (what
+        ``auto`` means here), ``threads``, and on a GPU ``peak_gpu_memory_gib`` so far.
     """
     cuda = torch.cuda.is_available()
     record = {
         "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "auto_precision": str(choose_precision("auto", choose_device())),
         "threads": torch.get_num_threads(),
@@ -72,3 +76,10 @@ def hardware() -> dict[str, Any]:
     if cuda:
         record["peak_gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
     return record
+
+
+def processor() -> str:
+    """Return the processor's model name."""
+    file = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", file.read_text(), re.MULTILINE) if file.exists() else None
+    return name[1] if name else platform.processor()

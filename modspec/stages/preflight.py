@@ -3,7 +3,9 @@
 Each job would find the same faults itself, but some of them only after hours of other jobs.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
@@ -11,13 +13,23 @@ import torch
 from torch import nn
 
 from modspec.errors import InputError, quoted, quoted_path
-from modspec.models.device_and_precision import choose_device
+from modspec.models.device_and_precision import choose_device, hardware
 from modspec.models.encoders import is_here, unloaded_classifier
 from modspec.stages.material import Material, load_material, load_sample
 from modspec.stages.scoring_plan import count_columns, scored_train, translated_items
+from modspec.workflow.artifacts import read_manifest
 from modspec.workflow.parameters import FinetuningParameters, InfluenceParameters, TrainingParameters
-from modspec.workflow.paths import checkpoints_dir, influence_dir, path, pieces_dir, scores_dir, search_dir
+from modspec.workflow.paths import (
+    checkpoints_dir,
+    finetuning_dir,
+    influence_dir,
+    path,
+    pieces_dir,
+    scores_dir,
+    search_dir,
+)
 from modspec.workflow.presets import StudyPlan
+from modspec.workflow.provenance import computed_on
 from modspec.workflow.resources import GIB, check_writable, free_disk, memory_limit, used_disk
 
 FLOAT = 4  # bytes of a float32 number
@@ -79,6 +91,7 @@ def check_study(plan: StudyPlan, cores: int = 1) -> list[str]:
         f"device: {material.device}, precision {str(material.precision).removeprefix('torch.')}",
         _disk_line(weights, searches, finetuning, scoring),
         _memory_line(max(of_a_job), at_once, material.device),
+        *_other_processors(plan),
     ]
 
 
@@ -152,6 +165,25 @@ def _disk_line(
             f"{free / GIB:.1f} are free; allowed: free more, keep_checkpoints=last, fewer seeds or conditions"
         )
     return f"disk: at least {needed / GIB:.1f} GiB more for checkpoints and scores; {free / GIB:.1f} are free"
+
+
+def _other_processors(plan: StudyPlan) -> list[str]:
+    """Return a line for every other kind of processor on which jobs of the study's seeds were finished."""
+    here, began = computed_on(hardware()), defaultdict(set)
+    for seed, condition in product(plan.seeds, plan.conditions):
+        search = plan.parameters("search", seed=seed)
+        run = search, condition, seed
+        for directory in (search_dir(search, seed), finetuning_dir(*run), influence_dir(*run)):
+            with suppress(InputError):  # it is not there, or damaged: then it will be made here
+                record = read_manifest(directory)["provenance"]
+                if "processor" in record:  # older ones do not say
+                    began[computed_on(record)].add(seed)
+    return [
+        f"processor: {here}; but jobs ran on {name} (seeds: {', '.join(map(str, sorted(seeds)))}). "
+        "All jobs of a seed should run on one kind of processor"
+        for name, seeds in sorted(began.items())
+        if name != here
+    ]
 
 
 def _memory_line(of_a_job: float, at_once: int, device: torch.device) -> str:

@@ -43,6 +43,14 @@ def provenance(hardware: Mapping[str, Any] | None = None) -> dict[str, Any]:
     }
 
 
+def computed_on(record: Mapping[str, Any]) -> str:
+    """Return in words what computed a result, from its :func:`provenance`; results of two kinds of processor
+    differ in their last digits, and so do trained models."""
+    names = ("processor", "instructions") if record.get("device", "CPU") == "CPU" else ("device",)
+    known = [record[name] for name in (*names, "auto_precision") if name in record]
+    return ", ".join(known).replace("torch.", "") or "not recorded"
+
+
 def write(directory: Path, content: dict[str, Any]) -> None:
     """Write ``provenance.json``: ``content``, and the checksums of tables and figures in ``directory``."""
     files = _described(directory, ".csv", ".pdf", ".png", ".tex", ".md")

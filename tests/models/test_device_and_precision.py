@@ -64,7 +64,8 @@ def test_influence_is_scored_in_the_precision_that_was_asked_for(tmp_path, monke
 def test_hardware_is_json_and_names_what_computes(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     record = json.loads(json.dumps(hardware()))
-    assert list(record) == ["device", "instructions", "auto_precision", "threads"]
+    assert list(record) == ["device", "processor", "instructions", "auto_precision", "threads"]
+    assert record["processor"]
     assert record["device"] == "CPU" and record["threads"] == torch.get_num_threads()
     assert record["instructions"] == torch.backends.cpu.get_cpu_capability()
     assert record["auto_precision"] == str(choose_precision("auto", CPU))

@@ -15,9 +15,10 @@ from modspec import __main__ as command_line
 from modspec.downloads import hub
 from modspec.errors import LONGEST, InputError
 from modspec.models import encoders
+from modspec.models.device_and_precision import hardware, processor
 from modspec.stages import preflight
 from modspec.stages.preflight import check_study
-from modspec.workflow import resources
+from modspec.workflow import artifacts, resources
 from modspec.workflow.parameters import SearchParameters
 from modspec.workflow.presets import StudyPlan, resolve
 from modspec.workflow.resources import GIB
@@ -169,6 +170,19 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Usage = namedtuple("Usage", "total used free")
+
+
+def test_jobs_that_ran_on_another_processor_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a seed that began here nothing is said, nor of artefacts that do not record a processor."""
+    finish_searches(project / "runs" / "mine")
+    assert not any("processor:" in line for line in check_study(plan()))
+    for seed, name in ((0, processor()), (1, "another one")):
+        record = hardware() | {"processor": name}
+        with artifacts.writing(project / "runs" / "mine" / "search" / f"seed{seed}", {}, lambda r=record: r):
+            pass
+    (line,) = (line for line in check_study(plan()) if "processor:" in line)
+    assert line.startswith(f"processor: {processor()}, ")
+    assert "; but jobs ran on another one, " in line and " (seeds: 1). All jobs" in line
 
 
 def test_too_little_disk_is_refused_and_what_is_there_counts(

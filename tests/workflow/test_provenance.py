@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modspec.workflow.provenance import as_table, git_state, provenance
+from modspec.workflow.provenance import as_table, computed_on, git_state, provenance
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -37,3 +37,19 @@ def test_a_record_has_versions_time_and_memory() -> None:
     record = provenance()
     assert record["torch"] and record["wall_seconds"] >= 0 and 0.01 < record["peak_memory_gib"] < 100
     assert as_table(record, {"seed": 3}).loc["seed", "value"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (
+            {"device": "CPU", "processor": "A", "instructions": "AVX2", "auto_precision": "torch.float32"},
+            "A, AVX2, float32",
+        ),
+        ({"device": "CPU", "instructions": "AVX2", "auto_precision": "torch.float32"}, "AVX2, float32"),
+        ({"device": "a GPU", "processor": "A", "auto_precision": "torch.bfloat16"}, "a GPU, bfloat16"),
+        ({"device": "CPU"}, "not recorded"),
+    ],
+)
+def test_what_computed_a_result_is_said_as_far_as_it_is_recorded(record: dict[str, str], words: str) -> None:
+    assert computed_on(record) == words
