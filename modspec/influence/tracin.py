@@ -1,6 +1,7 @@
 """TracIn scores of all training examples for all evaluation examples, in blocks and shards, resumable."""
 
 import hashlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,7 +90,7 @@ class Tiling:
     weights: int  # weights of a tile; on a CPU, a tile of 64 examples should stay in cache
 
 
-TILINGS = {"cpu": Tiling(64, 4096, 768, 36_864), "cuda": Tiling(256, 32_768, 32_768, 2**22)}
+TILINGS = {"cpu": Tiling(256, 4096, 768, 36_864), "cuda": Tiling(256, 32_768, 32_768, 2**22)}
 
 
 def influence(
@@ -306,9 +307,15 @@ def _examples_that_fit(model: nn.Module, precision: torch.dtype, memory: float |
 
 
 def _evaluation_blocks(lengths: Int[np.ndarray, " n"], fit: int, tiling: Tiling) -> list[list[Positions]]:
-    """Return evaluation batches in blocks of at most ``fit`` examples; one empty block if there are none."""
+    """Return evaluation batches in blocks of at most ``fit`` examples; one empty block if there are none.
+
+    Blocks are of equal size, so that there are no more than needed: each costs a pass over the training
+    examples.
+    """
+    equal = math.ceil(len(lengths) / max(1, math.ceil(len(lengths) / fit)))
+    size = math.ceil(equal / max(1, math.ceil(equal / tiling.evaluation)))
     blocks, room = [], 0
-    for batch in sorted_batches(lengths, min(tiling.evaluation, fit), tiling.tokens):
+    for batch in sorted_batches(lengths, max(1, size), tiling.tokens):
         if len(batch) > room:
             blocks.append([])
             room = fit

@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from modspec.errors import InputError
 from modspec.influence import influence, merge
+from modspec.influence.tracin import TILINGS, _evaluation_blocks
 from tests.helpers.models import random_encoder, random_examples
 from tests.helpers.references import FLOAT32, GRID, MASK, check, reference
 
@@ -85,6 +88,17 @@ def test_blocks_of_evaluation_examples_give_the_same_scores():
         np.testing.assert_allclose(some.cosine, whole.cosine, rtol=0, atol=3e-6)
         np.testing.assert_allclose(some.dot, whole.dot, rtol=1e-4, atol=1e-4)
     assert whole.report.evaluation_blocks == 1 and "1 pass of" in str(whole.report)
+
+
+@given(st.integers(0, 300), st.integers(1, 100), st.integers(1, 100))
+def test_there_are_no_more_evaluation_blocks_than_needed(examples, fit, at_once):
+    tiling = replace(TILINGS["cpu"], evaluation=at_once, tokens=10**9)
+    blocks = _evaluation_blocks(np.ones(examples, dtype=int), fit, tiling)
+    assert sorted(i for block in blocks for batch in block for i in batch) == [*range(examples)]
+    sizes = [sum(map(len, block)) for block in blocks]
+    assert max(sizes) <= fit and max((len(b) for block in blocks for b in block), default=0) <= at_once
+    if fit <= at_once:  # else a block is several batches of equal size, which may leave a bit of it empty
+        assert len(blocks) == max(1, -(-examples // fit))
 
 
 def test_a_killed_run_resumes_after_its_last_finished_block():
