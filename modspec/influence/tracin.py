@@ -312,16 +312,11 @@ def _evaluation_blocks(lengths: Int[np.ndarray, " n"], fit: int, tiling: Tiling)
     Blocks are of equal size, so that there are no more than needed: each costs a pass over the training
     examples.
     """
-    equal = math.ceil(len(lengths) / max(1, math.ceil(len(lengths) / fit)))
-    size = math.ceil(equal / max(1, math.ceil(equal / tiling.evaluation)))
-    blocks, room = [], 0
-    for batch in sorted_batches(lengths, max(1, size), tiling.tokens):
-        if len(batch) > room:
-            blocks.append([])
-            room = fit
-        blocks[-1].append(batch)
-        room -= len(batch)
-    return blocks or [[]]
+    blocks = np.array_split(np.argsort(lengths, kind="stable"), max(1, math.ceil(len(lengths) / fit)))
+    return [
+        [block[batch] for batch in sorted_batches(lengths[block], tiling.evaluation, tiling.tokens)]
+        for block in blocks
+    ]
 
 
 def _digest(positions: Positions) -> str:
