@@ -183,7 +183,8 @@ def test_stages_are_described_by_what_their_runs_share(tmp_path: Path) -> None:
     p = FigureParameters(study_dir=str(tmp_path), seeds=(0, 1), conditions=("full",))
 
     def write(directory: Path, seconds: float, memory: float, **parameters: object) -> None:
-        record = {"wall_seconds": seconds, "peak_memory_gib": memory, "threads": 1}
+        record = {"wall_seconds": seconds, "peak_memory_gib": memory, "threads": 1, "device": "CPU"}
+        record["processor"] = f"processor {parameters['seed']}"
         with artifacts.writing(directory, {"parameters": parameters}, lambda: record):
             pass
 
@@ -193,7 +194,7 @@ def test_stages_are_described_by_what_their_runs_share(tmp_path: Path) -> None:
         only_one = {"scored_per_language": 5} if seed else {}
         write(influence_dir(p, "full", seed), 2, 1.0 + seed, seed=seed, top_k=7, **only_one)
     found = study_tables.stages(p)
-    common = {"runs": 2, "threads": 1}
+    common = {"runs": 2, "threads": 1, "processors": ["processor 0", "processor 1"]}
     assert found == {
         "search": common | {"wall_seconds": 21, "peak_memory_gib": 2, "parameters": {"epochs": 3}},
         "finetuning": common | {"wall_seconds": 2, "peak_memory_gib": 1, "parameters": {"epochs": 4}},
