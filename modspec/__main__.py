@@ -42,14 +42,8 @@ def check_data(given: argparse.Namespace) -> None:
 
     from modspec.data.file_names import SPLITS, find
     from modspec.data.local_files import load
-    from modspec.data.tasks import (
-        TASKS,
-        available_languages,
-        check_columns,
-        check_languages,
-        expected,
-        shared_by_all,
-    )
+    from modspec.data.sampling import shared_by_all
+    from modspec.data.tasks import TASKS, available_languages, check_columns, check_languages, expected
 
     columns = dict(_role_and_column(text) for text in given.columns)
     languages = given.languages or available_languages(given.task, given.data_dir)

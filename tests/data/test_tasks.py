@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modspec.data.local_files import SPLITS
-from modspec.data.tasks import TASKS, Task, available_languages, load_task, stratified
+from modspec.data.sampling import stratified
+from modspec.data.tasks import TASKS, Task, available_languages, load_task
 from modspec.errors import InputError
 from modspec.workflow.parameters import SearchParameters
 

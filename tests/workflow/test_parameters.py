@@ -255,6 +255,7 @@ def test_the_language_code_no_is_not_false() -> None:
             "languages: ('en', 'de', 'fr') in search, but ('en', 'de') later; allowed: one",
         ),
         ({"over_training": True}, "over_training: True; allowed: False, or training_checkpoints = 2"),
+        ({"parallel": "yes"}, "parallel: 'yes' (str); allowed: boolean or 'dev_and_test'"),
         ({"checkpoints": "all"}, "checkpoints: 'all'; allowed: 'last', or keep_checkpoints = 'all'"),
         (
             {"keep_checkpoints": "all", "checkpoints": [1, 9]},
