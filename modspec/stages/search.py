@@ -44,9 +44,11 @@ def search_all(material: Material, parameters: SearchParameters) -> Path:
             inherited = {t: found["inherited"] for t, found in masks.items()}
             save_masks(building / "inherited.safetensors", inherited)
         if parameters.searches_pooled_others:
-            pooled = [search_pooled_others(material, parameters, t, pieces) for t in parameters.languages]
-            masks = [load_masks(piece / "masks.safetensors") for piece in pooled]
-            save_masks(building / "pooled_others.safetensors", {t: m for of in masks for t, m in of.items()})
+            pooled_others = {}
+            for t in parameters.languages:
+                piece = search_pooled_others(material, parameters, t, pieces)
+                pooled_others |= load_masks(piece / "masks.safetensors")
+            save_masks(building / "pooled_others.safetensors", pooled_others)
         for name in ("trajectory.parquet", "importance.parquet"):
             tables = [pd.read_parquet(piece / name) for piece in pieces.values()]
             pd.concat(tables, ignore_index=True).to_parquet(building / name, index=False)
@@ -101,8 +103,10 @@ def search_pooled_others(
     """Search a language's pooled-others mask: the control of its own mask that is not its language's own.
 
     The search is the language's own, with importance averaged over the other languages: each has its own
-    fine-tuned model, and an equal share of as many training examples in all. Every step drops as many heads
-    in every layer as the language's own search did, so that both masks keep as many in every layer.
+    fine-tuned model, and an equal share of as many training examples in all. Where training examples are
+    parallel, the others share out the items of the language's own search, so that both importances are about
+    as many items. Every step drops as many heads in every layer as the language's own search did, so that
+    both masks keep as many in every layer.
 
     Args:
         searched: directories that :func:`search_language` returned, by language.
@@ -117,7 +121,10 @@ def search_pooled_others(
     def make(building: Path) -> None:
         model = material.new_classifier(parameters.seed)
         count = max(1, parameters.importance_examples // len(others))
-        samples = {t: _importance_sample(material, parameters, t, count) for t in others}
+        samples = {
+            t: _importance_sample(material, parameters, t, count, first=number * count)
+            for number, t in enumerate(others)
+        }
         accepted = load_masks(searched[language] / "accepted.safetensors")["masks"]
         with tqdm(desc=f"{place}: pooled-others search", unit="mask", total=len(accepted) - 1) as bar:
 
@@ -140,11 +147,13 @@ def search_pooled_others(
 
 
 def _importance_sample(
-    material: Material, parameters: SearchParameters, language: str, count: int
+    material: Material, parameters: SearchParameters, language: str, count: int, first: int = 0
 ) -> Examples:
-    """Return the training examples that a language's importance is averaged over, drawn by the seed."""
+    """Return ``count`` training examples that a language's importance is averaged over, from the ``first`` on
+    in an order that the seed draws. Parallel languages have their items in the same order."""
     train = material.examples["train"].of(language)
-    return train.take(np.random.default_rng(parameters.seed).permutation(len(train))[:count])
+    order = np.random.default_rng(parameters.seed).permutation(len(train))
+    return train.take(np.roll(order, -first)[:count])
 
 
 def _by_mask(

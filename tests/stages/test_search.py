@@ -25,14 +25,13 @@ def arguments(directory: Path, **options) -> tuple[Material, SearchParameters]:
     parameters = SearchParameters(
         study_dir=str(directory),
         encoder="tiny",
-        languages=("en", "de"),
         train_per_language=24,
         dev_per_language=20,
         test_per_language=20,
         importance_examples=10,
         precision="float32",
         **TRAINING,
-        **options,
+        **{"languages": ("en", "de"), **options},
     )
     return load_material(parameters), parameters
 
@@ -84,3 +83,24 @@ def test_a_killed_search_makes_its_start_once(tmp_path, monkeypatch):
     assert masks.keys() == expected.keys()
     assert all(np.array_equal(masks[t], expected[t]) for t in masks)
     assert [path.name for path in resumed.parent.iterdir()] == [resumed.name]
+
+
+def test_the_others_of_a_pooled_mask_share_out_the_examples_of_an_own_mask(tmp_path, monkeypatch):
+    """In parallel tasks the same places are the same items, so an own and a pooled mask read as many."""
+    material, parameters = arguments(tmp_path, languages=("en", "de", "fr"), epochs=1)
+    own, pooled = {}, []
+
+    def gradients(model, sample, mask, **options):
+        language, ids = str(sample.languages[0]), sample.ids.tolist()
+        if len(sample) == parameters.importance_examples:
+            own[language] = ids
+        else:
+            pooled.append((language, ids))
+        return np.ones((len(sample), *mask.shape))
+
+    monkeypatch.setattr(search, "head_gradients", gradients)
+    search_all(material, parameters)
+    steps = [pooled[step : step + 2] for step in range(0, len(pooled), 2)]
+    others = {"en": ("de", "fr"), "de": ("en", "fr"), "fr": ("en", "de")}
+    assert all(step in [[(a, own[a][:5]), (b, own[b][5:])] for a, b in others.values()] for step in steps)
+    assert {(a, b) for (a, _), (b, _) in steps} == set(others.values())
