@@ -95,7 +95,7 @@ pages: $(INSTALLED)  ## write explorer and head atlas of a finished study (ARGUM
 	@$(COMPUTE) modspec.pages preset=$(PRESET) $(ARGUMENTS)
 
 # Reads and writes published files only: figures/<study>/ in, figures/results/ and notebooks/executed/results/ out.
-results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGUMENTS="-y 'studies: [mine, xnli-v1]'": others)
+results: $(INSTALLED)  ## analyse published studies again, within a minute (ARGUMENTS="-y '{studies: [mine, xnli-v1], pooled: []}'": others)
 	@mkdir -p runs/results/notebooks notebooks/executed/results
 	$(RUN) modspec.workflow.run_notebook notebooks/05_results.ipynb \
 		runs/results/notebooks/05_results.ipynb runs/results/05_results.log $(ARGUMENTS)

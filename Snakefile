@@ -1,4 +1,4 @@
-# The whole study: five notebooks, each run by papermill in its own process; and, on request, the calibration and
+# The whole study: each of its notebooks run by papermill in its own process; and, on request, the calibration and
 # trainings without one language.
 #
 #   snakemake [calibration | leave_one_out] --cores 2 --config preset=embedded [study=NAME] [parameter=value ...]
@@ -109,6 +109,13 @@ for record in Path(RUN).glob("*/*.pieces/records/*.json") if workflow.is_main_pr
         record.unlink()
 
 
+def left_out(seeds):
+    """Return the notebooks of trainings without one language at a time."""
+    conditions = [condition for condition in study.conditions if condition in LEFT_OUT_CONDITIONS]
+    notebook = f"{RUN}/notebooks/06_leave_one_out-{{condition}}-seed{{seed}}.ipynb"
+    return expand(notebook, condition=conditions, seed=seeds)
+
+
 # Jobs are about to run. Dry runs never come here.
 onstart:
     print("Checking data, encoder, disk and memory", file=sys.stderr)
@@ -137,6 +144,7 @@ rule all:
             condition=study.conditions,
             seed=study.seeds,
         ),
+        left_out(study.left_out_seeds),
         [] if study.blind else [f"{RUN}/notebooks/04_figures.ipynb", f"{FIGURES}/provenance.json"],
         [] if study.blind else [f"{RUN}/notebooks/07_exploration.ipynb", f"{FIGURES}/exploration/provenance.json"],
 
@@ -320,6 +328,7 @@ rule figures:
         searches=expand(rules.search.output.notebook, seed=study.seeds),
         classifiers=expand(rules.finetuning.output.notebook, condition=study.conditions, seed=study.seeds),
         scores=expand(rules.influence.output.notebook, condition=study.conditions, seed=study.seeds),
+        left_out=left_out(study.left_out_seeds),
     output:
         provenance=f"{FIGURES}/provenance.json",
         notebook=f"{RUN}/notebooks/04_figures.ipynb",
@@ -390,8 +399,4 @@ rule without_a_language:
 
 rule leave_one_out:
     input:
-        expand(
-            rules.without_a_language.output.notebook,
-            condition=[condition for condition in study.conditions if condition in LEFT_OUT_CONDITIONS],
-            seed=study.seeds,
-        ),
+        left_out(study.left_out_seeds or study.seeds),

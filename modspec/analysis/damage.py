@@ -26,7 +26,9 @@ def share_by_accuracy(statistics: pd.DataFrame, accuracy: pd.DataFrame) -> pd.Da
     # Languages count alike, however many test examples they have under a mask.
     by_language = shown.groupby([*DAMAGE, "language"], sort=False)[["proponents", "chance"]].mean()
     shares = by_language.groupby(DAMAGE, sort=False).mean().rename(columns={"proponents": "value"})
-    test = accuracy[accuracy["split"] == "test"].assign(draw=lambda rows: rows.get("draw", 0))
+    # The first version's accuracies under random masks of a language are not of the masks that it scored.
+    test = accuracy[(accuracy["split"] == "test") & (accuracy["mask_language"] == "")]
+    test = test.assign(draw=lambda rows: rows.get("draw", 0))
     test = test.fillna({"draw": 0}).astype({"draw": int})
     accuracies = test.groupby(DAMAGE)["accuracy"].mean()
     table = shares.join(accuracies, how="inner").reset_index()

@@ -49,7 +49,7 @@ class Setting:
     checkpoints: str = "all"  # those that are summed: "all" or "last"
     checkpoint_weights: str | None = None  # "learning_rate" or "one"
     own_mask: str = "own"  # the kind of mask that counts as a language's own: "own" or "inherited"
-    # Mask of training gradients, of sparse conditions under their own masks.
+    # Mask of training gradients under a mask, of the conditions that were scored with it.
     train_gradient_mask: str | None = None
 
 
@@ -166,9 +166,6 @@ class StudyRuns:
     def settings(self) -> list[Setting]:
         """Return the study's own setting and every single departure from it that its runs allow."""
         own, table = self._complete(DEFAULT), self.statistics
-        sparse = [
-            masks for condition, masks in self._gradient_masks.items() if condition in SPARSE_CONDITIONS
-        ]
         values = {
             "top_k": table["top_k"],
             "measure": ("auc", "label_auc", "opponents"),
@@ -176,7 +173,7 @@ class StudyRuns:
             "checkpoints": table["checkpoints"],
             "checkpoint_weights": table["checkpoint_weights"],
             "own_mask": {"inherited"} & set(table["mask_kind"]),
-            "train_gradient_mask": [mask for masks in sparse for mask in masks[1:]],
+            "train_gradient_mask": [mask for masks in self._gradient_masks.values() for mask in masks[1:]],
         }
         departures = [(name, v) for name in values for v in dict.fromkeys(values[name])]
         return [DEFAULT, *(replace(DEFAULT, **{n: v}) for n, v in departures if v != getattr(own, n))]
@@ -264,9 +261,11 @@ class StudyRuns:
         masks = self._gradient_masks.get(condition, ["test_example"])
         if gradient_mask:
             masks = [gradient_mask]
-        elif kind == "none" or condition not in SHARED_MASK_CONDITIONS:
-            own_sparse = kind == "own" and condition in SPARSE_CONDITIONS
-            masks = [(setting.train_gradient_mask or masks[0]) if own_sparse else "test_example"]
+        elif kind == "none":
+            masks = ["test_example"]
+        elif condition not in SHARED_MASK_CONDITIONS:
+            main = masks[0] if kind == "own" and condition in SPARSE_CONDITIONS else "test_example"
+            masks = [setting.train_gradient_mask if setting.train_gradient_mask in masks else main]
         # A mask that all languages share gives the same scores under either mask of training gradients.
         kind = setting.own_mask if kind == "own" else kind
         keys = [(condition, *reading, kind, mask, language) for mask in masks]

@@ -5,7 +5,7 @@ contrasts that a study, or all pooled studies, can show. Secondary contrasts are
 they confound; they are not corrected, and cannot support or contradict anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +23,8 @@ from modspec.analysis.language_specificity import (
 )
 from modspec.analysis.measurements import Setting, StudyRuns
 from modspec.analysis.training_slope import slopes
-from modspec.analysis.verdicts import NOT_RUN, SMALL, UNDECIDED, UNMATCHED, verdict
-from modspec.terms import CONTRASTS, POINT, POOLED, QUESTIONS, Contrast
+from modspec.analysis.verdicts import NOT_RUN, SMALL, UNMATCHED, verdict
+from modspec.terms import CONTRASTS, POINT, POOLED, QUESTIONS, Contrast, Question
 
 MATCHED = POINT  # the largest difference of dev accuracies at which masks count as matched (Q3)
 
@@ -47,7 +47,7 @@ class StudyTables:
     accuracy: pd.DataFrame  # under every mask that was scored
     importance: pd.DataFrame  # stage 1's
     overlap: pd.DataFrame  # one row per pair of masks, modspec.analysis.study_tables.mask_overlap
-    by_checkpoint: pd.DataFrame | None = None  # full, no mask: see modspec.analysis.training_slope
+    over_training: pd.DataFrame | None = None  # full, no mask: see modspec.analysis.training_slope
     counterfactual: tuple[Maps, Maps] | None = None  # see modspec.analysis.counterfactual
 
 
@@ -75,7 +75,7 @@ def _values(tables: StudyTables, contrast: Contrast) -> Any:
         case "accuracy":
             return accuracy_sample(tables.predictions, contrast)
         case "slope":
-            return None if tables.by_checkpoint is None else (slopes(tables.by_checkpoint), None)
+            return None if tables.over_training is None else (slopes(tables.over_training), None)
         case "importance":
             return importance_similarity(tables.importance)
         case "overlap":
@@ -120,19 +120,23 @@ def question_table(
     if pooled:
         everywhere = [c for c in CONTRASTS if all(c in of_study for of_study in pooled)]
         together = {contrast: [of_study[contrast] for of_study in pooled] for contrast in everywhere}
-        rows += _rows(POOLED, together, confidence)
-    table = pd.DataFrame(rows)
-    # Tasks are equivalent together only where each of them is.
-    is_small, is_pooled = table["verdict"].isin(SMALL), table["study"] == POOLED
-    large_somewhere = set(table.loc[table["study"].isin(pool) & ~is_small, "contrast"])
-    table.loc[is_pooled & is_small & table["contrast"].isin(large_somewhere), "verdict"] = UNDECIDED
-    return table
+        # Tasks are equivalent together only where each of them is.
+        large = {row["contrast"] for row in rows if row["study"] in pool and row["verdict"] not in SMALL}
+        rows += _rows(POOLED, together, confidence, large)
+    return pd.DataFrame(rows)
 
 
 def _rows(
-    study: str, of_contrasts: Mapping[Contrast, Sequence[Evidence]], confidence: float
+    study: str,
+    of_contrasts: Mapping[Contrast, Sequence[Evidence]],
+    confidence: float,
+    without_margin: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Return the rows of one study, or of the pooled ones."""
+    """Return the rows of one study, or of the pooled ones.
+
+    Args:
+        without_margin: contrasts that are not called equivalent or negligible, however narrow the interval.
+    """
     estimates = {c: estimated(c, tasks, confidence) for c, tasks in of_contrasts.items()}
     primary = [contrast for contrast in estimates if contrast.primary]
     holm = dict(zip(primary, adjusted(np.array([estimates[c].p for c in primary])), strict=True))
@@ -146,7 +150,10 @@ def _rows(
             furthest = differences[np.argmax(np.abs(differences))]  # the worst matched task's, or NaN
             p_holm = holm.get(contrast, np.nan)
             row |= vars(estimate) | {"p_holm": p_holm, "accuracy_difference": float(furthest)}
-            row["verdict"] = _verdict(contrast, estimate, p_holm, furthest, confidence)
+            question = QUESTIONS[contrast.question]
+            if contrast.text in without_margin:
+                question = replace(question, margin=None)
+            row["verdict"] = _verdict(contrast, question, estimate, p_holm, furthest, confidence)
             rows.append(row)
         elif contrast.primary:
             rows.append(row | {"verdict": NOT_RUN})
@@ -154,10 +161,14 @@ def _rows(
 
 
 def _verdict(
-    contrast: Contrast, estimate: Estimate, p_holm: float, accuracy_difference: float, confidence: float
+    contrast: Contrast,
+    question: Question,
+    estimate: Estimate,
+    p_holm: float,
+    accuracy_difference: float,
+    confidence: float,
 ) -> str:
     """Return the verdict on a contrast; that on Q3 needs masks that are matched in accuracy."""
-    question = QUESTIONS[contrast.question]
     if not contrast.primary:
         return verdict(estimate, replace(question, sign=0), estimate.p, confidence)
     word = verdict(estimate, question, p_holm, confidence)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.contrasts import share_sample
+from modspec.analysis.contrasts import Sample, share_sample
 from modspec.analysis.intervals import mean_and_interval, pooled_estimate
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns
 from modspec.analysis.shares import AUCS
+from modspec.analysis.training_slope import share_column, slopes
 from modspec.analysis.verdicts import verdict
 from modspec.terms import CONTRASTS, CONTROL_MASK_KINDS, QUESTIONS
 
@@ -23,8 +24,8 @@ _DEPARTURES = {
     "checkpoint_weights": {"one": "eta = one", "learning_rate": "eta = learning rate"},
     "own_mask": {"inherited": "masks by inherited importance"},
     "train_gradient_mask": {
-        "own_language": "SFT: own-mask gradients",
-        "test_example": "SFT: test-example-mask gradients",
+        "own_language": "own-mask gradients",
+        "test_example": "test-example-mask gradients",
     },
 }
 
@@ -43,14 +44,17 @@ def setting_name(setting: Setting, top_k: int) -> str:
     return f"k = {value}" if name == "top_k" else _DEPARTURES[name][value]
 
 
-def sensitivity(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
-    """Return every contrast of in-language shares by setting.
+def sensitivity(
+    runs: StudyRuns, over_training: pd.DataFrame | None = None, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return every contrast of in-language shares, and of their slope over training, by setting.
 
     Verdicts are those of secondary contrasts: not corrected, and none supports or contradicts anything. AUCs
     have no margin, because the questions' margins are points of share.
 
     Args:
         runs: of all conditions and seeds.
+        over_training: the shares over training of all seeds; None where there are none.
         confidence: of intervals and verdicts.
 
     Returns:
@@ -61,7 +65,11 @@ def sensitivity(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
     for setting in runs.settings():
         name = setting_name(setting, runs.parameters["top_k"])
         for contrast in CONTRASTS:
-            sample = share_sample(runs, contrast, setting) if contrast.statistic == "share" else None
+            sample = None
+            if contrast.statistic == "share":
+                sample = share_sample(runs, contrast, setting)
+            elif contrast.statistic == "slope" and over_training is not None:
+                sample = _slope_sample(over_training, setting)
             if sample is None:
                 continue
             if setting == DEFAULT:
@@ -77,6 +85,15 @@ def sensitivity(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:
             rows.append(row)
     columns = ["setting", "question", "contrast", "value", "low", "high", "verdict"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _slope_sample(over_training: pd.DataFrame, setting: Setting) -> Sample | None:
+    """Return the slopes of the share under a setting; None where the table does not know it."""
+    departures = {name: value for name, value in vars(setting).items() if value != getattr(DEFAULT, name)}
+    if not departures.keys() <= {"score", "top_k", "measure"}:
+        return None
+    column = share_column(**departures)
+    return (slopes(over_training, column), None) if column in over_training else None
 
 
 def share_by_k(runs: StudyRuns, confidence: float = 0.95) -> pd.DataFrame:

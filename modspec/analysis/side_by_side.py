@@ -43,15 +43,13 @@ def published_studies(figures: Path) -> list[str]:
 
 
 def answers(p: ResultsParameters, tables: Mapping[str, StudyTables]) -> pd.DataFrame:
-    """Return :func:`modspec.analysis.questions.question_table` of studies, pooled where all of those are
-    there that are to be pooled.
+    """Return :func:`modspec.analysis.questions.question_table` of studies.
 
     Args:
         p: says which are pooled.
         tables: :func:`question_tables`.
     """
-    pool = p.pooled if set(p.pooled) <= set(tables) else ()
-    return question_table({study: evidence(of_study) for study, of_study in tables.items()}, pool)
+    return question_table({study: evidence(of_study) for study, of_study in tables.items()}, p.pooled)
 
 
 def by_language(tables: Mapping[str, StudyTables]) -> pd.DataFrame:

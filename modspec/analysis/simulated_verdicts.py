@@ -11,17 +11,16 @@ serves every effect, because an effect moves the mean alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
 from modspec.analysis.intervals import POWER, Variance, adjusted
-from modspec.analysis.verdicts import verdicts
+from modspec.analysis.verdicts import SMALL, verdicts
 from modspec.terms import Question
 
-SMALL = ("equivalent", "negligible")  # verdicts that say: any effect is inside the margin
 CAUTION = 0.8  # confidence of the upper end of the seeds' variance
 RIGHT = ("supported", "rises")  # verdicts on a true effect above zero that say so
 # Tails at which critical distances are tabulated, to read p-values from.
@@ -126,13 +125,15 @@ def words(simulated: Simulated, p_adjusted: np.ndarray, confidence: float = 0.95
     """
     question = simulated.question
 
-    def of(values: np.ndarray, half: np.ndarray, p: np.ndarray) -> np.ndarray:
+    def of(values: np.ndarray, half: np.ndarray, p: np.ndarray, question: Question) -> np.ndarray:
         return verdicts(values, values - half, values + half, p, question, confidence)
 
-    pooled = of(simulated.values, simulated.half, p_adjusted)
-    each = of(simulated.task_values, simulated.task_halves, np.ones(()))
-    overstated = np.isin(pooled, SMALL) & ~np.isin(each, SMALL).all(axis=0)
-    return np.where(overstated, "undecided", pooled)
+    each = of(simulated.task_values, simulated.task_halves, np.ones(()), question)
+    pooled, without_margin = (
+        of(simulated.values, simulated.half, p_adjusted, judged)
+        for judged in (question, replace(question, margin=None))
+    )
+    return np.where(np.isin(each, SMALL).all(axis=0), pooled, without_margin)
 
 
 def rates(

@@ -1,7 +1,7 @@
 """From the stages' artefacts to the tidy tables that every figure is drawn from."""
 
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import chain, combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from modspec.analysis.questions import StudyTables, evidence, question_table
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.single_languages import single_languages
+from modspec.errors import InputError
 from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
 from modspec.terms import SPARSE_CONDITIONS
 from modspec.workflow import artifacts, provenance
@@ -51,7 +52,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "share_change": share_change(runs, p.confidence),
         "questions": question_table({path(p.study_dir).name: evidence(found)}, confidence=p.confidence),
         "single_languages": single_languages(runs, p.confidence),  # a table without a figure
-        "sensitivity": sensitivity(runs, p.confidence),
+        "sensitivity": sensitivity(runs, found.over_training, p.confidence),
         "share_by_k": share_by_k(runs, p.confidence),
     }
 
@@ -63,12 +64,24 @@ def read_question_tables(study: Path) -> StudyTables:
         study: directory of its artefacts, by stage: a run's, or the published ones.
 
     Raises:
-        InputError: an artefact is damaged.
+        InputError: an artefact is damaged, or not all conditions have the same seeds: contrasts are paired by
+            seed.
     """
-    by_stage = (
+    by_stage = [
         sorted(manifest.parent for manifest in (study / stage).glob(f"*/{artifacts.MANIFEST}"))
         for stage in STAGES
-    )
+    ]
+    seeds: dict[str, set[int]] = {}
+    for directory in chain(*by_stage[:-1]):  # leaving out may have been run for fewer seeds
+        p = artifacts.read_manifest(directory)["made_by"]["parameters"]
+        job = " ".join(name for name in (directory.parent.name, p.get("condition")) if name)
+        seeds.setdefault(job, set()).add(p["seed"])
+    for (first, expected), (job, found) in pairwise(seeds.items()):
+        if found != expected:
+            raise InputError(
+                f"{study}: {first} has seeds {sorted(expected)}, but {job} has {sorted(found)}; allowed: the "
+                "same in all stages and conditions"
+            )
     return _read(*by_stage)
 
 

@@ -7,7 +7,22 @@ from modspec.analysis.items import item_names
 from modspec.errors import InputError
 
 
-def slopes(shares: pd.DataFrame) -> np.ndarray:
+def share_column(*, score: str = "cosine", top_k: int | None = None, measure: str = "proponents") -> str:
+    """Return the column of ``over_training.parquet`` that holds a reading of the scores.
+
+    At most one argument departs from the study's own reading.
+
+    Args:
+        score: "cosine" or "dot".
+        top_k: number of proponents; None: the study's own.
+        measure: "proponents" for their share, or another one, of which only "label_auc" is kept.
+    """
+    if measure != "proponents":
+        return measure
+    return "share_dot" if score == "dot" else "share" if top_k is None else f"share_top_{top_k}"
+
+
+def slopes(shares: pd.DataFrame, column: str = "share") -> np.ndarray:
     """Return how much the in-language share changes from the start of training to its end.
 
     A least-squares line over the checkpoints for each seed and test item, whose translations are averaged
@@ -15,7 +30,8 @@ def slopes(shares: pd.DataFrame) -> np.ndarray:
 
     Args:
         shares: columns seed, language, id, progress (0 before the first step of training, 1 after the last)
-            and share (a fraction); every seed with every test example at every checkpoint.
+            and a share (a fraction); every seed with every test example at every checkpoint.
+        column: that holds the share.
 
     Returns:
         (seeds, items), in shares per training run.
@@ -24,7 +40,7 @@ def slopes(shares: pd.DataFrame) -> np.ndarray:
         InputError: a seed lacks a test example or a checkpoint, or there are fewer than two checkpoints.
     """
     items = shares.assign(item=item_names(shares["id"], shares["language"]))
-    means = items.groupby(["seed", "item", "progress"])["share"].mean().unstack()
+    means = items.groupby(["seed", "item", "progress"])[column].mean().unstack()
     counts = items.groupby(["seed", "progress"])["id"].agg(["size", "nunique"])
     if means.shape[1] < 2:
         raise InputError(f"progress: {means.shape[1]} checkpoint; allowed: at least two, which make a slope")

@@ -324,9 +324,17 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "verdict_rates": verdict_rates,
     "verdict_spreads": verdict_spreads,
     "language_distances": language_distances,
-    "own_gradients": _setting("SFT: own-mask gradients"),
+    "own_gradients": _setting("own-mask gradients"),
     "dot_product": _setting("dot product"),
-    "accuracy": Table("accuracy", "condition mask_kind", "study", "{accuracy:.1f}", "split == 'test'", 100),
+    # The first version's tables have every language's mask for every language.
+    "accuracy": Table(
+        "accuracy",
+        "condition mask_kind",
+        "study",
+        "{accuracy:.1f}",
+        "split == 'test' and (mask_language.isna() or mask_language == language)",
+        100,
+    ),
     "shares_by_language": _full_fine_tuning(
         "in_language_share",
         "language",

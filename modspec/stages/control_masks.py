@@ -89,20 +89,16 @@ def match_accuracy(
                 dev = material.examples["dev"].of(language)
                 score = partial(accuracy, model, dev, precision=material.precision)
                 own_score, most_swaps = score(mask), int((mask & ~pooled[language]).sum())
-                is_matched = partial(_is_close, score, own_score, p.accuracy_tolerance)
                 for draw in range(p.random_draws):
                     rng = np.random.default_rng([p.seed, draw, place])
-                    found, swaps = accuracy_matched(mask, most_swaps, is_matched, rng)
+                    found, swaps, found_score = accuracy_matched(
+                        mask, own_score, most_swaps, score, p.accuracy_tolerance, rng
+                    )
                     masks[f"{language}/{draw}"] = found
-                    rows.append((language, draw, most_swaps, swaps, own_score, score(found)))
+                    rows.append((language, draw, most_swaps, swaps, own_score, found_score))
                     bar.update()
         save_masks(building / "masks.safetensors", masks)
         columns = ["language", "draw", "most_swaps", "swaps", "own_accuracy", "accuracy"]
         pd.DataFrame(rows, columns=columns).to_parquet(building / "matching.parquet", index=False)
 
     return resumable(piece, {**origin, "piece": ACCURACY_MATCHED}, make)
-
-
-def _is_close(score: Any, own_score: float, tolerance: float, mask: np.ndarray) -> bool:
-    """Return whether the score under a mask differs from the own mask's by ``tolerance`` at most."""
-    return abs(score(mask) - own_score) <= tolerance + 1e-12  # a whole number of examples, rounded

@@ -3,6 +3,7 @@
 Each job would find the same faults itself, but some of them only after hours of other jobs.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,11 +18,10 @@ from modspec.models.device_and_precision import choose_device, hardware
 from modspec.models.encoders import is_here, unloaded_classifier
 from modspec.stages.material import Material, load_material, load_sample
 from modspec.stages.scoring_plan import count_columns, scored_train, translated_items
-from modspec.workflow.artifacts import read_manifest
+from modspec.workflow.artifacts import MANIFEST
 from modspec.workflow.parameters import FinetuningParameters, InfluenceParameters, TrainingParameters
 from modspec.workflow.paths import (
     checkpoints_dir,
-    finetuning_dir,
     influence_dir,
     path,
     pieces_dir,
@@ -168,21 +168,27 @@ def _disk_line(
 
 
 def _other_processors(plan: StudyPlan) -> list[str]:
-    """Return a line for every other kind of processor on which jobs of the study's seeds were finished."""
+    """Return a line for every other kind of processor on which jobs of the study's seeds ran, or parts of
+    jobs; raise InputError if the study is blind, since a confirmatory study must not mix them."""
     here, began = computed_on(hardware()), defaultdict(set)
-    for seed, condition in product(plan.seeds, plan.conditions):
-        search = plan.parameters("search", seed=seed)
-        run = search, condition, seed
-        for directory in (search_dir(search, seed), finetuning_dir(*run), influence_dir(*run)):
-            with suppress(InputError):  # it is not there, or damaged: then it will be made here
-                record = read_manifest(directory)["provenance"]
-                if "processor" in record:  # older ones do not say
-                    began[computed_on(record)].add(seed)
+    study = path(plan.parameters("search", seed=plan.seeds[0]).study_dir)
+    for manifest in (*study.glob(f"*/*/{MANIFEST}"), *study.glob(f"*/*.pieces/*/{MANIFEST}")):
+        with suppress(ValueError, KeyError):  # damaged, so it will be made here; older ones name no processor
+            record = json.loads(manifest.read_text(encoding="utf-8"))
+            seed, provenance = record["made_by"]["parameters"]["seed"], record["provenance"]
+            if seed in plan.seeds and provenance["processor"]:
+                began[computed_on(provenance)].add(seed)
+    others = {name: ", ".join(map(str, sorted(seeds))) for name, seeds in began.items() if name != here}
+    if others and plan.blind:
+        name, seeds = sorted(others.items())[0]
+        raise InputError(
+            f"seeds: {seeds} began on {name}, and this is {here}; allowed in a blind study: to go on with "
+            "them on their kind of processor, or to delete their results"
+        )
     return [
-        f"processor: {here}; but jobs ran on {name} (seeds: {', '.join(map(str, sorted(seeds)))}). "
+        f"processor: {here}; but jobs ran on {name} (seeds: {seeds}). "
         "All jobs of a seed should run on one kind of processor"
-        for name, seeds in sorted(began.items())
-        if name != here
+        for name, seeds in sorted(others.items())
     ]
 
 

@@ -73,7 +73,8 @@ def reduce_scores(material: Material, parameters: InfluenceParameters) -> Path:
         by_example(run, top_k=p.top_k).to_parquet(building / "translations.parquet", index=False)
         write_strongest_examples(strongest_examples(run), building)
         if p.over_training:
-            shares = shares_over_training(run, p.top_k).assign(condition=p.condition, seed=p.seed)
+            shares = shares_over_training(run, p.top_k, p.top_ks)
+            shares = shares.assign(condition=p.condition, seed=p.seed)
             shares.to_parquet(building / "over_training.parquet", index=False)
         copied = {"parts.parquet": p.by_part, "matching.parquet": "accuracy_matched" in p.mask_kinds}
         copied |= {"predictions.parquet": True, "masks.safetensors": True}

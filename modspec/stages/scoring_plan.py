@@ -15,6 +15,9 @@ from modspec.workflow.parameters import InfluenceParameters
 
 # Kinds of mask that are drawn several times for a language.
 DRAWN = ("random", "accuracy_matched", "dose")
+# Kinds that are also scored with every training example under its own language's mask of that kind: the two
+# sides of question Q3.
+OWN_GRADIENT_KINDS = {"own", "pooled_others"}
 # Examples under a mask: their kinds of mask, the languages that it was made for ("" without), and positions.
 Columns = tuple[tuple[str, ...], tuple[str, ...], np.ndarray]
 
@@ -70,8 +73,8 @@ def plan_passes(
     """Return the passes that the parameters ask for; a further pass costs far more than a further column.
 
     With training gradients under the test example's mask, one pass per mask. With each under its own
-    language's mask, one pass in all. With ``train_items``, one more pass without mask, whose evaluation
-    examples are training examples.
+    language's mask, one pass per kind of :data:`OWN_GRADIENT_KINDS`. With ``train_items``, one more pass
+    without mask, whose evaluation examples are training examples.
 
     Args:
         mask_sets: of every kind of mask that the parameters ask for.
@@ -100,16 +103,12 @@ def plan_passes(
                 }
                 name = f"{of_kind.name}-{language}" if language else of_kind.name
                 passes.append(ScoringPass(name, *columns, mask, mask, draw=of_kind.draw, predicted=predicted))
-    own_masks = next((of_kind.masks for of_kind in mask_sets if of_kind.kind == "own"), {})
-    if "own_language" in p.train_gradient_masks and own_masks:
-        columns = [_columns(p.mask_kinds, "own", language, positions) for language in own_masks]
-        kinds, mask_languages, places = ([x for c in columns for x in c[field]] for field in range(3))
-        train_mask, evaluation_mask = (
-            np.stack([own_masks[t] for t in languages]) for languages in (train.languages, mask_languages)
-        )
-        columns = tuple(kinds), tuple(mask_languages), np.array(places)
-        masks = train_mask, evaluation_mask
-        passes.append(ScoringPass("own-gradients", *columns, *masks, train_gradient_mask="own_language"))
+    if "own_language" in p.train_gradient_masks:
+        passes += [
+            _own_gradients(of_kind, train, positions)
+            for of_kind in mask_sets
+            if of_kind.kind in p.mask_kinds and of_kind.kind in OWN_GRADIENT_KINDS
+        ]
     return passes
 
 
@@ -121,7 +120,7 @@ def count_columns(parameters: InfluenceParameters) -> int:
     if "test_example" in p.train_gradient_masks:
         columns += sum(of_a_kind.values())
     if "own_language" in p.train_gradient_masks:
-        columns += len({"own", "other_language"} & kinds)
+        columns += len(OWN_GRADIENT_KINDS & kinds)
     return len(p.languages) * (columns * p.evaluation_per_language + p.train_items)
 
 
@@ -161,6 +160,23 @@ def scored_train(material: Material, parameters: InfluenceParameters) -> Example
 def _unmasked(name: str, positions: np.ndarray, split: str = "test") -> ScoringPass:
     count = len(positions)
     return ScoringPass(name, ("none",) * count, ("",) * count, positions, split=split)
+
+
+def _own_gradients(of_kind: MaskSet, train: Examples, positions: Mapping[str, np.ndarray]) -> ScoringPass:
+    """Return the pass whose training and test examples are each under their own language's mask."""
+    languages = np.repeat(list(positions), [len(places) for places in positions.values()]).tolist()
+    train_mask, evaluation_mask = (
+        np.stack([of_kind.masks[t] for t in of_examples]) for of_examples in (train.languages, languages)
+    )
+    return ScoringPass(
+        f"{of_kind.kind}-gradients",
+        (of_kind.kind,) * len(languages),
+        tuple(languages),
+        np.concatenate(list(positions.values())),
+        train_mask,
+        evaluation_mask,
+        train_gradient_mask="own_language",
+    )
 
 
 def _positions(examples: Examples, languages: Sequence[str]) -> dict[str, np.ndarray]:

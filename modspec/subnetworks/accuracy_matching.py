@@ -32,24 +32,34 @@ def swapped(mask: Mask, swaps: Swaps) -> Mask:
 
 
 def accuracy_matched(
-    mask: Mask, most_swaps: int, is_matched: Callable[[Mask], bool], rng: np.random.Generator
-) -> tuple[Mask, int]:
-    """Return a random mask that is matched to ``mask``, and the number of swaps between the two.
+    mask: Mask,
+    own_score: float,
+    most_swaps: int,
+    score: Callable[[Mask], float],
+    tolerance: float,
+    rng: np.random.Generator,
+) -> tuple[Mask, int, float]:
+    """Return a random mask with about the score of ``mask``, the number of swaps between the two, its score.
 
     That number is ``most_swaps`` where the mask after all of them is matched. Else it is found by bisection
     along one random order of swaps: a number whose mask is matched, while one swap more is not.
 
     Args:
-        mask: a language's own mask, which is matched to itself.
+        mask: a language's own mask.
+        own_score: the model's accuracy under it.
         most_swaps: the number to try first; fewer where the mask does not allow as many.
-        is_matched: called with a mask; returns whether the model's accuracy under it is close enough.
+        score: called with a mask; returns the model's accuracy under it.
+        tolerance: masks are matched whose scores differ from ``own_score`` by this at most.
         rng: draws the order of swaps.
     """
     swaps = random_swaps(mask, rng)[:most_swaps]
-    if is_matched(swapped(mask, swaps)):
-        return swapped(mask, swaps), len(swaps)
-    low, high = 0, len(swaps)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if is_matched(swapped(mask, swaps[:middle])) else (low, middle)
-    return swapped(mask, swaps[:low]), low
+    matched, matched_score, unmatched, tried = 0, own_score, len(swaps) + 1, len(swaps)
+    while unmatched - matched > 1:
+        tried_score = score(swapped(mask, swaps[:tried]))
+        # Scores are shares of whole examples, rounded.
+        if abs(tried_score - own_score) <= tolerance + 1e-12:
+            matched, matched_score = tried, tried_score
+        else:
+            unmatched = tried
+        tried = (matched + unmatched) // 2
+    return swapped(mask, swaps[:matched]), matched, matched_score

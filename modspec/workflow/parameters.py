@@ -325,9 +325,13 @@ class ResultsParameters(Strict):
 
     figures_dir: str = param("figures", "directory with a folder for each study and the results")
     studies: Distinct[str] = param(("xnli-v1", "pawsx-v1", "reviews-v1"), "studies to show, in this order")
-    pooled: Distinct[str] = param(
-        ("xnli-v1", "reviews-v1"), "studies whose mean answers a question, where all of them are shown"
+    pooled: Annotated[tuple[str, ...], AfterValidator(_distinct)] = param(
+        ("xnli-v1", "reviews-v1"), "those of the studies whose mean answers a question; none: no mean"
     )
+
+    def _problems(self) -> Iterator[str]:
+        if set(self.pooled) - set(self.studies):
+            yield f"pooled: {list(self.pooled)}; allowed: some of studies = {list(self.studies)}, or []"
 
 
 STAGES: Mapping[str, type[Parameters]] = {

@@ -2,9 +2,10 @@
 
 A preset names ``seeds`` and ``conditions`` and sets parameters by section: ``data`` (shared by stages 1 to
 3), ``search``, ``finetuning``, ``influence``, ``finetuning_by_condition`` and ``influence_by_condition`` (for
-one condition only), ``figures``, and ``calibration``, which runs only on request. Leaving languages out, also
-on request, repeats the training of section ``finetuning`` and so has no section. All other parameters keep
-the defaults of ``modspec.workflow.parameters``.
+one condition only), ``figures``, and ``calibration``, which runs only on request. Leaving languages out
+repeats the training of section ``finetuning`` and so has no section: it is part of the study for those of its
+seeds that are among ``left_out_seeds``, and for others runs only on request. All other parameters keep the
+defaults of ``modspec.workflow.parameters``.
 
 With ``train_samples: per_seed`` every seed of stages 1 to 3 draws its own training examples; dev and test
 examples are the same for all. With ``blind: true`` notebooks show no influence and no figures are made: a
@@ -44,12 +45,13 @@ SECTIONS = ("data", "search", "finetuning", "influence", *BY_CONDITION, "figures
 # Keys outside sections, and their defaults.
 TOP: dict[str, Any] = {"seeds": [0, 1], "conditions": list(CONDITIONS), "threads": 1}
 TOP |= {"search_by_language": False, "scoring_shards": 1, "train_samples": "shared", "blind": False}
+TOP |= {"left_out_seeds": []}
 TRAIN_SAMPLES = ("shared", "per_seed")
 MOST_SHARDS = 1000  # of one scoring; each is a job
 KEYS = (*TOP, *SECTIONS)
-# Parameters that the study sets for each of its jobs.
 # Parameters of the data that a study has once: a stage's seed, device and precision may be its own.
 SHARED = set(DataParameters.model_fields) - {"study_dir", "seed", "device", "precision"}
+# Parameters that the study sets for each of its jobs.
 RESERVED = {"study_dir", "figures_dir", "seed", "seeds", "condition", "conditions", "other_seed"}
 RESERVED |= {"train_sample_seed", "blind"}
 
@@ -71,6 +73,7 @@ class StudyPlan:
     scoring_shards: int = 1  # jobs that a condition's and seed's scoring is divided among
     train_samples: str = "shared"  # one training sample for all seeds, or one "per_seed"
     blind: bool = False  # notebooks show no influence, and there are no figures
+    left_out_seeds: tuple[int, ...] = ()  # for which leaving languages out is part of the study
 
     def parameters(self, stage: str, *, seed: int = 0, condition: str = "full") -> Parameters:
         """Return the parameters of one job.
@@ -99,8 +102,10 @@ class StudyPlan:
         if "blind" in STAGES[stage].model_fields:
             values["blind"] = self.blind
         if stage == "influence":
-            # The other seed is the next one in the list; a study of one seed has none.
-            values["other_seed"] = (*self.seeds, *self.seeds)[self.seeds.index(seed) + 1]
+            if self.train_samples == "shared":
+                # The next seed in the list; a study of one seed has none. Other seeds' masks are only for
+                # seeds that share a training sample: with their own, a job must not depend on the list.
+                values["other_seed"] = (*self.seeds, *self.seeds)[self.seeds.index(seed) + 1]
             fields, names = InfluenceParameters.model_fields, ("mask_kinds", "languages")
             kinds, languages = (values.get(name, fields[name].default) for name in names)
             missing = ["other_seed"] if len(self.seeds) == 1 else []
@@ -127,6 +132,8 @@ class StudyPlan:
                 raise InputError(
                     f"scoring_shards: {self.scoring_shards}; allowed: 1, or memory_gib = a number ({reason})"
                 )
+        for seed in self.left_out_seeds:
+            self.parameters("leave_one_out", seed=seed)
         self.parameters("figures")
         for stage, condition in [("calibration", ""), *product(["finetuning", "influence"], CONDITIONS)]:
             with suppress(Contradiction):
@@ -150,6 +157,8 @@ def _contradictions(
         yield "mask_kinds: 'inherited'; allowed: others, or inherited_importance = True"
     if influence.over_training and finetuning.training_checkpoints < 2:
         yield "over_training: True; allowed: False, or training_checkpoints = 2 or more"
+    if influence.over_training and isinstance(chosen, tuple) and max(chosen) < epochs:
+        yield f"over_training: True; allowed: False, or checkpoints with the last epoch, {epochs}"
     needs_pooled = [k for k in influence.mask_kinds if k in ("pooled_others", "accuracy_matched")]
     if needs_pooled and not search.pooled_others:
         yield f"mask_kinds: {needs_pooled[0]!r}; allowed: others, or pooled_others = True"
@@ -205,6 +214,8 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     asked = {*config, *(config.get("data") or {})} - {*(config.get("calibration") or {})}
     values["calibration"] = {k: v for k, v in values["calibration"].items() if k not in asked & SHARED}
     seeds, conditions = _list_of("seeds", top["seeds"], int), _list_of("conditions", top["conditions"], str)
+    left_out = top["left_out_seeds"]
+    left_out = [] if left_out == [] else _list_of("left_out_seeds", left_out, int)
     threads, shards = (_count(name, top[name]) for name in ("threads", "scoring_shards"))
     samples = top["train_samples"]
     if samples not in TRAIN_SAMPLES:
@@ -212,8 +223,18 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     for key in ("search_by_language", "blind"):
         if not isinstance(top[key], bool):
             raise InputError(f"{key}: {quoted(top[key])}; allowed: true or false")
-    seeds, conditions, by_language = tuple(seeds), tuple(conditions), top["search_by_language"]
-    plan = StudyPlan(name, seeds, conditions, threads, values, by_language, shards, samples, top["blind"])
+    plan = StudyPlan(
+        name,
+        tuple(seeds),
+        tuple(conditions),
+        threads,
+        values,
+        top["search_by_language"],
+        shards,
+        samples,
+        top["blind"],
+        tuple(seed for seed in left_out if seed in seeds),
+    )
     plan.check()
     return plan
 

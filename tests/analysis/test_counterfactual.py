@@ -9,14 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, spearmanr
 
-from modspec.analysis import counterfactual
 from modspec.analysis.counterfactual import maps_of_study, pooled_agreement
 from modspec.errors import InputError
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch) -> None:
-    monkeypatch.setattr(counterfactual, "RESAMPLES", 499)
 
 
 def task(rng: np.random.Generator, seeds: int = 3, languages: int = 5, *, rho: float, noise: float = 1.0):
@@ -60,7 +54,7 @@ def test_against_enumeration_in_plain_python() -> None:
     assert found.value == pytest.approx(everything[0])
     tails = [np.mean(sign * everything >= sign * everything[0] - 1e-12) for sign in (1, -1)]
     assert found.p == pytest.approx(min(1, 2 * min(tails)))
-    assert (found.seeds, found.examples) == (3, 24)
+    assert (found.seeds, found.examples) == (3, 24) and np.isnan([found.low, found.high]).all()
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.9])
@@ -77,18 +71,6 @@ def test_level_and_power(rho: float) -> None:
         assert np.mean([one.minimum_detectable for one in found]) == pytest.approx(2.8 * spread, rel=0.25)
 
 
-def test_the_interval_covers_what_further_seeds_would_show() -> None:
-    """Less than it says: its docstring tells."""
-    rng, runs = np.random.default_rng(2), 30
-    covered = 0
-    for _ in range(runs):
-        influence, loss = task(rng, 60, rho=0.5)
-        groups = np.split(rng.permutation(60), 10)
-        values = [pooled_agreement([(influence[g], loss[g])]) for g in groups]
-        covered += values[0].low <= np.mean([one.value for one in values]) <= values[0].high
-    assert covered >= binom.ppf(1e-3, runs, 0.75)
-
-
 def test_scales_of_seeds_and_the_diagonal_do_not_matter() -> None:
     influence, loss = task(np.random.default_rng(3), rho=0.5)
     scaled = influence * np.array([1e-6, 1, 1e6])[:, None, None] + 1e9 * np.eye(5)
@@ -97,8 +79,7 @@ def test_scales_of_seeds_and_the_diagonal_do_not_matter() -> None:
     assert pooled_agreement([(influence, -loss)]).value == pytest.approx(-value)
     transposed = influence.transpose(0, 2, 1), loss.transpose(0, 2, 1)
     assert pooled_agreement([transposed]).value == pytest.approx(value)
-    one_seed = pooled_agreement([(influence[:1], loss[:1])])
-    assert np.isnan([one_seed.low, one_seed.high]).all() and one_seed.seeds == 1
+    assert pooled_agreement([(influence[:1], loss[:1])]).seeds == 1
 
 
 def test_maps_that_say_nothing_are_refused() -> None:

@@ -31,7 +31,7 @@ def accuracies(kinds: dict[tuple[str, float | None], float], condition: str = "f
         for split in ("dev", "test")
     ]
     columns = ["condition", "seed", "mask_kind", "draw", "language", "split", "accuracy"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(mask_language="")
 
 
 def test_languages_count_alike_and_draws_stay_apart() -> None:
@@ -52,6 +52,8 @@ def test_conditions_without_controls_are_left_out() -> None:
     shares = {("none", 0): {"en": [0.6], "de": [0.5]}, ("own", 0): {"en": [0.8], "de": [0.6]}}
     right = accuracies({("none", None): 0.8, ("own", None): 0.7}, "sft")
     assert share_by_accuracy(statistics(shares, "sft"), right).empty
-    # The first version recorded no accuracy of the controls that it scored.
+    # The first version recorded no accuracy of the controls that it scored, but that of others.
     shares["random", 0] = {"en": [0.9], "de": [0.9]}
-    assert share_by_accuracy(statistics(shares, "sft"), right.drop(columns="draw")).empty
+    others = accuracies({("random", None): 0.5}, "sft").assign(mask_language="en")
+    recorded = pd.concat([right, others]).drop(columns="draw")
+    assert share_by_accuracy(statistics(shares, "sft"), recorded).empty

@@ -188,6 +188,19 @@ def test_the_first_training_gradient_is_the_study_s_own(tmp_path):
     assert runs.has("sft", "own")
 
 
+def test_under_own_mask_gradients_both_masks_of_a_contrast_have_them(tmp_path):
+    """Own masks are compared with masks that were scored alike, and with no others."""
+    kinds = ("none", "own", "pooled_others", "accuracy_matched")
+    run = study(tmp_path, {("full", kind): 0.0 for kind in kinds}, seeds=1)[0]
+    scored_alike = run.columns["mask_kind"].isin(["own", "pooled_others"])
+    run.columns.loc[scored_alike, "train_gradient_mask"] = "own_language"
+    run.parameters["train_gradient_masks"].append("own_language")
+    runs, own_gradients = measured([run]), Setting(train_gradient_mask="own_language")
+    assert runs.settings()[-1] == own_gradients
+    assert [kind for kind in kinds if runs.has("full", kind)] == ["none", "accuracy_matched"]
+    assert [kind for kind in kinds if runs.has("full", kind, own_gradients)] == list(kinds[:3])
+
+
 @pytest.mark.parametrize("gradient_mask", ["test_example", "own_language"])
 def test_a_mask_of_all_languages_is_found_whatever_the_gradients(tmp_path, gradient_mask):
     run = study(tmp_path, {("sft_union", "none"): 0.0, ("sft_union", "own"): 1.0}, seeds=1)[0]

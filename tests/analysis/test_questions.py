@@ -80,7 +80,7 @@ def test_further_tables_answer_further_questions(tables):
         columns=["seed", "language", "id", "progress", "share"],
     )
     maps = RNG.normal(size=(2, 3, 5, 5))
-    further = replace(tables, by_checkpoint=shares, counterfactual=(maps[0], maps[0] + 0.1 * maps[1]))
+    further = replace(tables, over_training=shares, counterfactual=(maps[0], maps[0] + 0.1 * maps[1]))
     table = question_table({"a": evidence(further)}).set_index("question")
     assert table.loc["Q8", "value"] == pytest.approx(-0.1) and table.loc["Q8", "verdict"] == "supported"
     assert table.loc["Q7", "value"] > 0.9
@@ -133,16 +133,21 @@ def test_q3_needs_masks_of_matched_accuracy(mean: float, difference: float, expe
     assert row["accuracy_difference"] == pytest.approx(difference, nan_ok=True)
 
 
-def test_tasks_are_equivalent_together_only_where_each_is():
-    small = np.random.default_rng(0).normal(0, 0.001, (3, 40))
-    wide = small + np.array([[-0.004], [0.0], [0.004]])
+@pytest.mark.parametrize(
+    ("effect", "width", "expected"), [(0.0, 0.012, "undecided"), (0.005, 0.0093, "rises")]
+)
+def test_tasks_are_equivalent_together_only_where_each_is(effect: float, width: float, expected: str):
+    """Where the margin says nothing, an effect is still found."""
+    small = effect + np.random.default_rng(0).normal(0, 0.001, (6, 40))
+    wide = small + width * np.array([-1, -1, 0, 0, 1, 1])[:, None]
     found = {name: {OWN_MASK: Evidence((values, None))} for name, values in (("a", small), ("b", wide))}
     table = question_table(found, pool=("a", "b"))
     table = table[table["contrast"] == OWN_MASK.text]
     words = dict(zip(table["study"], table["verdict"], strict=True))
     pooled = table[table["study"] == POOLED].iloc[0]
     assert max(-pooled["low"], pooled["high"]) < 0.01  # inside the margin
-    assert words == {"a": "equivalent", "b": "undecided", POOLED: "undecided"}
+    assert (pooled["p"] < 0.05) == (effect > 0)
+    assert words == {"a": "negligible" if effect else "equivalent", "b": "undecided", POOLED: expected}
     assert pooled["value"] == pytest.approx((small.mean() + wide.mean()) / 2) and pooled["examples"] == 80
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from modspec.analysis.contrasts import share_sample
@@ -32,12 +33,12 @@ def test_sensitivity_covers_every_setting_and_finds_what_depends_on_one(tmp_path
         "last checkpoint",
         "eta = one",
         "masks by inherited importance",
-        "SFT: own-mask gradients",
+        "own-mask gradients",
     ]
     found = sensitivity(stacked)
     # In these scores the dot product is a multiple of the cosine, all checkpoints are the same, and SFT has
     # no training gradients under own masks.
-    same = {"dot product", "last checkpoint", "eta = one", "SFT: own-mask gradients"}
+    same = {"dot product", "last checkpoint", "eta = one", "own-mask gradients"}
     assert list(dict.fromkeys(found["setting"])) == [name for name in names if name not in same]
     of_full = found[found["contrast"] == "full: own − no mask"]
     verdicts = of_full.set_index("setting")["verdict"]
@@ -61,12 +62,31 @@ def test_sensitivity_repeats_the_questions_values_and_gives_aucs_no_margin(tmp_p
     assert not {"equivalent", "negligible"} & set(verdicts[["AUC instead of top k", "AUC within label"]])
 
 
+def test_slopes_over_training_are_shown_by_the_settings_that_were_kept(tmp_path):
+    runs = StudyRuns([measure(run, (3,)) for run in study(tmp_path, GAINS, seeds=3)])
+    index = pd.MultiIndex.from_product([range(3), ["a", "b", "c"], [0.5, 1.0]])
+    shares = index.to_frame(index=False, name=["seed", "id", "progress"]).assign(language="en")
+    for number, column in enumerate(("share", "share_dot", "share_top_3", "label_auc")):
+        shares[column] = 0.1 * number * shares["progress"] + 0.01 * shares["seed"] * shares["progress"]
+    found = sensitivity(runs, shares)
+    slopes = found[found["question"] == "Q8"].set_index("setting")["value"]
+    assert slopes.to_dict() == pytest.approx(
+        {
+            "study's own (cosine, k = 6)": 0.01,
+            "k = 3": 0.21,
+            "AUC within label": 0.31,
+            "dot product": 0.11,
+        }
+    )
+    assert set(sensitivity(runs)["question"]) == {"Q1", "Q3"}
+
+
 @pytest.mark.parametrize(
     ("setting", "name"),
     [
         (DEFAULT, "study's own (cosine, k = 100)"),
         (Setting(checkpoint_weights="learning_rate"), "eta = learning rate"),
-        (Setting(train_gradient_mask="test_example"), "SFT: test-example-mask gradients"),
+        (Setting(train_gradient_mask="test_example"), "test-example-mask gradients"),
     ],
 )
 def test_names_of_settings(setting, name):

@@ -136,7 +136,7 @@ def test_a_study_that_is_not_there_is_named(published: ResultsParameters) -> Non
     ):
         side_by_side.question_tables(p)
     with pytest.raises(InputError, match="^studies: .*; allowed: each value once"):
-        ResultsParameters(studies=("xnli-v1", "xnli-v1"))
+        ResultsParameters(studies=("xnli-v1", "xnli-v1"), pooled=())
 
 
 def test_a_blind_study_that_is_not_complete_has_no_answers(published: ResultsParameters, tmp_path) -> None:
@@ -168,10 +168,21 @@ def test_studies_published_before_scale_was_recorded_are_refused(
         side_by_side.scale(p)
 
 
-def test_questions_are_answered_from_published_artefacts_and_pooled_where_all_are_there() -> None:
+def test_studies_that_are_pooled_must_be_shown() -> None:
+    """Or the pooled answers, which decide the questions, would silently be missing."""
+    shown = {"studies": ("xnli", "reviews")}
+    for pooled in ({}, {"pooled": ("xnli", "pawsx-v1")}):
+        with pytest.raises(
+            InputError, match=r"^pooled: \[.*\]; allowed: some of studies = \['xnli', 'reviews'\]"
+        ):
+            ResultsParameters(**shown, **pooled)
+    assert ResultsParameters(**shown, pooled=("xnli", "reviews")).pooled == ("xnli", "reviews")
+
+
+def test_questions_are_answered_from_published_artefacts_and_pooled_where_that_is_asked_for() -> None:
     with pytest.raises(InputError, match="^studies: 'intents' published no artefacts; allowed: .*xnli-v1$"):
-        side_by_side.question_tables(ResultsParameters(studies=("xnli-v1", "intents")))
-    p = ResultsParameters(studies=("xnli-v1",))
+        side_by_side.question_tables(ResultsParameters(studies=("xnli-v1", "intents"), pooled=()))
+    p = ResultsParameters(studies=("xnli-v1",), pooled=())
     tables = side_by_side.question_tables(p)
     assert list(tables) == ["xnli-v1"]
     found = side_by_side.answers(p, tables)

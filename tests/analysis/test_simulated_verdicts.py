@@ -12,7 +12,6 @@ from scipy.stats import binom, nct, t
 from modspec.analysis.intervals import Estimate, Variance, adjusted, pooled_estimate
 from modspec.analysis.simulated_verdicts import (
     RIGHT,
-    SMALL,
     Noise,
     Simulated,
     Spread,
@@ -24,7 +23,7 @@ from modspec.analysis.simulated_verdicts import (
     summary,
     words,
 )
-from modspec.analysis.verdicts import verdict
+from modspec.analysis.verdicts import SMALL, verdict
 from modspec.terms import QUESTIONS
 
 QUESTION = replace(QUESTIONS["Q1"], margin=1.0, sign=1)
@@ -79,7 +78,7 @@ def test_estimates_and_verdicts_are_those_of_the_analysis():
             expected = verdict(found, QUESTION, found.p)
             each = [verdict(pooled_estimate([task]), QUESTION, 1.0) for task in of_tasks]
             if expected in SMALL and not set(each) <= set(SMALL):
-                expected = "undecided"
+                expected = verdict(found, replace(QUESTION, margin=None), found.p)
             assert said[place, draw] == expected
             seen.add(expected)
     assert {"supported", "undecided"} <= seen
@@ -118,10 +117,11 @@ def test_an_effect_at_the_margin_is_seldom_called_small_and_no_effect_seldom_fou
 
 
 def test_tasks_are_equivalent_together_only_where_each_is():
-    half, values = np.array([0.5]), np.array([[0.0]])
-    for width, expected in ((0.9, "equivalent"), (1.1, "undecided")):
+    half, values = np.array([0.5]), np.array([[0.1]])
+    for width, p, expected in ((0.9, 1, "equivalent"), (1.1, 1, "undecided"), (1.1, 0.01, "supported")):
         halves = np.array([[[0.1]], [[width]]])
-        simulated = Simulated(QUESTION, values[0], values, values + 1, half, np.zeros((2, 1, 1)), halves)
+        p_values = np.array([[p]])
+        simulated = Simulated(QUESTION, values[0], values, p_values, half, np.zeros((2, 1, 1)), halves)
         assert words(simulated, simulated.p) == expected
 
 

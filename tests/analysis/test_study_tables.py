@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def study(tmp_path: Path) -> FigureParameters:
                 folder / "importance.parquet"
             )
         for condition in CONDITIONS:
-            with artifacts.writing(finetuning_dir(p, condition, seed), {}) as folder:
+            made_by = {"parameters": {"seed": seed, "condition": condition}}
+            with artifacts.writing(finetuning_dir(p, condition, seed), made_by) as folder:
                 accuracy = SMALL["accuracy"].assign(seed=seed, condition=condition)
                 accuracy.to_parquet(folder / "accuracy.parquet")
                 hits = {"no_mask": rng.integers(0, 2, len(ids)), "in_force": rng.integers(0, 2, len(ids))}
@@ -206,7 +208,7 @@ def test_what_the_questions_are_answered_from_is_read_of_all_seeds(study: Figure
     folder = Path(study.study_dir)
     (folder / "influence" / "full-seed9.pieces").mkdir()  # of a run that was killed
     found = study_tables.read_question_tables(folder)
-    assert found.by_checkpoint is None and found.counterfactual is None
+    assert found.over_training is None and found.counterfactual is None
     assert set(found.importance["seed"]) == set(found.predictions["seed"]) == set(study.seeds)
     assert len(found.overlap) == 15  # pairs of two seeds' masks of three languages
     shares = pd.DataFrame({"language": "en", "id": "en-1", "progress": [0.5, 1.0], "share": [0.4, 0.3]})
@@ -215,4 +217,11 @@ def test_what_the_questions_are_answered_from_is_read_of_all_seeds(study: Figure
             place = influence_dir(study, condition, seed)
             shares.assign(condition=condition, seed=seed).to_parquet(place / "over_training.parquet")
     found = study_tables.read_question_tables(folder)
-    assert set(found.by_checkpoint["condition"]) == {"full"} and len(found.by_checkpoint) == 4
+    assert set(found.over_training["condition"]) == {"full"} and len(found.over_training) == 4
+
+
+def test_conditions_with_other_seeds_are_refused(study: FigureParameters) -> None:
+    """Contrasts are paired by seed: half a published study must not be paired by position."""
+    shutil.rmtree(influence_dir(study, "sft", study.seeds[1]))
+    with pytest.raises(InputError, match=r"influence full has seeds \[0, 1\], but influence sft has \[0\]"):
+        study_tables.read_question_tables(Path(study.study_dir))

@@ -39,7 +39,8 @@ def written(
     the dot product is ten times it."""
     epochs = range(1, len(rates) + 1)
     parameters = {"condition": condition, "seed": seed, "top_k": top_k, "eta": "learning_rate"}
-    parameters["train_gradient_masks"] = ["test_example", "own_language"]
+    gradients = ["test_example"] if condition == "full" else ["test_example", "own_language"]
+    parameters["train_gradient_masks"] = gradients
     with artifacts.writing(directory, {"stage": "influence", "parameters": parameters}) as building:
         arrays = {
             f"{scoring_pass}/{score_name(score, epoch)}": (times * values).astype(np.float32)

@@ -126,7 +126,7 @@ def _frames_of_contrasts(codes: list[str], rng: np.random.Generator) -> dict[str
     """Frames of questions, sensitivity and share_by_k."""
     settings = ["study's own (cosine, k = 100)", *(f"k = {k}" for k in (10, 20, 30, 50, 200, 500))]
     settings += ["AUC instead of top k", "AUC within label", "opponents", "dot product", "last checkpoint"]
-    settings += ["eta = one", "SFT: own-mask gradients", "masks by inherited importance"]
+    settings += ["eta = one", "own-mask gradients", "masks by inherited importance"]
     verdicts = ["rises", "falls", "equivalent", "negligible", "undecided"]
 
     def point() -> tuple:

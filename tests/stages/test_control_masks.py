@@ -108,13 +108,17 @@ def test_the_share_over_training_ends_where_the_last_checkpoint_is(study) -> Non
     shares = pd.read_parquet(directory / "over_training.parquet")
     assert sorted(shares["progress"].unique()) == pytest.approx([1 / 3, 2 / 3, 1])
     assert shares.groupby("progress").size().tolist() == [len(p.languages) * 4] * 3
-    last = shares[shares["progress"] == 1].set_index("id")["share"]
     statistics = pd.read_parquet(directory / "statistics.parquet")
     own = statistics[statistics["language"] == statistics["train_language"]]
-    own = own[(own["mask_kind"] == "none") & (own["score"] == "cosine") & (own["top_k"] == 5)]
-    expected = own[own["checkpoints"] == "all"].set_index("id")["proponents"]
-    pd.testing.assert_series_equal(last, expected.loc[last.index], check_names=False)
-    assert not shares[shares["progress"] < 1].set_index("id")["share"].equals(last)
+    own = own[(own["mask_kind"] == "none") & (own["checkpoints"] == "all")]
+    last, before = (shares[at].set_index("id") for at in (shares["progress"] == 1, shares["progress"] < 1))
+    readings = {"share": ("cosine", 5, "proponents"), "share_dot": ("dot", 5, "proponents")}
+    readings |= {"label_auc": ("cosine", 5, "label_auc"), "share_top_10": ("cosine", 10, "proponents")}
+    for column, (score, top_k, measure) in readings.items():
+        expected = own[(own["score"] == score) & (own["top_k"] == top_k)].set_index("id")[measure]
+        pd.testing.assert_series_equal(last[column], expected.loc[last.index], check_names=False)
+        assert not before[column].equals(last[column])
+    assert {"share_top_20", "share_top_50"} <= set(shares) and "share_top_100" not in shares  # 72 examples
 
 
 def reduce_scores_of(material: Material, p: InfluenceParameters) -> Path:

@@ -172,17 +172,24 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_jobs_that_ran_on_another_processor_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_ran_on_another_processor_are_named(project: Path) -> None:
     """Of a seed that began here nothing is said, nor of artefacts that do not record a processor."""
-    finish_searches(project / "runs" / "mine")
+    run = project / "runs" / "mine"
+    finish_searches(run)
     assert not any("processor:" in line for line in check_study(plan()))
-    for seed, name in ((0, processor()), (1, "another one")):
-        record = hardware() | {"processor": name}
-        with artifacts.writing(project / "runs" / "mine" / "search" / f"seed{seed}", {}, lambda r=record: r):
+    records = {run / "checkpoints" / "full-seed0": (0, processor())}
+    # Pieces of a job that is not finished count too.
+    records[run / "scores" / "full-seed1.pieces" / "own-en"] = (1, "another one")
+    for place, (seed, name) in records.items():
+        record, made_by = hardware() | {"processor": name}, {"parameters": {"seed": seed}}
+        with artifacts.writing(place, made_by, lambda r=record: r):
             pass
     (line,) = (line for line in check_study(plan()) if "processor:" in line)
     assert line.startswith(f"processor: {processor()}, ")
     assert "; but jobs ran on another one, " in line and " (seeds: 1). All jobs" in line
+    message = refusal(blind=True)
+    assert message.startswith("seeds: 1 began on another one, ") and "allowed in a blind study" in message
+    check_study(plan(blind=True, seeds=[0, 2]))
 
 
 def test_too_little_disk_is_refused_and_what_is_there_counts(

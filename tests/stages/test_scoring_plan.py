@@ -35,7 +35,7 @@ def examples(per_language: int, prefix: str, parallel: bool = True) -> Examples:
     )
 
 
-MASKS = {t: np.ones((2, 3), dtype=bool) for t in LANGUAGES}
+MASKS = {t: np.arange(6).reshape(2, 3) != dropped for dropped, t in enumerate(LANGUAGES)}
 
 
 def masks_of(p: InfluenceParameters) -> list[MaskSet]:
@@ -138,6 +138,18 @@ def test_own_gradients_are_one_pass_with_a_mask_for_every_example():
     assert found[1].train_gradient_mask == "own_language"
 
 
+def test_own_and_pooled_others_masks_have_own_gradients_and_no_other_kind_has():
+    kinds = ("none", "own", "pooled_others", "accuracy_matched", "other_language", "dose")
+    found = planned(mask_kinds=kinds, train_gradient_masks=("test_example", "own_language"))
+    own = [p for p in found if p.train_gradient_mask == "own_language"]
+    assert [p.name for p in own] == ["own-gradients", "pooled_others-gradients"]
+    masks = {p.name: p.evaluation_mask for p in found}
+    for one, kind in zip(own, ("own", "pooled_others"), strict=True):
+        assert set(one.mask_kinds) == {kind} and one.mask_languages == ("de", "de", "en", "en")
+        for mask, language in zip(one.evaluation_mask, one.mask_languages, strict=True):
+            assert (mask == masks[f"{kind}-{language}"]).all()
+
+
 def test_training_items_are_whole_sets_of_translations():
     found = planned(mask_kinds=("none",), train_items=2)
     item = found[1]
@@ -155,7 +167,7 @@ def test_a_task_without_translations_refuses_training_items():
         translated_items(one, 1)
 
 
-OTHER_KINDS = [(), ("own",), ("own", "other_language"), ("other_seed", "inherited")]
+OTHER_KINDS = [(), ("own",), ("own", "other_language"), ("own", "pooled_others"), ("other_seed", "inherited")]
 OTHER_KINDS.append(("accuracy_matched", "dose"))
 
 

@@ -113,7 +113,7 @@ def test_blocks_under_other_masks_are_not_used(searched: Study) -> None:
     before = made(p)
     shutil.rmtree(pieces_of(p) / "accuracy-matched")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("modspec.stages.control_masks.accuracy_matched", lambda mask, *_: (~mask, 1))
+        patch.setattr("modspec.stages.control_masks.accuracy_matched", lambda mask, *_: (~mask, 1, 0.5))
         score_shard(material, p, (0, 2))
     changed = {
         block.parent.name.partition("0-")[0] for block, time in made(p).items() if before[block] != time

@@ -303,6 +303,26 @@ def test_leaving_a_language_out_repeats_the_training_of_stage_two() -> None:
         alone.parameters("leave_one_out")
 
 
+def test_leaving_languages_out_is_part_of_a_study_for_the_seeds_that_it_names() -> None:
+    assert resolve({}).left_out_seeds == ()
+    assert resolve({"preset": "xnli"}).left_out_seeds == (10, 11, 12)
+    assert resolve({"preset": "xnli", "seeds": [12, 13]}).left_out_seeds == (12,)
+    assert resolve({"left_out_seeds": 0}).left_out_seeds == (0,)
+    for wrong in ("all", [1, 1], [True]):
+        with pytest.raises(InputError, match="left_out_seeds: .*; allowed: one or more different whole"):
+            resolve({"left_out_seeds": wrong})
+    with pytest.raises(InputError, match=r"languages: \['en'\]; allowed: two or more"):
+        resolve({"left_out_seeds": [0], "languages": ["en"], "top_k": 5})
+
+
+def test_a_seeds_jobs_do_not_depend_on_the_other_seeds_where_each_draws_its_own_sample() -> None:
+    """Else to run one seed today and all later would score the first one twice."""
+    some, all_seeds = resolve({"preset": "reviews", "seeds": [12]}), resolve({"preset": "reviews"})
+    for stage in ("search", "finetuning", "influence", "leave_one_out"):
+        jobs = (study.parameters(stage, seed=12).model_dump() for study in (some, all_seeds))
+        assert next(jobs) == next(jobs), stage
+
+
 def test_an_override_of_one_condition_keeps_its_other_parameters() -> None:
     study = resolve({"influence_by_condition": {"sft": {"top_k": "7"}}})
     p = study.parameters("influence", condition="sft")
