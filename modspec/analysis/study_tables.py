@@ -16,6 +16,7 @@ from modspec.analysis.questions import StudyTables, evidence, question_table
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.analysis.shares import by_seed_and_example
 from modspec.analysis.single_languages import single_languages
+from modspec.analysis.training_slope import share_over_training
 from modspec.errors import InputError
 from modspec.subnetworks.masks import Masks, chance_jaccard, jaccard, load_masks
 from modspec.terms import SPARSE_CONDITIONS
@@ -50,6 +51,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "influence_matrix": influence_matrix(runs.own_statistics),
         "share_by_accuracy": share_by_accuracy(runs.own_statistics, accuracy),
         "share_change": share_change(runs, p.confidence),
+        "share_over_training": _share_over_training(found.over_training, p.confidence),
         "questions": question_table({path(p.study_dir).name: evidence(found)}, confidence=p.confidence),
         "single_languages": single_languages(runs, p.confidence),  # a table without a figure
         "sensitivity": sensitivity(runs, found.over_training, p.confidence),
@@ -111,6 +113,10 @@ def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
     table = concatenated(directories, "over_training")
     of_full = table[table["condition"] == "full"]
     return None if of_full.empty else of_full
+
+
+def _share_over_training(shares: pd.DataFrame | None, confidence: float) -> pd.DataFrame:
+    return pd.DataFrame() if shares is None else share_over_training(shares, confidence)
 
 
 def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:

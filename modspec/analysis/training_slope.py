@@ -1,10 +1,13 @@
-"""Does reliance on other languages grow with training? The slope of a share over the checkpoints (Q8)."""
+"""Does reliance on other languages grow with training? A share at each checkpoint, and its slope (Q8)."""
 
 import numpy as np
 import pandas as pd
 
+from modspec.analysis.intervals import mean_and_interval
 from modspec.analysis.items import item_names
+from modspec.analysis.shares import by_seed_and_example
 from modspec.errors import InputError
+from modspec.terms import ALL_LANGUAGES
 
 
 def share_column(*, score: str = "cosine", top_k: int | None = None, measure: str = "proponents") -> str:
@@ -52,3 +55,22 @@ def slopes(shares: pd.DataFrame, column: str = "share") -> np.ndarray:
     if by_seed_and_item.isna().any(axis=None):
         raise InputError("shares: seeds have different test examples; allowed: the same ones")
     return by_seed_and_item.to_numpy()
+
+
+def share_over_training(shares: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Return S_t without mask at each checkpoint, of all languages together and of each.
+
+    Args:
+        shares: as for :func:`slopes`, with the column ``chance``.
+        confidence: of intervals over seeds and test examples; of all languages, over seeds and items.
+
+    Returns:
+        Columns language, progress, value, low, high, chance; shares are fractions.
+    """
+    together = shares.assign(language=ALL_LANGUAGES, id=item_names(shares["id"], shares["language"]))
+    rows = [
+        (*keys, *mean_and_interval(by_seed_and_example(part, "share"), confidence), part["chance"].mean())
+        for table in (together, shares)
+        for keys, part in table.groupby(["language", "progress"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["language", "progress", "value", "low", "high", "chance"])

@@ -47,6 +47,10 @@ SUBJECTS = {
     "share_change": (
         "In-language share under sparse fine-tuning minus full fine-tuning, by language. {intervals}"
     ),
+    "share_over_training": (
+        "In-language share without a mask over full fine-tuning, all languages together and each; dashed: "
+        "chance. {intervals}"
+    ),
     "questions": (
         "Contrasts of the analysis plan by question; questions that were not run are left out. Bold: primary "
         "contrasts; grey bands: equivalence margins, where the question has one. {intervals}"

@@ -53,6 +53,22 @@ def share_by_k(frame: pd.DataFrame) -> Figure:
     return fig
 
 
+@figure("language progress value low high chance")
+def share_over_training(frame: pd.DataFrame) -> Figure:
+    """Draw S_t without mask over training against chance, of all languages together and of each."""
+    languages = by_level(frame.sort_values("progress", kind="stable"), "language")
+    size = style.width_for(languages), 1.45
+    fig, panels = grid(languages, 6, size, 0.45, sharex=True, sharey=True)
+    for language, rows, ax in panels:
+        points(ax, 100 * rows["progress"], rows, {"ls": "-", **MARKS["none"]}, bounds=(0, 100))
+        ax.axhline(100 * rows["chance"].mean(), **REFERENCE)
+        ax.set_title(language)
+    fig.supxlabel("training steps done (%)")
+    fig.supylabel("in-language share\nof proponents (%)")
+    legend(fig, {"chance": REFERENCE})
+    return fig
+
+
 @figure("seed condition part layer language value low high chance examples")
 def layer_share(frame: pd.DataFrame) -> Figure:
     """Draw S_t by one part of one layer alone, examples of all languages, against chance and single seeds."""

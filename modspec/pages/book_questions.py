@@ -20,7 +20,6 @@ EVIDENCE = {
     "Q4": ("share_change",),
     "Q5": ("influence_matrix",),
     "Q6": ("accuracy",),
-    "Q7": ("leave_one_out",),
     "Q8": ("share_over_training",),
 }
 FIGURE = "questions"
@@ -188,7 +187,7 @@ def _evidence(
 ) -> list[str]:
     """Return the figures of every study that speak to a question, with captions and how they are read."""
     parts = []
-    for name in EVIDENCE[code]:
+    for name in EVIDENCE.get(code, ()):
         shown = [study for study in studies if (study.figures / f"{name}.png").exists()]
         if shown:
             heading, text = sections.get(name, (name.replace("_", " "), ""))

@@ -100,6 +100,7 @@ def test_every_figure_of_a_study_gets_its_table_and_is_drawn(study: FigureParame
     assert [*found["head_masks"]["language"].unique()] == ORDER
     assert found.pop("single_languages").empty  # the task is not parallel
     assert found.pop("share_by_accuracy").empty  # no controls were scored
+    assert found.pop("share_over_training").empty  # nor any checkpoints on the way
     for name in found:
         assert draw(found, name, tmp_path / "figures") is not None
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(found)
@@ -126,7 +127,14 @@ def test_every_exploratory_figure_gets_its_table_and_is_drawn(
     [
         (
             study_tables.tables,
-            ["share_by_accuracy", "share_change", "single_languages", "sensitivity", "share_by_k"],
+            [
+                "share_by_accuracy",
+                "share_change",
+                "share_over_training",
+                "single_languages",
+                "sensitivity",
+                "share_by_k",
+            ],
         ),
         (exploration.tables, ["head_share", "head_influence", "head_relation", "translations"]),
     ],

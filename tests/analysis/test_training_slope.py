@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from modspec.analysis.intervals import estimate
-from modspec.analysis.training_slope import slopes
+from modspec.analysis.training_slope import share_over_training, slopes
 from modspec.errors import InputError
 
 PROGRESS = (0.1, 0.3, 0.5, 1.0)
@@ -53,3 +53,20 @@ def test_incomplete_tables_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             slopes(incomplete)
+
+
+def test_shares_at_every_checkpoint_of_each_language_and_of_all() -> None:
+    """The slope of all languages' shares is the mean slope."""
+    values = np.random.default_rng(3).random((2, 3, 5, 4))
+    table = shares(values).assign(chance=1 / 3)
+    found = share_over_training(table).set_index(["language", "progress"])
+    assert found["chance"].tolist() == pytest.approx([1 / 3] * 16)
+    together = found.loc["all languages", "value"].sort_index()
+    np.testing.assert_allclose(together, values.mean(axis=(0, 1, 2)))
+    assert np.polyfit(PROGRESS, together, 1)[0] == pytest.approx(slopes(table).mean())
+    items = estimate(values[..., 0].mean(axis=1))
+    row = found.loc[("all languages", 0.1)]
+    assert (row["low"], row["high"]) == pytest.approx((items.low, items.high))
+    for language in range(3):
+        single = found.loc[str(language), "value"].sort_index()
+        np.testing.assert_allclose(single, values[:, language].mean(axis=(0, 1)))

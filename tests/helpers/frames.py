@@ -123,7 +123,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
 
 
 def _frames_of_contrasts(codes: list[str], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
-    """Frames of questions, sensitivity and share_by_k."""
+    """Frames of questions, sensitivity, share_by_k and share_over_training."""
     settings = ["study's own (cosine, k = 100)", *(f"k = {k}" for k in (10, 20, 30, 50, 200, 500))]
     settings += ["AUC instead of top k", "AUC within label", "opponents", "dot product", "last checkpoint"]
     settings += ["eta = one", "own-mask gradients", "masks by inherited importance"]
@@ -142,14 +142,22 @@ def _frames_of_contrasts(codes: list[str], rng: np.random.Generator) -> dict[str
         for kind in KINDS
         for k in (10, 20, 30, 50, 100, 200, 500)
     ]
+    over_training = [
+        (t, progress, value, value - 0.04, value + 0.04, chance)
+        for t in ("all languages", *codes)
+        for progress in (0.2, 0.4, 0.6, 0.8, 1.0)
+        for value in [chance + 0.1 - 0.05 * progress + 0.01 * rng.random()]
+    ]
     columns = {
         "questions": "study question contrast primary value low high verdict",
         "sensitivity": "setting question contrast value low high verdict",
         "share_by_k": "mask_kind top_k value low high chance",
+        "share_over_training": "language progress value low high chance",
     }
+    rows = answers, changed, by_k, over_training
     return {
-        name: pd.DataFrame(rows, columns=listed.split())
-        for (name, listed), rows in zip(columns.items(), (answers, changed, by_k), strict=True)
+        name: pd.DataFrame(found, columns=listed.split())
+        for (name, listed), found in zip(columns.items(), rows, strict=True)
     }
 
 

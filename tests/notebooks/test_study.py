@@ -42,6 +42,7 @@ FIGURE_NAMES = [
     "sensitivity",
     "share_by_accuracy",
     "share_by_k",
+    "share_over_training",
     *(f"exploration/{name}" for name in ("layer_share", "head_share", "head_influence")),
 ]
 
