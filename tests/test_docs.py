@@ -75,7 +75,8 @@ def test_every_make_target_and_file_that_is_named_exists(name: str) -> None:
 
 @pytest.fixture
 def own_data(tmp_path: Path) -> Path:
-    """Data directories as the pages describe them: of one's own, and SIB-200 as it is downloaded."""
+    """Data directories as the pages describe them: of one's own, SIB-200 as it is downloaded, and the names
+    of the published studies' files."""
     for language in ("en", "sw"):
         rows = [f"{i}\ttext {i}\t{'ab'[i % 2]}" for i in range(300)]
         (tmp_path / f"{language}.tsv").write_text("\n".join(["id\ttext\tlabel", *rows]), encoding="utf-8")
@@ -87,6 +88,10 @@ def own_data(tmp_path: Path) -> Path:
             topics = [("geography", "science/technology")[i % 2] for i in range(number)]
             rows = [f"{i}\t{topic}\t{split} {i}" for i, topic in enumerate(topics)]
             (folder / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]))
+    for line in (ROOT / "docs" / "data.sha256").read_text(encoding="utf-8").splitlines():
+        file = tmp_path / line.split()[1]
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
     return tmp_path
 
 
@@ -103,7 +108,7 @@ def test_settings_are_accepted(own_data: Path) -> None:
     for preset in set(re.findall(r"make study PRESET=([\w-]+)", ALL)):
         resolve({"preset": preset})
     for parameters in re.findall(
-        r"\.venv/bin/papermill notebooks/02_finetuning\.ipynb out\.ipynb ([^`\n]*)", ALL
+        r"\.venv/bin/papermill notebooks/02_finetuning\.ipynb runs/out\.ipynb ([^`\n]*)", ALL
     ):
         names = re.findall(r"-p (\w+)", parameters)
         assert names and set(names) <= set(STAGES["finetuning"].model_fields)

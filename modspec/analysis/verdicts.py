@@ -4,7 +4,7 @@
                              may still be smaller than the margin
     supported, contradicted  the p-value is below 0.05, and the sign is the expected one, or the other one
     equivalent               the interval lies inside the margin: any effect is small. Pooled: the interval of
-                             every study does
+                             every study does; if not, p decides
     negligible               the interval lies inside the margin and excludes zero: there is a small effect
     undecided                none of these: the effect may be zero, and may be larger than the margin, where
                              the question has one

@@ -13,10 +13,42 @@ from modspec.workflow.parameters import (
     ResultsParameters,
     TrainingParameters,
 )
+from modspec.workflow.presets import TOP
 from modspec.workflow.strict_parameters import Strict
 
 # JSON schema's names of bounds -> how a reader sees them.
 BOUNDS = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
+
+
+# Key of a study outside sections -> what is allowed, and its meaning.
+STUDY = {
+    "seeds": (
+        "list of integer, ≥ 0",
+        "of the study: each has a search, and a training and a scoring per condition",
+    ),
+    "conditions": ("list of conditions of 02", "how classifiers are trained"),
+    "threads": ("integer, ≥ 1", "threads per job"),
+    "search_by_language": ("boolean", "every language's search is a job of its own"),
+    "scoring_shards": ("integer, ≥ 1, ≤ 1000", "jobs that every scoring is divided among; needs memory_gib"),
+    "train_samples": (
+        "`shared`, `per_seed`",
+        "one training sample for all seeds, or one for each",
+    ),
+    "blind": ("boolean", "show no influence and draw no figures: a confirmatory study that is not complete"),
+    "left_out_seeds": (
+        "list of integer, ≥ 0",
+        "those of the seeds for which leaving languages out (06) is part of the study",
+    ),
+}
+
+
+def study_keys() -> str:
+    """Return the section of what a preset sets for a whole study."""
+    rows = {
+        f"`{key}`": {"default": f"`{json.dumps(TOP[key])}`", "allowed": allowed, "meaning": meaning}
+        for key, (allowed, meaning) in STUDY.items()
+    }
+    return f"## A study\n\n{markdown(pd.DataFrame.from_dict(rows, orient='index'))}"
 
 
 def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict) -> str:
@@ -26,7 +58,7 @@ def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict
         f"`{name}`": {
             "default": f"`{json.dumps(described.get('default'), ensure_ascii=False)}`",
             "allowed": _allowed(described),
-            "meaning": described.get("description", ""),
+            "meaning": described.get("description", "").replace("None:", "null:"),
         }
         for name, described in model.model_json_schema()["properties"].items()
         if name not in known or known[name].default != model.model_fields[name].default
@@ -37,6 +69,7 @@ def parameters(heading: str, model: type[Strict], without: type[Strict] = Strict
 def all_parameters() -> str:
     """Return the sections of all notebooks."""
     sections = [
+        study_keys(),
         parameters("Notebooks 00 to 03: data and encoder", DataParameters),
         parameters("01 subnetwork search", STAGES["search"], DataParameters),
         parameters("02 fine-tuning", STAGES["finetuning"], DataParameters),

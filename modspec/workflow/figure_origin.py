@@ -19,6 +19,8 @@ MAKERS = {
     "benchmark": ("", "make benchmark"),
 }
 STUDY = ("04_figures", "make study PRESET={study}")
+# The published studies of tasks read files; without them `make study` runs another study, on data of the hub.
+OF_FILES = ".venv/bin/snakemake --cores 2 --config preset={study} data_dir=DIRECTORY"
 
 
 def origin(figure: str) -> str:
@@ -39,7 +41,7 @@ def origin(figure: str) -> str:
     folder = [study, *folders][-1]
     notebook, command = MAKERS.get(f"{folder}/{file.stem}") or MAKERS.get(folder, STUDY)
     record = file.with_name("provenance.json")
-    content = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    content = _json(record)
     made_by = {} if not notebook else content.get("provenance", {})
     commit = made_by.get("commit", "not recorded")
     lines = {"figure": _short(file), "drawn from": _short(file.with_suffix(".csv"))}
@@ -51,11 +53,21 @@ def origin(figure: str) -> str:
     lines["at commit"] = commit
     if "redrawn" in content:
         lines["drawn again at"] = content["redrawn"]["commit"]
+    is_of_study, of_study = command == STUDY[1], file.parents[len(folders)]
+    stages = _json(of_study / "provenance.json").get("stages", {})
+    if is_of_study and stages.get("search", {}).get("parameters", {}).get("task", "intents") != "intents":
+        command = OF_FILES
     lines["make it again"] = command.format(study=study)
-    if command == STUDY[1] and (file.parents[len(folders)] / "artefacts").is_dir():
+    if is_of_study and (of_study / "artefacts").is_dir():
         lines["from published artefacts"] = f"make restore PRESET={study}, then {command.format(study=study)}"
+    if command == OF_FILES:
+        lines["DIRECTORY"] = "of the files in docs/data.sha256, see docs/cards.md"
     lines["draw it from its table"] = "make figures"
     return "\n".join(f"{name + ':':<26}{value}" for name, value in lines.items())
+
+
+def _json(file: Path) -> dict:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _published() -> Iterator[Path]:

@@ -8,8 +8,9 @@ import pytest
 
 from modspec.pages import generated_docs
 from modspec.pages.generated_docs import BLOCK, BLOCKS, regenerate
-from modspec.pages.parameter_reference import parameters
+from modspec.pages.parameter_reference import STUDY, parameters
 from modspec.workflow.parameters import CalibrationParameters, DataParameters, InfluenceParameters
+from modspec.workflow.presets import TOP
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(page for pattern in generated_docs.PAGES for page in ROOT.glob(pattern))
@@ -47,3 +48,7 @@ def test_a_stage_with_another_default_for_a_shared_parameter_shows_it() -> None:
     text = parameters("Calibration", CalibrationParameters, DataParameters)
     assert '| `languages` | `["en", "de", "fr", "es", "ru"]` |' in text
     assert "`max_length`" not in text  # the same default as everywhere
+
+
+def test_every_key_of_a_study_is_described() -> None:
+    assert list(STUDY) == list(TOP)

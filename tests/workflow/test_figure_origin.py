@@ -22,8 +22,10 @@ def test_a_figure_names_notebook_commit_and_commands() -> None:
     assert found["by notebook"] == "notebooks/07_exploration.ipynb"
     record = json.loads((ROOT / folder / "provenance.json").read_text())
     assert found["at commit"] == record["provenance"]["commit"]
-    assert found["make it again"] == "make study PRESET=xnli-v1"
-    assert found["from published artefacts"] == "make restore PRESET=xnli-v1, then make study PRESET=xnli-v1"
+    # `make study` alone would take the hub's data, which is another study.
+    command = ".venv/bin/snakemake --cores 2 --config preset=xnli-v1 data_dir=DIRECTORY"
+    assert found["make it again"] == command and "docs/data.sha256" in found["DIRECTORY"]
+    assert found["from published artefacts"] == f"make restore PRESET=xnli-v1, then {command}"
     assert origin("xnli-v1/exploration/layer_share") == origin("xnli-v1/layer_share")
 
 
@@ -43,6 +45,7 @@ def test_every_published_figure_has_a_notebook_that_is_there() -> None:
     [
         ("benchmark/influence_scaling", "make benchmark"),
         ("results/questions", "make results"),
+        ("embedded/questions", "make study PRESET=embedded"),
         ("results/verdict_rates", ".venv/bin/python -m modspec.calibration.verdict_rates"),
         ("embedded/datamodeling", "make calibration PRESET=embedded"),
     ],
