@@ -150,7 +150,7 @@ def influence(
     if loss is cross_entropy:
         for name, examples in (("train", train), ("evaluation", evaluation)):
             check_label_range(name, examples, model.config.num_labels)
-    _check(model, train, evaluation, train_mask, evaluation_mask, terms, precision, batch_size, memory, shard)
+    _check(train, evaluation, train_mask, evaluation_mask, terms, precision, batch_size, memory, shard)
     parts, places = placements(model, by_part=by_part)
     device = next(model.parameters()).device
     tiling = TILINGS.get(device.type, TILINGS["cpu"])
@@ -340,7 +340,6 @@ def _mask(name: str, mask: HeadMask | None) -> HeadMask | None:
 
 
 def _check(
-    model: nn.Module,
     train: Examples,
     evaluation: Examples,
     train_mask: HeadMask | None,

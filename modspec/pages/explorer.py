@@ -47,23 +47,22 @@ OTHER_LICENCE = (
 )
 
 
-def write_explorer(study_directory: Path, page: Path, *, seeds: Sequence[int] | None = None) -> Path:
+def write_explorer(study_directory: Path, page: Path) -> Path:
     """Write the explorer of a study as one HTML file without any request to the network; return the file.
 
     Args:
         study_directory: its artefacts by stage: ``runs/<study>``, or ``figures/<study>/artefacts``.
         page: the file to write.
-        seeds: to show; None: the first two, so that the page stays small.
 
     Raises:
         InputError: an artefact is missing, damaged, or was made before the strongest examples were kept.
     """
-    return write_page(page, explorer(study_directory, seeds))
+    return write_page(page, explorer(study_directory))
 
 
-def explorer(study_directory: Path, seeds: Sequence[int] | None = None) -> str:
+def explorer(study_directory: Path) -> str:
     """Return the page that :func:`write_explorer` writes."""
-    return explorer_page(explorer_data(scored_runs(study_directory, seeds), study_name(study_directory)))
+    return explorer_page(explorer_data(scored_runs(study_directory), study_name(study_directory)))
 
 
 def explore(run_directory: Path, task: Task | None = None) -> IFrame:
@@ -83,8 +82,9 @@ def explore(run_directory: Path, task: Task | None = None) -> IFrame:
     return IFrame("about:blank", width="100%", height=900, extras=[f'srcdoc="{html.escape(page)}"'])
 
 
-def scored_runs(study_directory: Path, seeds: Sequence[int] | None = None) -> list[Path]:
-    """Return the directories of stage 3's artefacts, by condition and seed; ``seeds``: None for two.
+def scored_runs(study_directory: Path) -> list[Path]:
+    """Return the directories of stage 3's artefacts, by condition and seed: of the first seeds alone, so that
+    the page stays small.
 
     Raises:
         InputError: there are none.
@@ -93,12 +93,10 @@ def scored_runs(study_directory: Path, seeds: Sequence[int] | None = None) -> li
     for manifest in Path(study_directory).glob(f"influence/[!.]*/{artifacts.MANIFEST}"):
         parameters = artifacts.read_manifest(manifest.parent)["made_by"]["parameters"]
         runs[CONDITIONS.index(parameters["condition"]), parameters["seed"]] = manifest.parent
-    shown = sorted({seed for _, seed in runs})[:SEEDS] if seeds is None else seeds
-    if not (chosen := [runs[key] for key in sorted(runs) if key[1] in shown]):
-        raise InputError(
-            f"{study_directory}: has no scored run of the seeds {list(shown)}; run the study first"
-        )
-    return chosen
+    if not runs:
+        raise InputError(f"{study_directory}: has no scored run; run the study first")
+    shown = sorted({seed for _, seed in runs})[:SEEDS]
+    return [runs[key] for key in sorted(runs) if key[1] in shown]
 
 
 def study_name(study_directory: Path) -> str:

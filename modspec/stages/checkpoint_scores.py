@@ -1,7 +1,7 @@
-"""The scores of one pass at each checkpoint: in one job, or in shares that may run on different machines.
+"""The scores of one pass at each checkpoint: in one job, or in parts that may run on different machines.
 
 Scores are kept in blocks of training batches. A block has the same name and the same content whichever job
-computes it, so that shares need no joining: who asks for all blocks reads those that are there, and computes
+computes it, so that parts need no joining: who asks for all blocks reads those that are there, and computes
 those that are not.
 """
 
@@ -26,14 +26,14 @@ from modspec.workflow.paths import checkpoint_file, checkpoints_dir, pieces_dir,
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share of a pass, and the places of its blocks."""
+class ShardBlocks:
+    """A part of a pass, and the places of its blocks."""
 
     shard: tuple[int, int] = (0, 1)  # (i, n): the i-th of n shards of the training examples
     blocks: list[Path] | None = None  # filled as they are asked for; None: not wanted
 
 
-WHOLE = Share()
+WHOLE = ShardBlocks()
 
 
 def scored_checkpoints(parameters: InfluenceParameters) -> pd.DataFrame:
@@ -66,9 +66,9 @@ def scores_of_pass(
     checkpoints: pd.DataFrame,
     origin: Mapping[str, Any],
     progress: str = "",
-    share: Share = WHOLE,
+    part: ShardBlocks = WHOLE,
 ) -> Iterator[Scores]:
-    """Yield the scores of a pass at each checkpoint, or a share of them.
+    """Yield the scores of a pass at each checkpoint, or a part of them.
 
     Args:
         model: whose weights are replaced.
@@ -89,8 +89,8 @@ def scores_of_pass(
             train_mask=scoring_pass.train_mask,
             evaluation_mask=scoring_pass.evaluation_mask,
             by_part=p.by_part and name == "none",
-            shard=share.shard,
-            remember=remembering(blocks_dir(p, name), origin, f"epoch{checkpoint.epoch:02d}", share.blocks),
+            shard=part.shard,
+            remember=remembering(blocks_dir(p, name), origin, f"epoch{checkpoint.epoch:02d}", part.blocks),
             progress=f"{progress}, epoch {checkpoint.epoch}",
         )
 

@@ -18,7 +18,7 @@ from modspec.analysis.training_slope import share_column
 from modspec.data.examples import Examples
 from modspec.errors import InputError
 from modspec.influence import Scores
-from modspec.stages.checkpoint_scores import WHOLE, Share, score_checkpoint
+from modspec.stages.checkpoint_scores import WHOLE, ShardBlocks, score_checkpoint
 from modspec.stages.material import Material
 from modspec.stages.resuming import remembering, resumable
 from modspec.workflow.parameters import InfluenceParameters
@@ -82,9 +82,9 @@ def scores_over_training(
     train: Examples,
     evaluation: Examples,
     origin: Mapping[str, Any],
-    share: Share = WHOLE,
+    part: ShardBlocks = WHOLE,
 ) -> Iterator[Scores]:
-    """Yield the scores at every checkpoint of :func:`score_over_training`, or a share of them."""
+    """Yield the scores at every checkpoint of :func:`score_over_training`, or a part of them."""
     p = parameters
     blocks = pieces_dir(scores_dir(p, p.condition, p.seed)) / f"{PIECE}.blocks"
     for progress in training_progress(p)[:-1]:
@@ -96,8 +96,8 @@ def scores_over_training(
             train,
             evaluation,
             file=checkpoints_dir(p, p.condition, p.seed) / name,
-            shard=share.shard,
-            remember=remembering(blocks, origin, name, share.blocks),
+            shard=part.shard,
+            remember=remembering(blocks, origin, name, part.blocks),
             progress=f"after {progress:.0%} of training",
         )
 

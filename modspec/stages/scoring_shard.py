@@ -5,7 +5,7 @@ The control masks are made once, before the shards that score under them.
 
 from pathlib import Path
 
-from modspec.stages.checkpoint_scores import Share, scored_checkpoints, scores_of_pass
+from modspec.stages.checkpoint_scores import ShardBlocks, scored_checkpoints, scores_of_pass
 from modspec.stages.control_masks import ACCURACY_MATCHED
 from modspec.stages.material import Material
 from modspec.stages.over_training import scores_over_training
@@ -35,15 +35,16 @@ def score_shard(
     blocks, checkpoints = [], scored_checkpoints(p)
     for number, one in enumerate(passes):
         # In turn, so that no shard always has the larger share of the few blocks of a pass.
-        share = Share(((shard[0] + number) % shard[1], shard[1]), blocks)
+        part = ShardBlocks(((shard[0] + number) % shard[1], shard[1]), blocks)
         if not artifacts.is_current(pieces_dir(directory) / one.name, one.origin(origin)):
             progress = f"{one.name} ({number + 1} of {len(passes)})"
             for scores in scores_of_pass(
-                material, p, one, model, checkpoints, one.origin(origin), progress, share
+                material, p, one, model, checkpoints, one.origin(origin), progress, part
             ):
                 print(f"{one.name}, {len(scores.rows)} training examples: {scores.report}")
     if p.over_training:
         train, evaluation = scored_train(material, p), passes[0].evaluation(material, p)
-        for _ in scores_over_training(material, p, model, train, evaluation, origin, Share(shard, blocks)):
+        part = ShardBlocks(shard, blocks)
+        for _ in scores_over_training(material, p, model, train, evaluation, origin, part):
             pass
     return blocks

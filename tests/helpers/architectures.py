@@ -52,7 +52,6 @@ OWN_POSITIONS = {"share_att_key": False, "position_biased_input": True, "type_vo
 MODERN = {"global_attn_every_n_layers": 2, "local_attention": 8}
 BIASES = {"attention_bias": True, "mlp_bias": True, "norm_bias": True, "classifier_bias": True}
 GROUPED = {"num_key_value_heads": KEY_VALUE_HEADS, "head_dim": 6}
-SLIDING = {"sliding_window": 3, "layer_types": ["sliding_attention", "full_attention"]}
 # name -> (class of the config, its settings)
 CASES = {
     "bert": ("Bert", NO_DROPOUT),

@@ -164,10 +164,11 @@ def test_the_page_says_what_the_licence_of_the_texts_is(study) -> None:
         assert name in said and name in " ".join(LICENCES.values())
 
 
-def test_seeds_are_the_first_two_unless_named(study) -> None:
-    assert [run.name for run in scored_runs(study.directory, [1])] == ["full-seed1", "sft-seed1"]
-    with pytest.raises(InputError, match=r"no scored run of the seeds \[7\]"):
-        scored_runs(study.directory, [7])
+def test_the_first_seeds_are_shown(study, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("modspec.pages.explorer.SEEDS", 1)
+    assert [run.name for run in scored_runs(study.directory)] == ["full-seed0", "sft-seed0"]
+    with pytest.raises(InputError, match="no scored run; run the study first"):
+        scored_runs(tmp_path)
 
 
 def test_studies_without_strongest_examples_or_texts_are_refused(study, tmp_path) -> None:
