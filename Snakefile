@@ -383,6 +383,8 @@ rule without_a_language:
     input:
         notebook="notebooks/06_leave_one_out.ipynb",
         classifier=rules.finetuning.output.notebook,
+        # Where it is part of the study, it comes after the influence that it is compared with.
+        scores=lambda job: [*rules.influence.output] if int(job.seed) in study.left_out_seeds else [],
     output:
         notebook=f"{RUN}/notebooks/06_leave_one_out-{{condition}}-seed{{seed}}.ipynb",
     log:

@@ -267,6 +267,8 @@ def test_languages_are_left_out_on_request_resumed_and_published(copy: Path) -> 
     assert "nats of margin more than leaving out a random part" in str(cells[-3].outputs)
     assert "Nothing to be done" in snakemake(copy, "seeds=0", extra=("leave_one_out",)).stdout
     assert planned(copy) == []  # the study itself does not ask for it
+    # One that does has it before its figures, which answer Q7 from it.
+    assert {"leave", "figures"} <= set(planned(copy, "left_out_seeds=1"))
     copied(copy, "publish")
     shutil.rmtree(study / "leave_one_out" / "full-seed0")
     again = snakemake(copy, "seeds=0", extra=("leave_one_out", "--dry-run")).stdout
