@@ -138,7 +138,7 @@ def calibration_numbers() -> list[str]:
         "read equally well under both ({:.0f} and {:.0f} %)".format(*100 * matched["accuracy"]),
         f"(p = {own.loc[('matched', 'en'), 'p']:.2f})".replace("0.", "."),
         f"{gain['en']:.0f} points (English) and {gain['de']:.0f} points (German)",
-        f"in which it is {100 * accuracy['none'].mean():.0f} % accurate",
+        f"in which it was never trained (accuracy {100 * accuracy['none'].mean():.0f} %)",
         f"(p = {together['share']:.2f} for the share, {together['label_auc']:.2f}".replace(" 0.", " ."),
     ]
 

@@ -139,7 +139,7 @@ def with_caption(study: Study, figure: str) -> str:
 
 def facts(study: Study) -> pd.DataFrame:
     """Return what stands behind a study, one row per fact; empty where the study did not record it."""
-    p = ResultsParameters(figures_dir=str(study.figures.parent), studies=(study.figures.name,))
+    p = ResultsParameters(figures_dir=str(study.figures.parent), studies=(study.figures.name,), pooled=())
     try:
         return side_by_side.scale(p).rename(columns={study.figures.name: study.name})
     except InputError:

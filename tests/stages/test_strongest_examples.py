@@ -93,7 +93,7 @@ def test_predictions_are_those_under_the_mask_that_is_scored(scored: Scored) -> 
             key = (test.ids[i], kind, language, scoring_pass.draw, scoring_pass.train_gradient_mask)
             assert predicted[key] == expected, key
             number += 1
-    assert number == len(predicted) == 6 * (1 + 2 + 1 + 2)
+    assert number == len(predicted) == 6 * (1 + 2 + 1 + 1)
     unmasked = {key[0]: label for key, label in predicted.items() if key[1] == "none"}
     assert any(label != unmasked[key[0]] for key, label in predicted.items())  # the masks matter
 
