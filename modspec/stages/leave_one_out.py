@@ -28,13 +28,13 @@ from modspec.models.finetuning import finetune
 from modspec.models.prediction import logits, margins
 from modspec.stages.finetuning import keep_checkpoints
 from modspec.stages.material import Material, load_checkpoint, made_by, masks_in_force
-from modspec.stages.resuming import resumable
+from modspec.stages.resuming import outlives, resumable
 from modspec.stages.warm_start import started_classifier, training_options
 from modspec.subnetworks.masks import Masks
 from modspec.terms import RANDOM_PART, TRAINS_UNDER
 from modspec.workflow import artifacts
 from modspec.workflow.parameters import FinetuningParameters, LeaveOneOutParameters
-from modspec.workflow.paths import checkpoint_file, leave_one_out_dir, pieces_dir, search_dir
+from modspec.workflow.paths import checkpoint_file, checkpoints_dir, leave_one_out_dir, pieces_dir, search_dir
 
 MARGINS = "margins.parquet"
 
@@ -42,7 +42,8 @@ MARGINS = "margins.parquet"
 def leave_one_out(material: Material, parameters: LeaveOneOutParameters) -> Path:
     """Train without each language, and without a random part; return the artefact's directory.
 
-    The classifier trained on all is stage 2's; where its weights are gone, it is trained again.
+    The classifier trained on all is stage 2's. Where its weights are gone it is trained again, unless the
+    artefact is there.
 
     Files: ``margins.parquet``, one row per left-out set and test item: seed, condition; left_out, a language
     or :data:`modspec.terms.RANDOM_PART`; id, language, group, label; margin and prediction after training
@@ -52,10 +53,13 @@ def leave_one_out(material: Material, parameters: LeaveOneOutParameters) -> Path
     id, language.
     """
     p = parameters
+    directory = leave_one_out_dir(p, p.condition, p.seed)
+    made_before = made_by("leave_one_out", material, p.identity(), {})
+    if outlives(directory, made_before, checkpoints_dir(p, p.condition, p.seed)):
+        return directory
     in_force = masks_in_force(material, p, p.condition, p.seed)
     masks = in_force if TRAINS_UNDER[p.condition] else None
     trained = keep_checkpoints(material, p, in_force)
-    directory = leave_one_out_dir(p, p.condition, p.seed)
 
     def make(building: Path) -> None:
         model = material.new_classifier(p.seed)

@@ -29,6 +29,25 @@ def resumable(directory: Path, made_by: Mapping[str, Any], make: Callable[[Path]
     return directory
 
 
+def outlives(directory: Path, made_by: Mapping[str, Any], source: Path) -> bool:
+    """Return whether an artefact is there, while the large one that it was made from is gone.
+
+    Weights and scores are not published, and may be removed when they have been read. What was made from
+    them then holds, if parameters, data, encoder and code are still those that made it.
+
+    Args:
+        directory: of the artefact.
+        made_by: JSON, everything that decides its content; ``inputs`` are not compared.
+        source: directory of the large artefact.
+    """
+    if (source / artifacts.MANIFEST).exists():
+        return False
+    if not artifacts.is_current(directory, made_by, but_for="inputs"):
+        return False
+    print(f"already done, and {source.parent.name}/{source.name} is gone: {directory.parent.name}")
+    return True
+
+
 def _commits() -> dict[str, Any]:
     """Return the commits of the hub's repositories that this process used, where it used any."""
     return {"hub": dict(hub.resolved)} if hub.resolved else {}

@@ -28,7 +28,7 @@ from modspec.stages.checkpoint_scores import blocks_dir, scored_checkpoints, sco
 from modspec.stages.control_masks import ACCURACY_MATCHED, mask_sets
 from modspec.stages.material import Material, check_origin, load_checkpoint, made_by, texts
 from modspec.stages.over_training import score_over_training, shares_over_training
-from modspec.stages.resuming import resumable
+from modspec.stages.resuming import outlives, resumable
 from modspec.stages.scoring_plan import MaskSet, ScoringPass, plan_passes, scored_train
 from modspec.subnetworks.masks import save_masks
 from modspec.workflow.parameters import InfluenceParameters
@@ -48,8 +48,14 @@ TABLES_ONLY = ("top_ks",)
 def score_all(material: Material, parameters: InfluenceParameters) -> Path:
     """Run every pass that the parameters ask for, reduce scores to tables, and return stage 3's directory.
 
-    The scores lie apart, see :func:`keep_scores`; the tables are those of :func:`reduce_scores`.
+    The scores lie apart, see :func:`keep_scores`; the tables are those of :func:`reduce_scores`. Where the
+    classifier's weights are gone, tables that were made from them hold.
     """
+    p = parameters
+    directory = influence_dir(p, p.condition, p.seed)
+    made_before = made_by("influence", material, p.identity(), {})
+    if outlives(directory, made_before, checkpoints_dir(p, p.condition, p.seed)):
+        return directory
     keep_scores(material, parameters)
     return reduce_scores(material, parameters)
 

@@ -43,10 +43,15 @@ def writing(
         write_json(building / MANIFEST, {"made_by": made_by, "files": files, "provenance": provenance()})
 
 
-def is_current(directory: str | Path, made_by: Mapping[str, Any]) -> bool:
+def is_current(directory: str | Path, made_by: Mapping[str, Any], *, but_for: str = "") -> bool:
     """Return whether the artefact exists, is intact, and was made from exactly ``made_by``.
 
     A damaged artefact is reported on standard output and counts as absent, so that resuming repairs it.
+
+    Args:
+        directory: of the artefact.
+        made_by: JSON, everything that decides its content.
+        but_for: a key of ``made_by`` whose value may differ.
     """
     directory = Path(directory)
     if not (directory / MANIFEST).exists():
@@ -56,7 +61,8 @@ def is_current(directory: str | Path, made_by: Mapping[str, Any]) -> bool:
     except InputError as error:
         print(f"making it again: {error}")
         return False
-    return manifest["made_by"] == json.loads(json.dumps(made_by))
+    made_by = json.loads(json.dumps(made_by))
+    return {**manifest["made_by"], but_for: None} == {**made_by, but_for: None}
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,10 @@ def test_a_killed_run_trains_nothing_twice_and_reuses_stage_two(tmp_path: Path, 
     )
     assert table.groupby("id")["margin_all"].nunique().eq(1).all()
     assert module.leave_one_out(material, p) == directory and len(trained) == 9
+    # Nothing is trained for an artefact that outlived the weights, as a restored one does.
+    shutil.rmtree(weights.parent)
+    assert module.leave_one_out(material, p) == directory and len(trained) == 9
+    assert not weights.exists()
 
 
 # Planted truths: A and C have two of three labels.

@@ -98,6 +98,17 @@ def test_predictions_are_those_under_the_mask_that_is_scored(scored: Scored) -> 
     assert any(label != unmasked[key[0]] for key, label in predicted.items())  # the masks matter
 
 
+def test_tables_hold_where_weights_and_scores_are_gone(scored: Scored, tmp_path: Path) -> None:
+    """A restored study, or one whose large files were removed, can be shown again."""
+    material, p = scored
+    shutil.copytree("runs/a", tmp_path / "a", ignore=shutil.ignore_patterns("checkpoints", "scores"))
+    restored = p.model_copy(update={"study_dir": str(tmp_path / "a")})
+    assert score_all(material, restored) == influence_dir(restored, p.condition, p.seed)
+    assert not scores_dir(restored, p.condition, p.seed).exists()
+    with pytest.raises(InputError, match="checkpoints"):  # other tables would need the scores
+        score_all(material, restored.model_copy(update={"top_k": 4}))
+
+
 def test_a_pass_that_resumes_predicts_with_the_last_checkpoint_too(scored, tmp_path, monkeypatch) -> None:
     """All its scores are remembered: influence loads no weights, and the model predicts one label always."""
     material, p = scored

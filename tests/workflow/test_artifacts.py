@@ -30,6 +30,8 @@ def test_a_written_artefact_is_current_for_what_made_it_and_nothing_else(tmp_pat
         tmp_path / "a", {**MADE_BY, "parameters": {"step": 0.1, "languages": ("en", "de")}}
     )
     assert not artifacts.is_current(tmp_path / "a", {**MADE_BY, "stage": "other"})
+    assert artifacts.is_current(tmp_path / "a", {**MADE_BY, "stage": "other"}, but_for="stage")
+    assert not artifacts.is_current(tmp_path / "a", {"stage": "test", "parameters": {}}, but_for="stage")
     assert not artifacts.is_current(tmp_path / "b", MADE_BY)
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
