@@ -1,8 +1,8 @@
-"""What leaving a language out of training costs, and whether influence foretells it (Q7).
+"""What leaving a language out of training costs, and whether influence predicts it (Q7).
 
 The cost for a test item is its *lost margin*: its margin after training on all, minus its margin after
 training without the language (log p / (1 - p), nats). Training examples with positive influence on an item
-should cost margin when they are left out: where influence foretells the cost, the two correlate positively.
+should cost margin when they are left out: where influence predicts the cost, the two correlate positively.
 
 Tables are those of ``modspec.stages.leave_one_out`` (``margins.parquet``, of one or several seeds) and of
 stage 3 (``statistics.parquet`` under the run's own settings, see ``StudyRuns.own_statistics``).

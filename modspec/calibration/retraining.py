@@ -1,4 +1,4 @@
-"""The linear datamodeling score (LDS): do scores foretell what retraining without examples brings?
+"""The linear datamodeling score (LDS): do scores predict what retraining without examples brings?
 
     LDS(z') = Spearman over subsets S of  (sum over z in S of score(z, z'), margin of z' after training on S)
 

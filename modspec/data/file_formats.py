@@ -20,6 +20,7 @@ from modspec.errors import InputError, quoted
 Rows = Iterator[tuple[int, Mapping[str, Any]]]
 # Whether the cells of a file's first line are column names.
 IsHeader = Callable[[Sequence[str]], bool]
+# How a file begins that stands for a large one, which Git LFS did not fetch.
 POINTER = b"version https://git-lfs"
 
 

@@ -15,10 +15,10 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.activations import ACT2FN
 
 from modspec.data.examples import Examples
+from modspec.data.file_formats import POINTER
 from modspec.errors import InputError, quoted, quoted_path
 from modspec.models.architectures.registry import find_architecture
 
-POINTER = b"version https://git-lfs"
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # in the order in which transformers looks for them
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 # Weights that a classifier leaves out: heads of other tasks, and poolers that it has its own for.
