@@ -150,12 +150,13 @@ def _navigation(index: str, file: Path, files: Sequence[Path]) -> str:
 
 
 def _figures(answers: pd.DataFrame) -> Sources:
-    """Return the figures that only the book has: one of all questions together, and one of each question."""
+    """Return the figures that only the book has: one of all questions together, and one of each question,
+    as far as they were run."""
     tables = {code: answers[answers["question"] == code] for code in QUESTIONS}
     primary = answers[answers["primary"]]
     run = primary.loc[primary["verdict"] != NOT_RUN, "question"]
     tables["all"] = primary[primary["question"].isin(run)]
-    shown = {name.lower(): table for name, table in tables.items() if len(table)}
+    shown = {n.lower(): table for n, table in tables.items() if (table["verdict"] != NOT_RUN).any()}
     return {f"questions/{name}/{FIGURE}.png": as_png(FIGURE, table) for name, table in shown.items()}
 
 

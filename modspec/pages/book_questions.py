@@ -114,14 +114,17 @@ def question(
         " ".join(filter(None, about)),
         f"## Answer\n\n{_cells(decisive)}",
         " ".join([*_not_run(code, rows, decisive), *explained, WORDS]),
-        f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
-        " ".join(
-            [
-                *(text for text, there in legend.items() if there),
-                "Hollow: undecided. Where an interval ends in an arrow, it goes on beyond the axis.",
-            ]
-        ),
     ]
+    if (rows["verdict"] != verdicts.NOT_RUN).any():
+        parts += [
+            f"![Contrasts of {code} by study, with intervals]({code.lower()}/{FIGURE}.png)",
+            " ".join(
+                [
+                    *(text for text, there in legend.items() if there),
+                    "Hollow: undecided. Where an interval ends in an arrow, it goes on beyond the axis.",
+                ]
+            ),
+        ]
     if len(rows["contrast"].unique()) > len(primary):
         differences = question_texts.by_study(rows)
         parts += [
