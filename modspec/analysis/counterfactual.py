@@ -50,8 +50,8 @@ def pooled_agreement(tasks: Sequence[tuple[Maps, Maps]], confidence: float = 0.9
     counts more because its gradients are longer; then seeds are averaged, and ranks are taken within a task.
     p is two-sided: languages of one of the two maps are permuted, rows and columns together and all seeds
     alike. There is no interval: bootstrapped over three seeds, a 95 % interval covers what three other seeds
-    show in 73 to 88 % of simulations, and the correlation of maps without noise in still fewer, because
-    noise lowers a correlation.
+    show in 73 to 88 % of simulations. Where maps agree, it covers the correlation of maps without noise in
+    still fewer, because noise lowers a correlation.
 
     Args:
         tasks: of each task the summed signed dot products of influence, and the margin lost: that of the

@@ -1,6 +1,7 @@
 """Contrasts of shares under every other setting, to see which settings change a verdict."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,11 +38,16 @@ def setting_name(setting: Setting, top_k: int) -> str:
         setting: one of :meth:`modspec.analysis.measurements.StudyRuns.settings`.
         top_k: the study's own.
     """
-    departures = {name: value for name, value in vars(setting).items() if value != getattr(DEFAULT, name)}
+    departures = _departures(setting)
     if not departures:
         return f"study's own (cosine, k = {top_k})"
     ((name, value),) = departures.items()
     return f"k = {value}" if name == "top_k" else _DEPARTURES[name][value]
+
+
+def _departures(setting: Setting) -> dict[str, Any]:
+    """Return the fields in which a setting departs from the study's own."""
+    return {name: value for name, value in vars(setting).items() if value != getattr(DEFAULT, name)}
 
 
 def sensitivity(
@@ -89,7 +95,7 @@ def sensitivity(
 
 def _slope_sample(over_training: pd.DataFrame, setting: Setting) -> Sample | None:
     """Return the slopes of the share under a setting; None where the table does not know it."""
-    departures = {name: value for name, value in vars(setting).items() if value != getattr(DEFAULT, name)}
+    departures = _departures(setting)
     if not departures.keys() <= {"score", "top_k", "measure"}:
         return None
     column = share_column(**departures)

@@ -18,7 +18,7 @@ def share_column(*, score: str = "cosine", top_k: int | None = None, measure: st
     Args:
         score: "cosine" or "dot".
         top_k: number of proponents; None: the study's own.
-        measure: "proponents" for their share, or another one, of which only "label_auc" is kept.
+        measure: "proponents" or "label_auc". The table has no column of other measures.
     """
     if measure != "proponents":
         return measure

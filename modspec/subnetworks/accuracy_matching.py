@@ -39,10 +39,10 @@ def accuracy_matched(
     tolerance: float,
     rng: np.random.Generator,
 ) -> tuple[Mask, int, float]:
-    """Return a random mask with about the score of ``mask``, the number of swaps between the two, its score.
+    """Return a random mask under which a model is about as accurate as under ``mask``.
 
-    That number is ``most_swaps`` where the mask after all of them is matched. Else it is found by bisection
-    along one random order of swaps: a number whose mask is matched, while one swap more is not.
+    The two differ by ``most_swaps`` swaps if that mask is matched. If not, bisection along one random order
+    of swaps finds a number of swaps whose mask is matched, while one swap more is not.
 
     Args:
         mask: a language's own mask.
@@ -51,6 +51,9 @@ def accuracy_matched(
         score: called with a mask; returns the model's accuracy under it.
         tolerance: masks are matched whose scores differ from ``own_score`` by this at most.
         rng: draws the order of swaps.
+
+    Returns:
+        The mask, the number of swaps between the two masks, and the model's accuracy under it.
     """
     swaps = random_swaps(mask, rng)[:most_swaps]
     matched, matched_score, unmatched, tried = 0, own_score, len(swaps) + 1, len(swaps)

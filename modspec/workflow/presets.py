@@ -15,16 +15,13 @@ scoring of every condition and seed is divided among N jobs.
 """
 
 import difflib
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from modspec.errors import Contradiction, InputError, quoted
 from modspec.terms import CONDITIONS
@@ -37,6 +34,7 @@ from modspec.workflow.parameters import (
     SearchParameters,
 )
 from modspec.workflow.paths import project_root
+from modspec.workflow.plain_yaml import read_yaml, retyped
 from modspec.workflow.strict_parameters import RENAMED, renamed_message
 
 PRESETS = Path("notebooks/presets")
@@ -194,7 +192,7 @@ def resolve(config: Mapping[str, Any]) -> StudyPlan:
     Raises:
         InputError: the preset is missing, a key is unknown, or a parameter is wrong.
     """
-    config = {key: _retyped(value) for key, value in config.items()}
+    config = {key: retyped(value) for key, value in config.items()}
     file = _preset_file(config.pop("preset", "embedded"))
     name = _study_name(config.pop("study", file.stem))
     preset = read_preset(file)
@@ -264,42 +262,13 @@ def _study_name(name: Any) -> str:
     )
 
 
-class _Loader(yaml.BaseLoader):
-    """YAML whose plain scalars mean what :func:`typed` says: "no" and "nan" are language codes."""
-
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        value = super().construct_scalar(node)
-        return typed(value) if node.style is None else value
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            line = next(key for key, _ in node.value[::-1] if key.value == twice[0]).start_mark.line + 1
-            raise InputError(f"line {line}: {quoted(twice[0])} stands twice; allowed: each key once")
-        return super().construct_mapping(node, deep=True)
-
-
 def read_preset(file: Path) -> dict[str, Any]:
     """Return the content of a preset: keys of :data:`KEYS`, sections being mappings.
 
     Raises:
         InputError: the file is no YAML, or its keys or sections are others.
     """
-    try:
-        text = file.read_bytes()
-        for token in yaml.scan(text, _Loader):
-            if isinstance(token, yaml.TagToken):  # which this loader would ignore
-                raise InputError(f"line {token.start_mark.line + 1}: a tag (!); allowed: values without tags")
-        preset = yaml.load(text, _Loader)
-    except OSError as error:
-        raise InputError(f"{file.name}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file.name}:{mark.line + 1}" if mark else file.name
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError(f"{where}: cannot be read as YAML ({problem})") from None
-    except InputError as error:
-        raise InputError(f"{file.name}: {error}") from None
+    preset = read_yaml(file)
     if not isinstance(preset, dict):
         raise InputError(f"{file.name}: {quoted(preset)}; allowed: a mapping of {', '.join(KEYS)}")
     for key, value in preset.items():
@@ -384,33 +353,3 @@ def _list_of(name: str, values: Any, kind: type) -> list:
         word = {int: "whole numbers", str: "words"}[kind]
         raise InputError(f"{name}: {quoted(values)}; allowed: one or more different {word}")
     return values
-
-
-# What a plain word means: a number, a Boolean, nothing; every other word is text. YAML's own rules would read
-# "no" as false, "nan" as a number and 5e-5 as text.
-_MEANINGS: tuple[tuple[str, Callable[[str], Any]], ...] = (
-    (r"[-+]?(0|[1-9]\d*)", int),
-    (r"[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+)", float),
-    (r"true|True|TRUE", lambda _: True),
-    (r"false|False|FALSE", lambda _: False),
-    (r"null|Null|NULL|None|~|", lambda _: None),
-)
-
-
-def typed(word: str) -> Any:
-    """Return what a word means that somebody typed without quotes."""
-    return next((meaning(word) for form, meaning in _MEANINGS if re.fullmatch(form, word)), word)
-
-
-def _retyped(value: Any) -> Any:
-    """Return an override with its words :func:`typed`, at any depth: Snakemake leaves them text in lists.
-
-    Outside lists Snakemake takes ``nan`` for a number, which no parameter can be.
-    """
-    if isinstance(value, dict):
-        return {key: _retyped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_retyped(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return typed(value) if isinstance(value, str) else value

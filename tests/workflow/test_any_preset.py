@@ -13,7 +13,8 @@ from snakemake.cli import parse_config
 from modspec.errors import InputError, has_visible_character
 from modspec.terms import CONDITIONS
 from modspec.workflow.parameters import STAGES
-from modspec.workflow.presets import KEYS, resolve, typed
+from modspec.workflow.plain_yaml import typed
+from modspec.workflow.presets import KEYS, resolve
 
 FEW = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NAMES = sorted({*KEYS, *CONDITIONS, *(name for model in STAGES.values() for name in model.model_fields)})
