@@ -135,7 +135,7 @@ def calibration_numbers() -> list[str]:
         f"{chance['all languages']:.2f} for the search's recall".removeprefix("0"),
         f"({chance['en']:.2f} in English, {chance['de']:.2f} in German)".replace("0.", "."),
         f"{len(off)} of {len(nothing)} readings",
-        "read equally well under both ({:.0f} and {:.0f} %)".format(*100 * matched["accuracy"]),
+        "read almost equally well under both ({:.0f} and {:.0f} %;".format(*100 * matched["accuracy"]),
         f"(p = {own.loc[('matched', 'en'), 'p']:.2f})".replace("0.", "."),
         f"{gain['en']:.0f} points (English) and {gain['de']:.0f} points (German)",
         f"in which it was never trained (accuracy {100 * accuracy['none'].mean():.0f} %)",

@@ -29,7 +29,7 @@ BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!--
 
 # Column of a CSV -> code -> what a reader sees.
 NAMES = {
-    "condition": LABELS["condition"] | {"matched": "English planted, all masks equally accurate"},
+    "condition": LABELS["condition"] | {"matched": "English planted, all masks almost equally accurate"},
     "mask_kind": LABELS["mask_kind"] | {"language": "own mask"},
     "measure": CALIBRATION_MEASURES,
     "split": {"test": "test sentences", "held out": "held-out sentences of the training templates"},
