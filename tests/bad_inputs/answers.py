@@ -64,10 +64,11 @@ def _study(*words: str) -> None:
 
 def _notebook(number: str, text: str) -> None:
     """What the third cell of a notebook does with papermill's parameters."""
-    from modspec.workflow.parameters import STAGES
+    from modspec.workflow.parameters import STAGES, ResultsParameters
 
     stages = ("calibration", "search", "finetuning", "influence", "figures", "results", "leave_one_out")
-    STAGES[stages[int(number)]](**yaml.safe_load(text))
+    models = {**STAGES, "results": ResultsParameters}  # no stage of a study
+    models[stages[int(number)]](**yaml.safe_load(text))
 
 
 FUNCTIONS: dict[str, Callable[..., None]] = {

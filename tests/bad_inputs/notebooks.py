@@ -30,6 +30,7 @@ ROWS = [
         ),
         ("04", "seeds: []", "seeds: [] (list); allowed: at least 1 item"),
         ("04", "confidence: 95", "confidence: 95 (int); allowed: less than 1"),
+        ("05", "studies: []", "studies: [] (list); allowed: at least 1 item"),
         ("06", "condition: sft_random", "condition: 'sft_random' (str); allowed: 'full' or 'sft'"),
         ("06", "languages: [en]", "languages: ['en']; allowed: two or more, since one is left out"),
         ("00", "language: sw", "language: 'sw'; allowed: one of en, de, fr, es, ru"),
