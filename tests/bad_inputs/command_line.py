@@ -83,13 +83,15 @@ for words, answer in {
     "threshold=0,9": "threshold: '0,9' (str); allowed: number",
     "threshold=nan": "threshold: 'nan' (str); allowed: number",
     "threshold=inf": "threshold: 'inf' (str); allowed: number",
-    "threshold=-0.1": "threshold: -0.1 (float); allowed: greater than 0",
+    "threshold=0.0": "threshold: 0.0 (float); allowed: greater than 0",
     "threshold=": "threshold: None (NoneType); allowed: number",
     "threads=two": "threads: ['two']; allowed: one or more different whole numbers",
     "threads=0": "threads: 0; allowed: at least 1",
     "search_by_language=yes": "search_by_language: 'yes'; allowed: true or false",
     "scoring_shards=0": "scoring_shards: 0; allowed: at least 1",
     "scoring_shards=2": "scoring_shards: 2; allowed: 1, or memory_gib = a number",
+    "blind=maybe": "blind: 'maybe'; allowed: true or false",
+    "influence={blind: true}": "influence: 'blind' is set for each job; allowed: seeds",
     "seeds=0..2": "seeds: ['0..2']; allowed: one or more different whole numbers",
     "seeds=0,1": "seeds: ['0,1']; allowed: one or more different whole numbers",
     "seeds=[1,1]": "seeds: [1, 1]; allowed: one or more different whole numbers",
@@ -103,12 +105,29 @@ for words, answer in {
     "precision=float16": "precision: 'float16' (str); allowed: 'auto', 'float32' or 'bfloat16'",
     "top_k=0": "top_k: 0 (int); allowed: greater than or equal to 1",
     "parallel=on": "parallel: 'on' (str); allowed: boolean",
+    "over_training=true": "over_training: True; allowed: False, or training_checkpoints = 2",
+    "checkpoints=all": "checkpoints: 'all'; allowed: 'last', or keep_checkpoints = 'all'",
+    "finetuning={max_length: 64}": "max_length: 128 in search, but 64 later; allowed: one for all stages, in "
+    "section data",
+    "influence_by_condition={sft: {languages: [en, de]}}": "languages: ('en', 'de', 'fr') in search, but "
+    "('en', 'de') later; allowed: one",
     "inherited=true": "inherited: was renamed; allowed: inherited_importance: True",
     "influence_by_condition={fll: {top_k: 5}}": "'fll' is not a condition; allowed: full",
     "influence_by_condition={full: 5}": "influence_by_condition: full: 5; allowed: a mapping",
     "calibration={langage: en}": "langage: 'en' is not a parameter of this stage; allowed: language (did you",
 }.items():
     override(words, answer)
+override(
+    ["keep_checkpoints=all", "checkpoints=[1, 9]"],
+    "checkpoints: (1, 9); allowed: 'last', 'all', or some of 1 to 8",
+)
+override(
+    [
+        "search={inherited_importance: false}",
+        "influence_by_condition={full: {mask_kinds: [none, inherited]}}",
+    ],
+    "mask_kinds: 'inherited'; allowed: others, or inherited_importance = True",
+)
 local = ["task=local", "data_dir=DIR", "languages=[en,sw]"]
 override(local, "languages: local lacks sw in data_dir", "there: en", files={"en.tsv": GOOD})
 override(

@@ -8,17 +8,20 @@ ROWS = [
     BadInput("notebook", f"notebook {number}: {text}", (number, text), (answer,))
     for number, text, answer in [
         ("01", "seedd: 3", "seedd: 3 is not a parameter of this stage; allowed: seed (did you mean it?)"),
-        ("01", "seed: three", "seed: 'three' (str); allowed: integer"),
+        ("01", 'seed: "3"', "seed: '3' (str); allowed: integer"),
         ("01", "languages: en", "languages: 'en' (str); allowed: list"),
         ("01", "languages: [en, false]", "languages.1: False (bool); allowed: string"),
         ("01", "learning_rate: 5e-05", "learning_rate: '5e-05' (str); allowed: number"),
+        ("01", "threshold: .nan", "threshold: nan (float); allowed: "),
         ("01", "inherited: true", "inherited: was renamed; allowed: inherited_importance: True"),
+        ("01", "train_gradients: [own]", "train_gradients: ['own'] is not a parameter of this stage"),
         ("01", "columns: {label: topic}", "columns: {'label': 'topic'}; allowed: with files of a data_dir"),
         ("01", "train_sample_seed: -1", "train_sample_seed: -1 (int); allowed: greater than or equal to 0"),
         (
             "02",
             "condition: dense",
-            "condition: 'dense' (str); allowed: 'full', 'one_language_batches', 'sft'",
+            "condition: 'dense' (str); allowed: 'full', 'one_language_batches', 'sft', 'sft_random', "
+            "'sft_intersection' or 'sft_union'",
         ),
         ("02", "start_languages: [zz]", "start_languages: 'zz'; allowed: some of en, de, fr"),
         ("03", "top_k: 5000", "top_k: 5000; allowed: at most the 240 training examples"),
@@ -28,6 +31,19 @@ ROWS = [
             "other_seed: 0\nmask_kinds: [none, other_seed]",
             "other_seed: 0; allowed: a searched seed other than seed = 0",
         ),
+        (
+            "03",
+            "languages: [de]\nmask_kinds: [none, pooled_others]",
+            "mask_kinds: 'pooled_others'; allowed: with more languages than de",
+        ),
+        (
+            "03",
+            "train_gradient_masks: [own_language]",
+            "train_gradient_masks: ['own_language']; allowed: any that include",
+        ),
+        ("03", "checkpoints: [1, 0]", "checkpoints: [1, 0] (list); allowed: 'last' or 'all'"),
+        ("03", "accuracy_tolerance: 1", "accuracy_tolerance: 1 (int); allowed: less than 1"),
+        ("03", "dose_shares: [0.5, 1.5]", "dose_shares.1: 1.5 (float); allowed: less than 1"),
         ("04", "seeds: []", "seeds: [] (list); allowed: at least 1 item"),
         ("04", "confidence: 95", "confidence: 95 (int); allowed: less than 1"),
         ("05", "studies: []", "studies: [] (list); allowed: at least 1 item"),

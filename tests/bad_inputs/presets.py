@@ -177,12 +177,13 @@ values = {
         "precision: fp16": "precision: 'fp16' (str); allowed: 'auto', 'float32' or 'bfloat16'",
         "max_length: 4": "max_length: 4 (int); allowed: greater than or equal to 8",
         "max_length: 1000": "max_length: 1000 (int); allowed: less than or equal to 512",
-        "parallel: yes": "parallel: 'yes' (str); allowed: boolean",
+        "parallel: yes": "parallel: 'yes' (str); allowed: boolean or 'dev_and_test'",
         "parallel: 1": "parallel: 1 (int); allowed: boolean",
         "train_per_language: all": "train_per_language: 'all' (str); allowed: integer",
         "train_per_language: null": "train_per_language: None (NoneType); allowed: integer",
         "train_per_language: 100 # %\n  dev_per_language: -1": "dev_per_language: -1 (int); allowed: greater",
-        "train_sample_seed: 3": "data: 'train_sample_seed' is set for each job; allowed: seeds, conditions",
+        "train_sample_seed: 3": "data: 'train_sample_seed' is set for each job; allowed: seeds, conditions, "
+        "train_samples",
         "data_seed: -1": "data_seed: -1 (int); allowed: greater than or equal to 0",
         "data_seed: 99999999999": "data_seed: 99999999999 (int); allowed: less than or equal to 4294967295",
     },
@@ -228,7 +229,8 @@ values = {
         "memory_gib: 6GB": "memory_gib: '6GB' (str); allowed: number",
         "evaluation_per_language: 61": "evaluation_per_language: 61; allowed: at most test_per_language",
         "scored_per_language: 500": "scored_per_language: 500; allowed: at most train_per_language",
-        "train_gradients: [own]": "train_gradients: was renamed; allowed: train_gradient_masks",
+        "train_gradients: [evaluation, own]": "train_gradients: was renamed; allowed: train_gradient_masks: "
+        "[test_example, own_language]",
     },
     "figures": {
         "confidence: 95": "confidence: 95 (int); allowed: less than 1",
