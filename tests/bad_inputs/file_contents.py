@@ -93,7 +93,10 @@ records = {
     "a key twice": ('{"text": "a", "label": "b", "label": "c"}', "broken JSON ('label' stands twice"),
     "brackets without end": ("[" * 100_000, "en.jsonl:21: broken JSON ("),
     "a number of 5,000 digits": ('{"text": "a", "label": ' + "1" * 5000 + "}", "en.jsonl:21: broken JSON ("),
-    "an object without label": ({"text": "a"}, "en.jsonl:21: the object lacks label; it has text"),
+    "an object without label": (
+        {"text": "a"},
+        "en.jsonl:21: the object lacks label; it has text; needed: text",
+    ),
     "an object without text": ({"label": "a"}, "en.jsonl:21: the object lacks text; it has label"),
     "an empty object": ({}, "en.jsonl:21: the object lacks text, label; it has nothing"),
     "an id in one object": ({"text": "a", "label": "b", "id": 3}, "21: id is 'id', unlike the rows above"),
