@@ -153,7 +153,8 @@ def test_no_padding_id_and_rows_that_heads_do_not_divide_are_refused():
         layers_of(model)
 
 
-DIRECTORIES = ("distilbert", "electra", "xlm-roberta-xl", "modernbert, mean of tokens", "deberta-v2")
+DIRECTORIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "xlm-roberta-xl")
+DIRECTORIES += ("modernbert, mean of tokens", "deberta-v2")
 
 
 @pytest.mark.parametrize("head", [False, True], ids=["encoder alone", "with a head for other labels"])
@@ -165,6 +166,7 @@ def test_a_directory_of_any_encoder_loads(case, head, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     assert len(load_tokenizer(str(tmp_path))) == len(tokenizer)
     models = [load_classifier(str(tmp_path), num_labels=5, seed=seed) for seed in (0, 0, 1)]
+    assert models[0].config.model_type == saved.config.model_type
     for name, parameter in models[0].base_model.named_parameters():
         assert torch.equal(parameter, saved.base_model.get_parameter(name)), name
     outputs = [logits(model, random_examples(3, lengths=LENGTHS)) for model in models]

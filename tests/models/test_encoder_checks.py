@@ -151,6 +151,10 @@ REFUSED = {
         set_json("config.json", num_hidden_layers=3),
         r"the weights lack bert\.encoder\.layer\.2",
     ),
+    "a weight, without prefix": (
+        change_weights(lambda w: {key.removeprefix("bert."): w[key] for key in w if key != QUERY}),
+        rf"the weights lack {QUERY} \(1 in all\)",
+    ),
     "fewer layers": (set_json("config.json", num_hidden_layers=1), "no place for, such as 'encoder.layer.1"),
     "another prefix": (renamed("bert.", "module.bert."), "the weights lack .*they have 'module.bert"),
     "another family": (renamed("bert.", "roberta."), "the weights lack .*they have 'roberta"),
