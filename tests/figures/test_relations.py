@@ -1,67 +1,24 @@
-"""Figures beyond in-language shares show what their frames say, legibly for 2, 5 and 10 languages."""
+"""Figures beyond in-language shares show what their frames say."""
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
-from modspec.analysis.head_relation import head_relation
-from modspec.analysis.typology import language_pairs
-from modspec.errors import InputError
 from modspec.figures.relations import MEASURES
 from modspec.figures.save import FIGURES
 from modspec.figures.style import MARKS
-from tests.helpers.frames import CODES, STUDIES, synthetic
-from tests.helpers.legible import assert_legible
+from modspec.terms import ALL_LANGUAGES
+from tests.helpers.frames import CODES, STUDIES, drawn, synthetic
 
 pytestmark = pytest.mark.filterwarnings("error")
-NAMES = ["head_relation", "typology", "translations"]
-ALL = "all languages"
-
-
-@functools.cache
-def frame(study: tuple[int, int], name: str) -> pd.DataFrame:
-    frames = synthetic(*study)
-    rng = np.random.default_rng(study[0])
-    languages = CODES[: study[0]]
-    if name == "typology":
-        return language_pairs(frames["mask_overlap"], frames["influence_matrix"], 1000)
-    if name == "head_relation":
-        masks = frames["head_masks"]
-        importance = masks.assign(step=0, importance="exact", weight=rng.random(len(masks)))
-        of = frames["head_influence"], frames["head_share"], importance, masks
-        return head_relation(*of, resamples=50)
-    rows = []
-    for condition, measure in itertools.product(["full", "sft", "sft_random"], MEASURES):
-        for a, b in itertools.product([*languages, ALL], repeat=2):
-            control = 0.2 + 0.1 * rng.random()
-            value = 0.1 * rng.random()
-            chance = np.nan if measure == "shared_groups" else 0.1
-            result = (control + value, chance, control, value, value - 0.03, value + 0.03)
-            rows.append((condition, measure, a, b, *result))
-    columns = "condition measure language_a language_b observed chance control value low high"
-    return pd.DataFrame(rows, columns=columns.split())
-
-
-@functools.cache
-def drawn(study: tuple[int, int], name: str) -> Figure:
-    return FIGURES[name](frame(study, name))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("study", STUDIES, ids=str)
-def test_legible(study: tuple[int, int], name: str) -> None:
-    assert_legible(drawn(study, name))
 
 
 def test_head_relation_draws_points_on_their_bands() -> None:
-    rows = frame((5, 2), "head_relation").query("seed == 'all'").set_index(["measure", "mask_kind"])
+    rows = synthetic(5, 2)["head_relation"].query("seed == 'all'").set_index(["measure", "mask_kind"])
     axes = drawn((5, 2), "head_relation").axes
     order = ["contribution_importance", "share_importance", "contribution_mask", "share_mask"]
     ticks = [label.get_text() for label in axes[2].get_xticklabels()]
@@ -74,14 +31,14 @@ def test_head_relation_draws_points_on_their_bands() -> None:
             line = lines[MARKS[source]["marker"]]
             assert line.get_color() == MARKS[source]["color"]
             for x, y, segment in zip(*line.get_data(), band.get_segments(), strict=True):
-                language = [*CODES[:5], ALL][round(x)]
+                language = [*CODES[:5], ALL_LANGUAGES][round(x)]
                 assert y == pytest.approx(factor * expected.loc[language, "value"])
                 chance = factor * expected.loc[language, ["chance_low", "chance_high"]].astype(float)
                 assert segment[:, 1] == pytest.approx(chance.to_numpy()) and (segment[:, 0] == x).all()
 
 
 def test_typology_draws_every_pair() -> None:
-    data = frame((5, 2), "typology")
+    data = synthetic(5, 2)["typology"]
     rows = data[data["seed"] == "all"]
     axes = drawn((5, 2), "typology").axes
     panels = itertools.product(["overlap", "share"], ["syntax", "family", "geography"])
@@ -116,18 +73,18 @@ def test_no_name_of_two_languages_stands_beside_another_point(study: tuple[int, 
 
 
 def test_one_seed_has_no_masks_of_other_seeds_to_compare_with() -> None:
-    data = frame((2, 1), "typology")
+    data = synthetic(2, 1)["typology"]
     assert "de" not in set(data.query("measure == 'overlap' and language_a == language_b")["language_a"])
     within = [ax.lines[1].get_ydata()[0] for ax in drawn((2, 1), "typology").axes]
     assert np.isnan(within[:3]).all() and np.isfinite(within[3:]).all()
 
 
 def test_translations_draw_the_difference_on_the_control() -> None:
-    data = frame((5, 2), "translations")
+    data = synthetic(5, 2)["translations"]
     axes = drawn((5, 2), "translations").axes
     for measure, ax in zip(MEASURES, axes, strict=True):
         assert ax.get_ylabel() == MEASURES[measure]
-        rows = data[(data["measure"] == measure) & (data["language_b"] == ALL)]
+        rows = data[(data["measure"] == measure) & (data["language_b"] == ALL_LANGUAGES)]
         rows = rows[rows["condition"] == "sft"].set_index("language_a")
         (line,) = [line for line in ax.lines if line.get_color() == MARKS["sft"]["color"]]
         control, interval = (
@@ -136,7 +93,7 @@ def test_translations_draw_the_difference_on_the_control() -> None:
             if to_hex(collection.get_colors()[0]) == to_hex(line.get_color())
         )
         for x, y, level, bar in zip(*line.get_data(), control, interval, strict=True):
-            row = rows.loc[[*CODES[:5], ALL][round(x)]]
+            row = rows.loc[[*CODES[:5], ALL_LANGUAGES][round(x)]]
             assert y == pytest.approx(100 * row["observed"])
             assert level[:, 1] == pytest.approx([100 * row["control"]] * 2)
             ends = 100 * row["control"] + 100 * row[["low", "high"]].astype(float)
@@ -144,24 +101,17 @@ def test_translations_draw_the_difference_on_the_control() -> None:
 
 
 def test_measures_that_a_study_lacks_have_no_panel() -> None:
-    data = frame((5, 2), "translations")
+    data = synthetic(5, 2)["translations"]
     fig = FIGURES["translations"](data[data["measure"] != "translations_found"])
     assert len(fig.axes) == 2
-    data = frame((5, 2), "typology")
+    data = synthetic(5, 2)["typology"]
     assert len(FIGURES["typology"](data[data["measure"] == "overlap"]).axes) == 3
 
 
 def test_a_measure_that_one_condition_lacks_is_drawn_of_the_others() -> None:
-    data = frame((5, 2), "translations")
+    data = synthetic(5, 2)["translations"]
     lacking = (data["measure"] == "translations_found") & (data["condition"] != "full")
     axes = FIGURES["translations"](data[~lacking]).axes
     points = [{line.get_color() for line in ax.lines if len(line.get_xdata())} for ax in axes]
     assert [MARKS["sft"]["color"] in colours for colours in points] == [True, True, False]
     assert all(MARKS["full"]["color"] in colours for colours in points)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_missing_column_is_named(name: str) -> None:
-    data = frame((2, 1), name).drop(columns="value")
-    with pytest.raises(InputError, match=f"^{name}.csv: column value is missing"):
-        FIGURES[name](data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 
+from modspec.analysis.head_relation import head_relation
+from modspec.analysis.typology import language_pairs
+from modspec.figures.relations import MEASURES
 from modspec.figures.save import FIGURES
-from modspec.terms import CONTRASTS
+from modspec.terms import ALL_LANGUAGES, CONTRASTS
 
 CODES = "de en es fr ru ko zh ja pl it".split()
 # Languages and seeds of synthetic studies; the largest takes as long as all others together.
@@ -119,7 +123,7 @@ def synthetic(languages: int, seeds: int) -> dict[str, pd.DataFrame]:
         name: pd.DataFrame(found, columns=listed.split())
         for (name, listed), found in zip(columns.items(), rows, strict=True)
     }
-    return frames | _frames_of_contrasts(codes, rng)
+    return frames | _frames_of_contrasts(codes, rng) | _frames_of_relations(codes, frames)
 
 
 def _frames_of_contrasts(codes: list[str], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -158,6 +162,28 @@ def _frames_of_contrasts(codes: list[str], rng: np.random.Generator) -> dict[str
     return {
         name: pd.DataFrame(found, columns=listed.split())
         for (name, listed), found in zip(columns.items(), rows, strict=True)
+    }
+
+
+def _frames_of_relations(codes: list[str], frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Frames of head_relation, typology (whose distances take seconds to read) and translations."""
+    rng = np.random.default_rng(len(codes))
+    masks = frames["head_masks"]
+    importance = masks.assign(step=0, importance="exact", weight=rng.random(len(masks)))
+    relation = head_relation(frames["head_influence"], frames["head_share"], importance, masks, resamples=50)
+    rows = []
+    for condition, measure in itertools.product(CONDITIONS, MEASURES):
+        for a, b in itertools.product([*codes, ALL_LANGUAGES], repeat=2):
+            control = 0.2 + 0.1 * rng.random()
+            value = 0.1 * rng.random()
+            chance = np.nan if measure == "shared_groups" else 0.1
+            result = (control + value, chance, control, value, value - 0.03, value + 0.03)
+            rows.append((condition, measure, a, b, *result))
+    columns = "condition measure language_a language_b observed chance control value low high"
+    return {
+        "head_relation": relation.drop(columns="p"),  # which is not drawn
+        "typology": language_pairs(frames["mask_overlap"], frames["influence_matrix"], 1000),
+        "translations": pd.DataFrame(rows, columns=columns.split()),
     }
 
 
