@@ -18,7 +18,7 @@ Content = str | bytes | pa.Table
 class BadInput:
     """What a user typed, the files that there were, and what the answer must name."""
 
-    command: str  # a key of COMMANDS
+    command: str  # a key of FUNCTIONS
     name: str
     arguments: tuple[Any, ...]  # of the command; DIR stands for the folder of the files
     answer: tuple[str, ...]  # parts of the line
