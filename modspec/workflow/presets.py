@@ -35,7 +35,6 @@ from modspec.workflow.parameters import (
 )
 from modspec.workflow.paths import project_root
 from modspec.workflow.plain_yaml import read_yaml, retyped
-from modspec.workflow.strict_parameters import RENAMED, renamed_message
 
 PRESETS = Path("notebooks/presets")
 BY_CONDITION = ("finetuning_by_condition", "influence_by_condition")
@@ -318,8 +317,6 @@ def _merged(section: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 def _section_of(name: str, value: Any) -> str:
     """Return the one section that has this parameter; raise InputError where none or several have it."""
-    if name in RENAMED:
-        raise InputError(renamed_message(name, value))
     if name in DataParameters.model_fields:
         return "data"
     having = [stage for stage, model in STAGES.items() if name in model.model_fields and stage in SECTIONS]

@@ -5,7 +5,7 @@ import difflib
 import re
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, groupby
 from pathlib import Path
@@ -18,22 +18,6 @@ from modspec.errors import Contradiction, InputError, quoted
 
 # Parameters that do not decide a result; what ``columns`` name is in the fingerprint of the data.
 NOT_DECISIVE = {"study_dir", "data_dir", "columns", "figures_dir", "device", "memory_gib", "blind"}
-
-# Old name -> new name and {old value: new value}. Artefacts of earlier versions record the old ones.
-RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "train_gradients": ("train_gradient_masks", {"evaluation": "test_example", "own": "own_language"}),
-    "inherited": ("inherited_importance", {}),
-}
-
-
-def renamed_message(name: str, value: Any) -> str:
-    """Return the answer to an old name: one line that shows how to write it now."""
-    new_name, new_values = RENAMED[name]
-    if isinstance(value, list | tuple):
-        shown = f"[{', '.join(new_values.get(str(item), str(item)) for item in value)}]"
-    else:
-        shown = new_values.get(str(value), value)
-    return f"{name}: was renamed; allowed: {new_name}: {shown}"
 
 
 class Strict(BaseModel):
@@ -138,8 +122,6 @@ def _one_line(error: ValidationError, model: type[Strict]) -> str:
     name = ".".join(str(part) for i, part in enumerate(problem["loc"]) if i == 0 or isinstance(part, int))
     value = list(problem["input"]) if isinstance(problem["input"], tuple) else problem["input"]
     if problem["type"] == "extra_forbidden":
-        if name in RENAMED and RENAMED[name][0] in model.model_fields:
-            return renamed_message(name, value)
         close = difflib.get_close_matches(name, model.model_fields, n=1)
         hint = f"{close[0]} (did you mean it?), " if close else ""
         others = ", ".join(field for field in model.model_fields if field not in close)

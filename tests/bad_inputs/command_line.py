@@ -111,7 +111,6 @@ for words, answer in {
     "section data",
     "influence_by_condition={sft: {languages: [en, de]}}": "languages: ('en', 'de', 'fr') in search, but "
     "('en', 'de') later; allowed: one",
-    "inherited=true": "inherited: was renamed; allowed: inherited_importance: True",
     "influence_by_condition={fll: {top_k: 5}}": "'fll' is not a condition; allowed: full",
     "influence_by_condition={full: 5}": "influence_by_condition: full: 5; allowed: a mapping",
     "calibration={langage: en}": "langage: 'en' is not a parameter of this stage; allowed: language (did you",

@@ -13,8 +13,6 @@ ROWS = [
         ("01", "languages: [en, false]", "languages.1: False (bool); allowed: string"),
         ("01", "learning_rate: 5e-05", "learning_rate: '5e-05' (str); allowed: number"),
         ("01", "threshold: .nan", "threshold: nan (float); allowed: "),
-        ("01", "inherited: true", "inherited: was renamed; allowed: inherited_importance: True"),
-        ("01", "train_gradients: [own]", "train_gradients: ['own'] is not a parameter of this stage"),
         ("01", "columns: {label: topic}", "columns: {'label': 'topic'}; allowed: with files of a data_dir"),
         ("01", "train_sample_seed: -1", "train_sample_seed: -1 (int); allowed: greater than or equal to 0"),
         (

@@ -121,10 +121,6 @@ texts: dict[str, tuple[Content, str]] = {
         "train_samples: per_seed\ninfluence: {mask_kinds: [none, own, other_seed]}",
         "mask_kinds: 'other_seed'; allowed: others, because train_samples = 'per_seed'",
     ),
-    "an old name": (
-        "search: {inherited: true}",
-        "inherited: was renamed; allowed: inherited_importance: True",
-    ),
 }
 for name, (content, answer) in texts.items():
     preset(name, content, answer)
@@ -229,8 +225,6 @@ values = {
         "memory_gib: 6GB": "memory_gib: '6GB' (str); allowed: number",
         "evaluation_per_language: 61": "evaluation_per_language: 61; allowed: at most test_per_language",
         "scored_per_language: 500": "scored_per_language: 500; allowed: at most train_per_language",
-        "train_gradients: [evaluation, own]": "train_gradients: was renamed; allowed: train_gradient_masks: "
-        "[test_example, own_language]",
     },
     "figures": {
         "confidence: 95": "confidence: 95 (int); allowed: less than 1",

@@ -16,7 +16,7 @@ from modspec.workflow.parameters import (
     SearchParameters,
 )
 from modspec.workflow.presets import resolve
-from modspec.workflow.strict_parameters import RENAMED, literal_names, names_in_force
+from modspec.workflow.strict_parameters import literal_names, names_in_force
 
 
 def test_defaults_are_valid_and_identity_leaves_out_paths_and_hardware() -> None:
@@ -25,14 +25,6 @@ def test_defaults_are_valid_and_identity_leaves_out_paths_and_hardware() -> None
         assert not {"study_dir", "data_dir", "figures_dir", "device"} & set(identity)
     assert SearchParameters(study_dir="a").identity() == SearchParameters(study_dir="b").identity()
     assert SearchParameters(step=0.2).identity() != SearchParameters().identity()
-
-
-def test_old_names_have_new_names_and_values_that_there_are() -> None:
-    fields = {name: field for model in STAGES.values() for name, field in model.model_fields.items()}
-    for old, (new, values) in RENAMED.items():
-        assert old not in fields and new in fields
-        for value in values.values():
-            assert value in str(fields[new].annotation)
 
 
 def test_every_parameter_is_described() -> None:
