@@ -117,7 +117,10 @@ def literal_names(cell: str) -> list[str]:
 
 def _one_line(error: ValidationError, model: type[Strict]) -> str:
     """Return the first problem as ``parameter: value; allowed: …``."""
-    problem = error.errors()[0]
+    first = error.errors()[0]
+    problems = [p for p in error.errors() if p["loc"][:1] == first["loc"][:1]]
+    # Of a list that is wrong in one place, this place, also where something else than a list is allowed.
+    problem = next((p for p in problems if any(isinstance(part, int) for part in p["loc"])), first)
     # The parameter, and the position in a list; without the member of a union that was tried.
     name = ".".join(str(part) for i, part in enumerate(problem["loc"]) if i == 0 or isinstance(part, int))
     value = list(problem["input"]) if isinstance(problem["input"], tuple) else problem["input"]
@@ -131,8 +134,8 @@ def _one_line(error: ValidationError, model: type[Strict]) -> str:
     if problem["type"] == "value_error":  # raised here: by a check of one parameter, or of several
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
     # Of a parameter with several types, each type says what it allows. YAML, JSON and papermill know lists,
-    # not tuples.
-    same = (p for p in error.errors() if p["loc"][0] == problem["loc"][0] and p["input"] == problem["input"])
+    # not tuples. Values are compared by identity, since NaN does not equal itself.
+    same = (p for p in problems if p["input"] is problem["input"])
     noise = r"^Input should be (a valid )?|^Tuple should have | after validation.*"
     allowed = " or ".join(dict.fromkeys(re.sub(noise, "", p["msg"]) for p in same)).replace("tuple", "list")
     return f"{name}: {quoted(value)} ({type(value).__name__}); allowed: {allowed}"

@@ -12,7 +12,7 @@ ROWS = [
         ("01", "languages: en", "languages: 'en' (str); allowed: list"),
         ("01", "languages: [en, false]", "languages.1: False (bool); allowed: string"),
         ("01", "learning_rate: 5e-05", "learning_rate: '5e-05' (str); allowed: number"),
-        ("01", "threshold: .nan", "threshold: nan (float); allowed: "),
+        ("01", "threshold: .nan", "threshold: nan (float); allowed: a finite number"),
         ("01", "columns: {label: topic}", "columns: {'label': 'topic'}; allowed: with files of a data_dir"),
         ("01", "train_sample_seed: -1", "train_sample_seed: -1 (int); allowed: greater than or equal to 0"),
         (
@@ -39,7 +39,7 @@ ROWS = [
             "train_gradient_masks: [own_language]",
             "train_gradient_masks: ['own_language']; allowed: any that include",
         ),
-        ("03", "checkpoints: [1, 0]", "checkpoints: [1, 0] (list); allowed: 'last' or 'all'"),
+        ("03", "checkpoints: [1, 0]", "checkpoints.1: 0 (int); allowed: greater than or equal to 1"),
         ("03", "accuracy_tolerance: 1", "accuracy_tolerance: 1 (int); allowed: less than 1"),
         ("03", "dose_shares: [0.5, 1.5]", "dose_shares.1: 1.5 (float); allowed: less than 1"),
         ("04", "seeds: []", "seeds: [] (list); allowed: at least 1 item"),
