@@ -3,7 +3,8 @@
 ``statistics.parquet`` holds one row per test example, mask and training language (see
 :func:`modspec.analysis.shares.example_statistics`), under the run's own settings, and, for the example's own
 language alone, under every other top k, checkpoint and checkpoint weight. Every in-language share of the
-study is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure;
+study is read from it. ``weights.parquet`` holds the mean weight of every training example in a measure
+(where each seed drew its own training sample, in the share by cosine and by dot product alone);
 shuffling the training examples' languages of these weights gives the distribution of the measure where
 language does not matter. Differences of measures are sums of differences of weights.
 """
@@ -132,9 +133,10 @@ class StudyRuns:
         self.train = pd.concat(samples.values()).drop_duplicates(ignore_index=True)
         rows = {seed: _positions(sample, self.train) for seed, sample in samples.items()}
         self.samples = np.array([np.isin(np.arange(len(self.train)), places) for places in rows.values()])
-        self.one_sample = bool(self.samples.all())
         self.sizes = runs[0].train["language"].value_counts()
         self.parameters = runs[0].parameters
+        # A single seed that drew its own is no sample that seeds share.
+        self.one_sample = bool(self.samples.all()) and self.parameters.get("train_sample_seed") is None
         self.statistics = pd.concat([run.statistics for run in runs], ignore_index=True)
         self.languages = list(dict.fromkeys(runs[0].statistics["language"]))
         parameters = [run.parameters for run in runs]
@@ -347,6 +349,9 @@ def _weights(run: KeptScores, top_ks: Sequence[int]) -> pd.DataFrame:
     own, *others = _readings(run, top_ks)
     settings: list[tuple[Measure, dict[str, Any]]] = [("proponents", reading) for reading in (own, *others)]
     settings += [("auc", own), ("label_auc", own), ("opponents", own), ("proponents", own | {"score": "dot"})]
+    if run.parameters.get("train_sample_seed") is not None:
+        # Training examples are no third source of chance then. Hub examples are counted in these two.
+        settings = [settings[0], settings[-1]]
     sums: dict[tuple, np.ndarray] = {}
     counts: Counter[tuple] = Counter()
     for scoring_pass, columns, same_label in _passes(run):

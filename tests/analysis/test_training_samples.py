@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from modspec.analysis.contrasts import share_sample
+from modspec.analysis.hubs import hub_share
 from modspec.analysis.measurements import DEFAULT, Setting, StudyRuns, measure
 from modspec.analysis.robustness import sensitivity, share_by_k
 from modspec.errors import InputError
@@ -87,6 +88,22 @@ def test_seeds_vary_with_their_samples_so_that_no_third_variance_is_added(measur
         np.testing.assert_array_equal(values, np.concatenate([one for one, _ in each]))
         assert all(added is not None for _, added in each)
     assert share_sample(runs, CONTRASTS[0])[0].mean() > 0
+
+
+@pytest.mark.parametrize("seeds", [3, 1])
+def test_seeds_with_samples_of_their_own_keep_the_weights_that_hubs_need_alone(tmp_path, seeds: int) -> None:
+    kept = study(tmp_path, GAINS, seeds=seeds, per_language=4, train=[train_frame(12)] * seeds)
+    of_own_samples = [
+        replace(run, parameters=run.parameters | {"train_sample_seed": run.parameters["seed"]}) for run in kept
+    ]
+    both = [[measure(run, (3,)) for run in one] for one in (kept, of_own_samples)]
+    assert {run.weights["score"].nunique() for run in both[1]} == {2}
+    assert {run.weights["measure"].nunique() for run in both[1]} == {1}
+    shared, own = map(StudyRuns, both)
+    assert shared.one_sample and not own.one_sample
+    pd.testing.assert_frame_equal(hub_share(shared), hub_share(own))
+    for table in (sensitivity, share_by_k):
+        pd.testing.assert_series_equal(table(shared)["value"], table(own)["value"])
 
 
 def test_runs_that_contradict_each_other_are_refused(measured) -> None:
