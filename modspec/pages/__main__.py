@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from modspec.errors import InputError
-from modspec.pages.explorer import write_explorer
-from modspec.pages.head_atlas import write_head_atlas
+from modspec.pages.explorer import explorer
+from modspec.pages.head_atlas import head_atlas
+from modspec.pages.rendering import write_page
 from modspec.stages.material import load_sample
 from modspec.stages.texts import keep_texts
 from modspec.workflow.paths import influence_dir, path
@@ -37,8 +38,8 @@ def write_pages(plan: StudyPlan) -> None:
             parameters = plan.parameters("influence", seed=seed, condition=condition)
             keep_texts(influence_dir(parameters, condition, seed), partial(load_sample, parameters))
     study = path(parameters.study_dir)
-    print(f"Explorer:   {write_explorer(study, study / 'pages' / 'explorer.html')}")
-    print(f"Head atlas: {write_head_atlas(study, study / 'pages' / 'head_atlas.html')}")
+    print(f"Explorer:   {write_page(study / 'pages' / 'explorer.html', explorer(study))}")
+    print(f"Head atlas: {write_page(study / 'pages' / 'head_atlas.html', head_atlas(study))}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The page is made from artefacts alone: stage 3's ``strongest_examples.parquet`` 
 ``modspec.stages.texts`` keeps. It holds the DataTables library, as the package itables ships it.
 """
 
-import html
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import IFrame
 
 from modspec.analysis.fitting_unit import fitting_exponent
 from modspec.analysis.strongest_examples import COUNT, SIDES, read_strongest_examples
 from modspec.analysis.translations import parallel
-from modspec.data.tasks import Task
 from modspec.errors import InputError
-from modspec.pages.rendering import compressed, rendered, write_page
-from modspec.stages.texts import FILE, keep_texts
+from modspec.pages.rendering import compressed, rendered
+from modspec.stages.texts import FILE
 from modspec.terms import CONDITIONS, LABELS
 from modspec.workflow import artifacts
 from modspec.workflow.paths import texts_dir
@@ -47,39 +44,16 @@ OTHER_LICENCE = (
 )
 
 
-def write_explorer(study_directory: Path, page: Path) -> Path:
-    """Write the explorer of a study as one HTML file without any request to the network; return the file.
+def explorer(study_directory: Path) -> str:
+    """Return the explorer of a study: one HTML page without any request to the network.
 
     Args:
         study_directory: its artefacts by stage: ``runs/<study>``, or ``figures/<study>/artefacts``.
-        page: the file to write.
 
     Raises:
         InputError: an artefact is missing, damaged, or was made before the strongest examples were kept.
     """
-    return write_page(page, explorer(study_directory))
-
-
-def explorer(study_directory: Path) -> str:
-    """Return the page that :func:`write_explorer` writes."""
     return explorer_page(explorer_data(scored_runs(study_directory), study_name(study_directory)))
-
-
-def explore(run_directory: Path, task: Task | None = None) -> IFrame:
-    """Return the explorer of one run, to be shown in a notebook.
-
-    Args:
-        run_directory: of stage 3's artefact, as ``score_all`` returns it.
-        task: the data of the run; needed where its texts are not kept yet.
-
-    Raises:
-        InputError: as for :func:`write_explorer`.
-    """
-    run = Path(run_directory)
-    if task is not None:
-        keep_texts(run, lambda: task)
-    page = explorer_page(explorer_data([run], study_name(run.parent.parent)))
-    return IFrame("about:blank", width="100%", height=900, extras=[f'srcdoc="{html.escape(page)}"'])
 
 
 def scored_runs(study_directory: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from modspec.analysis.by_part import head_share
 from modspec.analysis.study_tables import head_masks, searched_masks
 from modspec.errors import InputError
 from modspec.pages.explorer import study_name
-from modspec.pages.rendering import compressed, rendered, write_page
+from modspec.pages.rendering import compressed, rendered
 from modspec.workflow import artifacts
 
 HEAD = ["seed", "language", "layer", "head"]
@@ -47,21 +47,15 @@ MAPS: dict[str, tuple[str, tuple[str, ...], alt.Color]] = {
 }
 
 
-def write_head_atlas(study_directory: Path, page: Path) -> Path:
-    """Write the head atlas of a study as one HTML file without any request to the network; return the file.
+def head_atlas(study_directory: Path) -> str:
+    """Return the head atlas of a study: one HTML page without any request to the network.
 
     Args:
         study_directory: its artefacts by stage: ``runs/<study>``, or ``figures/<study>/artefacts``.
-        page: the file to write.
 
     Raises:
         InputError: there is no search, or an artefact is damaged.
     """
-    return write_page(page, head_atlas(study_directory))
-
-
-def head_atlas(study_directory: Path) -> str:
-    """Return the page that :func:`write_head_atlas` writes."""
     heads = head_table(study_directory)
     drawn = {
         name: chart(heads, name) for name in MAPS if not (name == "share" and heads["share"].isna().all())

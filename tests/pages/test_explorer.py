@@ -13,14 +13,8 @@ import pytest
 from modspec.analysis.scores import read_scores
 from modspec.analysis.strongest_examples import read_strongest_examples
 from modspec.errors import InputError
-from modspec.pages.explorer import (
-    LICENCES,
-    explore,
-    explorer_data,
-    explorer_page,
-    scored_runs,
-    write_explorer,
-)
+from modspec.pages.explorer import LICENCES, explorer, explorer_data, explorer_page, scored_runs
+from modspec.pages.rendering import write_page
 from modspec.stages.texts import keep_texts
 from modspec.workflow.paths import influence_dir, scores_dir
 from tests.helpers.pages import fetched, unpacked
@@ -47,7 +41,7 @@ def study(tmp_path_factory) -> SimpleNamespace:
     for material, p in run_study(shared, SCORED, (0, 1)):
         keep_texts(influence_dir(p, p.condition, p.seed), lambda task=material.task: task)
         runs[p.condition, p.seed] = p
-    page = write_explorer(root / "small", root / "explorer.html")
+    page = write_page(root / "explorer.html", explorer(root / "small"))
     return SimpleNamespace(directory=root / "small", page=page, runs=runs, task=material.task)
 
 
@@ -171,10 +165,9 @@ def test_the_first_seeds_are_shown(study, tmp_path, monkeypatch) -> None:
         scored_runs(tmp_path)
 
 
-def test_studies_without_strongest_examples_or_texts_are_refused(study, tmp_path) -> None:
+def test_studies_without_strongest_examples_or_texts_are_refused() -> None:
     with pytest.raises(InputError, match="has no texts; run make pages"):
-        write_explorer(ROOT / "figures" / "xnli-v1" / "artefacts", tmp_path / "page.html")
-    assert not (tmp_path / "page.html").exists()
+        explorer(ROOT / "figures" / "xnli-v1" / "artefacts")
 
 
 # --- the page, used by a person --------------------------------------------------------
@@ -339,21 +332,6 @@ def test_the_first_stop_of_the_keyboard_skips_to_the_choices(study, open_page) -
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "condition"
     assert page.locator(":focus").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-
-
-@pytest.mark.browser
-def test_a_notebook_shows_the_same(study, open_page, tmp_path) -> None:
-    p = study.runs["full", 1]
-    frame = explore(influence_dir(p, "full", 1))
-    (tmp_path / "notebook.html").write_text(f"<!doctype html><title>x</title>{frame._repr_html_()}", "utf-8")
-    page = open_page(tmp_path / "notebook.html", 1280)
-    inside = page.frame_locator("iframe")
-    inside.locator("#status[data-ready]").wait_for()
-    item = first_items(study)[0]
-    inside.get_by_label("Mask", exact=True).select_option(label="own mask")
-    inside.locator("#first-heading", has_text="own mask").wait_for()
-    shown_texts = inside.locator("#first-proponents tbody a").all_inner_texts()
-    assert shown_texts == expected_list(study, item, "own")
 
 
 def test_a_page_of_one_run_holds_this_run_alone(study) -> None:

@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from modspec.errors import InputError
-from modspec.pages.head_atlas import MAPS, head_table, write_head_atlas
+from modspec.pages.head_atlas import MAPS, head_atlas, head_table
+from modspec.pages.rendering import write_page
 from tests.helpers.pages import fetched, unpacked
 
 STUDY = Path(__file__).parents[2] / "figures" / "xnli-v1" / "artefacts"
@@ -20,7 +21,7 @@ WIDTHS = (1280, 390)
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
-    return write_head_atlas(STUDY, tmp_path_factory.mktemp("pages") / "head_atlas.html")
+    return write_page(tmp_path_factory.mktemp("pages") / "head_atlas.html", head_atlas(STUDY))
 
 
 def drawn(page: Path, name: str) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def test_the_page_is_small_and_fetches_nothing(page) -> None:
 
 def test_a_study_without_parts_has_no_map_of_shares(tmp_path) -> None:
     (tmp_path / "search").symlink_to(STUDY / "search")
-    written = write_head_atlas(tmp_path, tmp_path / "atlas.html")
+    written = write_page(tmp_path / "atlas.html", head_atlas(tmp_path))
     assert list(unpacked(written, "charts")) == ["importance", "mask"]
     assert "did not score the parts" in written.read_text("utf-8")
     assert head_table(tmp_path)["importance"].notna().all()
@@ -69,14 +70,14 @@ def test_a_seed_that_is_not_scored_yet_is_left_out_of_the_shares(tmp_path) -> No
     (tmp_path / "search").symlink_to(STUDY / "search")
     (tmp_path / "influence").mkdir()
     (tmp_path / "influence" / "full-seed1").symlink_to(STUDY / "influence" / "full-seed1")
-    written = write_head_atlas(tmp_path, tmp_path / "atlas.html")
+    written = write_page(tmp_path / "atlas.html", head_atlas(tmp_path))
     assert set(drawn(written, "share")["seed"]) == {1}
     assert set(drawn(written, "importance")["seed"]) == {0, 1, 2}
 
 
 def test_a_study_that_was_not_run_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="has no search; run the study first"):
-        write_head_atlas(tmp_path, tmp_path / "atlas.html")
+        head_atlas(tmp_path)
 
 
 def ready(opened):
