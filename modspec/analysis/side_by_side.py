@@ -132,9 +132,10 @@ def _inputs(p: ResultsParameters, study: str) -> dict[str, str]:
     of its artefacts."""
     record = _record(p, study)
     scale = {name: record[name] for name in ("parameters", "stages")}
-    manifests = sorted((path(p.figures_dir) / study / "artefacts").glob(f"*/*/{artifacts.MANIFEST}"))
     found = {
-        f"{m.parent.parent.name}/{m.parent.name}": artifacts.content_fingerprint(m.parent) for m in manifests
+        f"{stage.name}/{directory.name}": artifacts.content_fingerprint(directory)
+        for stage in (path(p.figures_dir) / study / "artefacts").glob("*")
+        for directory in artifacts.finished(stage)
     }
     fingerprints = {"scale": artifacts.fingerprint(scale), "artefacts": artifacts.fingerprint(found)}
     return {"accuracy.csv": record["files"]["accuracy.csv"]["sha256"]} | fingerprints

@@ -69,10 +69,7 @@ def read_question_tables(study: Path) -> StudyTables:
         InputError: an artefact is damaged, or not all conditions have the same seeds: contrasts are paired by
             seed.
     """
-    by_stage = [
-        sorted(manifest.parent for manifest in (study / stage).glob(f"*/{artifacts.MANIFEST}"))
-        for stage in STAGES
-    ]
+    by_stage = [artifacts.finished(study / stage) for stage in STAGES]
     seeds: dict[str, set[int]] = {}
     for directory in chain(*by_stage[:-1]):  # leaving out may have been run for fewer seeds
         p = artifacts.read_manifest(directory)["made_by"]["parameters"]

@@ -64,9 +64,9 @@ def scored_runs(study_directory: Path) -> list[Path]:
         InputError: there are none.
     """
     runs = {}
-    for manifest in Path(study_directory).glob(f"influence/[!.]*/{artifacts.MANIFEST}"):
-        parameters = artifacts.read_manifest(manifest.parent)["made_by"]["parameters"]
-        runs[CONDITIONS.index(parameters["condition"]), parameters["seed"]] = manifest.parent
+    for run in artifacts.finished(Path(study_directory) / "influence"):
+        parameters = artifacts.read_manifest(run)["made_by"]["parameters"]
+        runs[CONDITIONS.index(parameters["condition"]), parameters["seed"]] = run
     if not runs:
         raise InputError(f"{study_directory}: has no scored run; run the study first")
     shown = sorted({seed for _, seed in runs})[:SEEDS]

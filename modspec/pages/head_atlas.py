@@ -81,7 +81,7 @@ def head_table(study_directory: Path) -> pd.DataFrame:
         InputError: there is no search, or an artefact is damaged.
     """
     study = Path(study_directory)
-    searches = sorted(manifest.parent for manifest in study.glob(f"search/[!.]*/{artifacts.MANIFEST}"))
+    searches = artifacts.finished(study / "search")
     if not searches:
         raise InputError(f"{study}: has no search; run the study first")
     parameters = artifacts.read_manifest(searches[0])["made_by"]["parameters"]
@@ -138,7 +138,7 @@ def chart(heads: pd.DataFrame, name: str) -> dict[str, Any]:
 def _parts(study: Path) -> pd.DataFrame:
     """Return ``parts.parquet`` of all runs that scored parts."""
     tables = []
-    for manifest in sorted(study.glob(f"influence/[!.]*/{artifacts.MANIFEST}")):
-        if "parts.parquet" in artifacts.read_manifest(manifest.parent)["files"]:
-            tables.append(pd.read_parquet(manifest.parent / "parts.parquet"))
+    for run in artifacts.finished(study / "influence"):
+        if "parts.parquet" in artifacts.read_manifest(run)["files"]:
+            tables.append(pd.read_parquet(run / "parts.parquet"))
     return pd.concat(tables) if tables else pd.DataFrame()

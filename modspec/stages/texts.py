@@ -37,11 +37,11 @@ def keep_texts(run: Path, load: Callable[[], Task]) -> Path:
     made_by = artifacts.read_manifest(run)["made_by"]
     data, study = made_by["data"], run.parent.parent
     tables, inputs = [], {}
-    for manifest in sorted((study / "influence").glob(f"[!.]*/{artifacts.MANIFEST}")):
-        other = artifacts.read_manifest(manifest.parent)
+    for scored in artifacts.finished(study / "influence"):
+        other = artifacts.read_manifest(scored)
         if other["made_by"]["data"] == data:
-            tables.append(read_strongest_examples(manifest.parent))
-            inputs[manifest.parent.name] = artifacts.fingerprint(other["files"])
+            tables.append(read_strongest_examples(scored))
+            inputs[scored.name] = artifacts.fingerprint(other["files"])
 
     def make(building: Path) -> None:
         task = load()

@@ -89,6 +89,14 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def finished(stage: Path) -> list[Path]:
+    """Return the directories of a stage's finished artefacts, sorted.
+
+    Hidden directories, which a killed job leaves, are not among them, although they may have a manifest.
+    """
+    return sorted(manifest.parent for manifest in stage.glob(f"[!.]*/{MANIFEST}"))
+
+
 def content_fingerprint(directory: str | Path) -> str:
     """Return the sha256 over an artefact's files, not its provenance; checks the files on the way."""
     return fingerprint(read_manifest(directory)["files"])

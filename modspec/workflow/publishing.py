@@ -15,7 +15,7 @@ from pathlib import Path
 
 from modspec.errors import InputError, quoted
 from modspec.output.files import put_back, whole_directory, write_whole
-from modspec.workflow.artifacts import MANIFEST, describe, read_manifest
+from modspec.workflow.artifacts import MANIFEST, describe, finished, read_manifest
 from modspec.workflow.paths import path
 
 # What is published: artefacts of the stages, without weights and scores, which are large, and pages' texts.
@@ -136,11 +136,10 @@ def _places(study: str) -> tuple[Path, Path, Path]:
 
 def _artefacts(stage: Path) -> list[Path]:
     """Return the finished artefacts in a stage's directory, after checking their files."""
-    finished = sorted(manifest.parent for manifest in stage.glob(f"[!.]*/{MANIFEST}"))
-    finished = [directory for directory in finished if not directory.name.endswith(".pieces")]
-    for directory in finished:
+    directories = finished(stage)
+    for directory in directories:
         read_manifest(directory)
-    return finished
+    return directories
 
 
 def _notebooks(directory: Path, pattern: str) -> list[Path]:

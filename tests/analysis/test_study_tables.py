@@ -228,6 +228,14 @@ def test_what_the_questions_are_answered_from_is_read_of_all_seeds(study: Figure
     assert set(found.over_training["condition"]) == {"full"} and len(found.over_training) == 4
 
 
+def test_what_a_killed_job_leaves_is_not_read(study: FigureParameters) -> None:
+    expected = study_tables.read_question_tables(Path(study.study_dir)).importance
+    folder = search_dir(study, study.seeds[0])
+    shutil.copytree(folder, folder.with_name(f".{folder.name}.host.1.half"))
+    found = study_tables.read_question_tables(Path(study.study_dir)).importance
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_conditions_with_other_seeds_are_refused(study: FigureParameters) -> None:
     """Contrasts are paired by seed: half a published study must not be paired by position."""
     shutil.rmtree(influence_dir(study, "sft", study.seeds[1]))
