@@ -6,17 +6,17 @@ artefacts of published studies. It takes one to two minutes and needs no encoder
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from modspec.analysis.contrasts import Sample, accuracy_sample, share_sample
+from modspec.analysis.contrasts import Sample
 from modspec.analysis.language_specificity import importance_similarity
-from modspec.analysis.measurements import StudyRuns, read_measured
+from modspec.analysis.questions import StudyTables, evidence
 from modspec.analysis.side_by_side import published_studies
 from modspec.analysis.simulated_verdicts import draw_noise, rates, simulate, spread_of
 from modspec.analysis.specificity_rates import MapSize, map_size, simulate_specificity
+from modspec.analysis.study_tables import read_question_tables
 from modspec.errors import InputError
 from modspec.figures.captions import of_calibration, write_captions
 from modspec.figures.save import save_figure, save_table
@@ -59,9 +59,10 @@ def read_published(p: CalibrationParameters) -> dict[str, Published]:
         if not (folder / "influence").is_dir():
             published = published_studies(project_root() / "figures")
             raise InputError(f"simulated_studies: {study!r}; allowed: some of {', '.join(published)}")
+    tables = {study: read_question_tables(folder) for study, folder in folders.items()}
     return {
-        study: Published(published_samples(folder), map_size(published_similarity(folder)))
-        for study, folder in folders.items()
+        study: Published(_samples(study, of_study), map_size(importance_similarity(of_study.importance)))
+        for study, of_study in tables.items()
     }
 
 
@@ -118,31 +119,16 @@ def verdict_rates(p: CalibrationParameters, published: Mapping[str, Published]) 
     return pd.concat(tables, ignore_index=True)
 
 
-def published_samples(folder: Path) -> dict[str, Sample]:
-    """Return the sample of each question's contrast in the artefacts of a published study.
-
-    Raises:
-        InputError: the study cannot show a contrast.
-    """
-    runs = StudyRuns([read_measured(run) for run in sorted((folder / "influence").iterdir())])
-    trained = sorted((folder / "finetuning").iterdir())
-    predictions = pd.concat([pd.read_parquet(run / "predictions.parquet") for run in trained])
+def _samples(study: str, tables: StudyTables) -> dict[str, Sample]:
+    """Return a published study's sample of each question's contrast; refuse a study that cannot show one."""
     contrasts = {(contrast.question, contrast.values): contrast for contrast in CONTRASTS}
-    samples = {}
+    shown, samples = evidence(tables), {}
     for code, values in LIKE.items():
         contrast = contrasts[code, values]
-        of_accuracy = code == ACCURACY
-        sample = accuracy_sample(predictions, contrast) if of_accuracy else share_sample(runs, contrast)
-        if sample is None:
-            raise InputError(f"simulated_studies: {folder.parent.name!r} lacks {contrast.text!r}")
-        samples[code] = sample
+        if contrast not in shown:
+            raise InputError(f"simulated_studies: {study!r} lacks {contrast.text!r}")
+        samples[code] = shown[contrast].values
     return samples
-
-
-def published_similarity(folder: Path) -> np.ndarray:
-    """Return how alike a published study's head importances are, (seeds, languages, seeds, languages)."""
-    searches = sorted((folder / "search").iterdir())
-    return importance_similarity(pd.concat([pd.read_parquet(s / "importance.parquet") for s in searches]))
 
 
 if __name__ == "__main__":

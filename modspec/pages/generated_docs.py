@@ -115,12 +115,10 @@ def overlap() -> str:
 def specificity() -> str:
     """Return how alike importances and masks of different seeds are, within a language and between two."""
     rows = {}
-    for study in TASKS:
-        searches = sorted((project_root() / "figures" / study / "artefacts" / "search").glob("seed*"))
-        importance = pd.concat([pd.read_parquet(folder / "importance.parquet") for folder in searches])
+    for study, tables in _question_tables().items():
         measures = {
-            "correlation of head importances, less the seed's mean": importance_similarity(importance),
-            "Jaccard overlap of masks, less chance": overlap_similarity(_read("mask_overlap", (study,))),
+            "correlation of head importances, less the seed's mean": importance_similarity(tables.importance),
+            "Jaccard overlap of masks, less chance": overlap_similarity(tables.overlap),
         }
         for name, similarity in measures.items():
             test = language_specificity.specificity(similarity)
