@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from modspec.analysis.by_part import head_maps, own_above_others
+from modspec.analysis.language_specificity import UNPRUNED
 from modspec.analysis.permutation import orders
 from modspec.analysis.ranks import standardised_ranks
 from modspec.terms import ALL_LANGUAGES
@@ -125,8 +126,7 @@ def _measures(
 
     The measure of a row of values and a row of predictors is the sum of their products over heads.
     """
-    unpruned = importance[(importance["step"] == 0) & (importance["importance"] == "exact")]
-    weights = head_maps(unpruned, ROWS, "weight")
+    weights = head_maps(importance.query(UNPRUNED), ROWS, "weight")
     kept = head_maps(masks.assign(kept=masks["kept"].astype(float)), ROWS, "kept")
     influences = {"contribution": own_above_others(contributions), "share": head_maps(shares, ROWS, "share")}
     for name, maps in influences.items():

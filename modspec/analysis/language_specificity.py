@@ -19,6 +19,7 @@ from modspec.analysis.intervals import Estimate
 from modspec.analysis.permutation import DRAWS, EXACT_JOINTLY, detectable, joint, two_sided
 
 Similarity = Float[np.ndarray, "seeds languages seeds languages"]
+UNPRUNED = "step == 0 and importance == 'exact'"  # rows of stage 1's importance.parquet: unpruned encoders
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def importance_similarity(importance: pd.DataFrame) -> Similarity:
     Args:
         importance: of all seeds' searches, stage 1's ``importance.parquet``.
     """
-    unpruned = importance[(importance["step"] == 0) & (importance["importance"] == "exact")]
+    unpruned = importance.query(UNPRUNED)
     maps = unpruned.pivot(index=["seed", "language"], columns=["layer", "head"], values="weight")
     centred = maps - maps.groupby("seed").transform("mean")
     shape = 2 * tuple(len(maps.index.unique(name)) for name in ("seed", "language"))

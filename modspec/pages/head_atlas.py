@@ -13,7 +13,8 @@ import pandas as pd
 import vl_convert
 
 from modspec.analysis.by_part import head_share
-from modspec.analysis.study_tables import head_masks, searched_masks
+from modspec.analysis.language_specificity import UNPRUNED
+from modspec.analysis.study_tables import concatenated, head_masks, searched_masks
 from modspec.errors import InputError
 from modspec.pages.explorer import study_name
 from modspec.pages.rendering import compressed, rendered
@@ -89,10 +90,8 @@ def head_table(study_directory: Path) -> pd.DataFrame:
     in_order = pd.CategoricalIndex(masks["language"], parameters["languages"])
     masks = masks.iloc[np.lexsort([masks["seed"], in_order.codes])]
     masks["mask"] = masks.pop("kept").map({True: "kept", False: "dropped"})
-    importance = pd.concat(pd.read_parquet(search / "importance.parquet") for search in searches)
-    unpruned = importance[(importance["step"] == 0) & (importance["importance"] == "exact")]
-    unpruned = unpruned[[*HEAD, "weight"]].rename(columns={"weight": "importance"})
-    heads = masks.merge(unpruned, on=HEAD, how="left", validate="one_to_one")
+    importance = concatenated(searches, "importance").query(UNPRUNED).set_index(HEAD)["weight"]
+    heads = masks.join(importance.rename("importance"), on=HEAD, validate="one_to_one")
     parts = _parts(study)
     shares = head_share(parts) if len(parts) else pd.DataFrame(columns=[*HEAD, "share", "chance"])
     shares[["share", "chance"]] *= 100
