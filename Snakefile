@@ -46,7 +46,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
-    published = Path("figures", Path(str(config.get("preset", "embedded"))).stem, "provenance.json")
+    published = Path("figures", Path(str(config.get("preset", "embedded"))).stem)
     runs = len(study.seeds) * len(study.conditions)
     jobs = {"search": len(study.seeds), "finetuning": runs, "influence": runs}
     print(recorded_costs(published, jobs), end="", file=sys.stderr)

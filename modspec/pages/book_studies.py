@@ -12,6 +12,7 @@ from modspec.figures import captions
 from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.notebook_index import Executed
+from modspec.workflow import provenance
 from modspec.workflow.artifacts import MANIFEST
 from modspec.workflow.parameters import ResultsParameters
 
@@ -95,7 +96,7 @@ def study_page(study: Study, scale: pd.DataFrame, templates: Path) -> str:
     """
     place = f"../{in_book(study.notebooks, study)}/"
     whole = [n for n in study.executed if n.seed is None]
-    record = notebook_index.read_record(study.figures)
+    record = provenance.read(study.figures)
     parts = [f"# {study.heading}", subject(study.name, templates / "presets")]
     if study.name == "results":
         parts.append("The same with numbers: [results in full](../docs/results.md).")

@@ -1,6 +1,5 @@
 """The index of the executed notebooks: study, stage, condition, seed and minutes, with links."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import nbformat
 import pandas as pd
 
 from modspec.terms import CONDITIONS, LABELS
+from modspec.workflow import provenance
 
 NAME = re.compile(r"(?P<template>\d\d_\w+?)(?:-(?P<condition>[a-z]\w*))??(?:-seed(?P<seed>\d+))?")
 # Notebook -> its stage in a study's record of costs.
@@ -118,18 +118,12 @@ def whole_index(root: Path, studies: Iterable[str]) -> pd.DataFrame:
     for study in studies:
         table = index_table(
             executed(root / "notebooks" / "executed" / study),
-            read_record(root / "figures" / study),
+            provenance.read(root / "figures" / study),
             root / "notebooks",
             f"executed/{study}/",
         )
         tables.append(table.set_index(f"`{study}`, " + table.index))
     return pd.concat(tables)
-
-
-def read_record(figures: Path) -> dict[str, Any]:
-    """Return a study's ``provenance.json``; an empty record where there is none."""
-    file = figures / "provenance.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _opening(notebook: Path) -> str:

@@ -2,11 +2,11 @@
 
 import argparse
 import difflib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from modspec.errors import InputError
+from modspec.workflow import provenance
 from modspec.workflow.paths import path
 
 # Folder of figures, or folder and figure -> the notebook, "" for none, and the command that make its table.
@@ -40,8 +40,7 @@ def origin(figure: str) -> str:
     study, *folders, _ = file.relative_to(path("figures")).parts
     folder = [study, *folders][-1]
     notebook, command = MAKERS.get(f"{folder}/{file.stem}") or MAKERS.get(folder, STUDY)
-    record = file.with_name("provenance.json")
-    content = _json(record)
+    content = provenance.read(file.parent)
     made_by = {} if not notebook else content.get("provenance", {})
     commit = made_by.get("commit", "not recorded")
     lines = {"figure": _short(file), "drawn from": _short(file.with_suffix(".csv"))}
@@ -54,7 +53,7 @@ def origin(figure: str) -> str:
     if "redrawn" in content:
         lines["drawn again at"] = content["redrawn"]["commit"]
     is_of_study, of_study = command == STUDY[1], file.parents[len(folders)]
-    stages = _json(of_study / "provenance.json").get("stages", {})
+    stages = provenance.read(of_study).get("stages", {})
     if is_of_study and stages.get("search", {}).get("parameters", {}).get("task", "intents") != "intents":
         command = OF_FILES
     lines["make it again"] = command.format(study=study)
@@ -64,10 +63,6 @@ def origin(figure: str) -> str:
         lines["DIRECTORY"] = "of the files in docs/data.sha256, see docs/cards.md"
     lines["draw it from its table"] = "make figures"
     return "\n".join(f"{name + ':':<26}{value}" for name, value in lines.items())
-
-
-def _json(file: Path) -> dict:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _published() -> Iterator[Path]:

@@ -57,19 +57,25 @@ def write(directory: Path, content: dict[str, Any]) -> None:
     artifacts.write_json(directory / "provenance.json", {**content, "files": files})
 
 
+def read(directory: Path) -> dict[str, Any]:
+    """Return the content of ``provenance.json``; an empty record where there is none."""
+    file = directory / "provenance.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
 def redrawn(directory: Path) -> None:
     """Update ``provenance.json``, where there is one, after figures were drawn again and look different.
 
     The checksums of the figures change, and ``redrawn`` names the code that drew them. Checksums of tables
     stay: only a run changes tables.
     """
-    file = directory / "provenance.json"
-    if not file.exists():
+    record = read(directory)
+    if not record:
         return
-    record = json.loads(file.read_text(encoding="utf-8"))
     files = record["files"] | _described(directory, ".pdf", ".png")
     if files != record["files"]:
-        artifacts.write_json(file, {**record, "files": files, "redrawn": git_state()})
+        content = {**record, "files": files, "redrawn": git_state()}
+        artifacts.write_json(directory / "provenance.json", content)
 
 
 def _described(directory: Path, *suffixes: str) -> dict[str, Any]:

@@ -1,25 +1,24 @@
 """The time and memory that a published study took, shown before it is run again."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from modspec.workflow import provenance
 
-def recorded_costs(record: Path, jobs: Mapping[str, int]) -> str:
+
+def recorded_costs(figures: Path, jobs: Mapping[str, int]) -> str:
     """Return one line per stage: its number of jobs, and the hours and memory that a job took when published.
 
     This is a record and no estimate: other settings and other processors take other times.
 
     Args:
-        record: ``provenance.json`` of the published study.
+        figures: folder of the published study.
         jobs: number of jobs of each stage of the study that is about to run.
 
     Returns:
         The lines; an empty string where nothing is recorded.
     """
-    if not record.exists():
-        return ""
-    stages = json.loads(record.read_text(encoding="utf-8")).get("stages", {})
+    stages = provenance.read(figures).get("stages", {})
     lines = []
     for stage, count in jobs.items():
         if stage in stages:
