@@ -39,7 +39,8 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     """
     searches, trained, scored = artefacts(p).values()
     found = _read(searches, trained, scored, _left_out(p))
-    runs, accuracy = found.runs, found.accuracy
+    runs, accuracy, shares = found.runs, found.accuracy, found.over_training
+    over_training = pd.DataFrame() if shares is None else share_over_training(shares, p.confidence)
     trajectory = concatenated(searches, "trajectory")
     return {
         "head_masks": head_masks(searched_masks(searches)),
@@ -51,10 +52,10 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
         "influence_matrix": influence_matrix(runs.own_statistics),
         "share_by_accuracy": share_by_accuracy(runs.own_statistics, accuracy),
         "share_change": share_change(runs, p.confidence),
-        "share_over_training": _share_over_training(found.over_training, p.confidence),
+        "share_over_training": over_training,
         "questions": question_table({path(p.study_dir).name: evidence(found)}, confidence=p.confidence),
         "single_languages": single_languages(runs, p.confidence),  # a table without a figure
-        "sensitivity": sensitivity(runs, found.over_training, p.confidence),
+        "sensitivity": sensitivity(runs, shares, p.confidence),
         "share_by_k": share_by_k(runs, p.confidence),
     }
 
@@ -110,10 +111,6 @@ def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
     table = concatenated(directories, "over_training")
     of_full = table[table["condition"] == "full"]
     return None if of_full.empty else of_full
-
-
-def _share_over_training(shares: pd.DataFrame | None, confidence: float) -> pd.DataFrame:
-    return pd.DataFrame() if shares is None else share_over_training(shares, confidence)
 
 
 def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray]:

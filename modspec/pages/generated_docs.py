@@ -22,8 +22,8 @@ from modspec.terms import CALIBRATION_MEASURES, CONTRASTS, LABELS, POOLED, QUEST
 from modspec.workflow.parameters import ResultsParameters
 from modspec.workflow.paths import project_root
 
-TASKS = ("xnli-v1", "pawsx-v1", "reviews-v1")
-RESULTS = ResultsParameters(studies=TASKS)
+RESULTS = ResultsParameters()
+TASKS = RESULTS.studies
 STUDIES = (*TASKS, "intents")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:(?!<!-- generated).)*?(<!-- end -->)", re.DOTALL)
 
