@@ -11,6 +11,7 @@ from modspec.analysis.study_tables import (
     head_masks,
     influence_matrix,
     mask_overlap,
+    optional_table,
     searched_masks,
 )
 from modspec.analysis.translations import translations
@@ -34,8 +35,7 @@ def tables(p: FigureParameters) -> dict[str, pd.DataFrame]:
     for directory in (*searches, *trained, *scored):
         read_manifest(directory)
     masks, importance = searched_masks(searches), concatenated(searches, "importance")
-    by_part = [directory for directory in scored if (directory / "parts.parquet").exists()]  # optional
-    parts = concatenated(by_part, "parts") if by_part else pd.DataFrame(columns=PARTS)
+    parts = optional_table(scored, "parts", PARTS)
     runs = StudyRuns([read_measured(directory) for directory in scored])
     training_examples = int(runs.sizes.sum())
     heads = head_influence(parts, training_examples), head_share(parts)

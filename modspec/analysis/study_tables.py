@@ -105,10 +105,7 @@ def _read(
 
 def _over_training(scored: Sequence[Path]) -> pd.DataFrame | None:
     """Return the shares over training under full fine-tuning; None where none were scored."""
-    directories = [directory for directory in scored if (directory / "over_training.parquet").exists()]
-    if not directories:
-        return None
-    table = concatenated(directories, "over_training")
+    table = optional_table(scored, "over_training", ["condition"])
     of_full = table[table["condition"] == "full"]
     return None if of_full.empty else of_full
 
@@ -126,6 +123,12 @@ def searched_masks(searches: Sequence[Path]) -> dict[tuple[int, str], np.ndarray
 def concatenated(directories: Sequence[Path], name: str) -> pd.DataFrame:
     """Return one table of several artefacts, one below the other."""
     return pd.concat([pd.read_parquet(directory / f"{name}.parquet") for directory in directories])
+
+
+def optional_table(directories: Sequence[Path], name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return :func:`concatenated` of those artefacts that have the table; no rows where none has it."""
+    having = [directory for directory in directories if (directory / f"{name}.parquet").exists()]
+    return concatenated(having, name) if having else pd.DataFrame(columns=columns)
 
 
 def _accuracy(trained: Sequence[Path], scored: Sequence[Path]) -> pd.DataFrame:

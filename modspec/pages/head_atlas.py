@@ -13,8 +13,9 @@ import pandas as pd
 import vl_convert
 
 from modspec.analysis.by_part import head_share
+from modspec.analysis.exploration import PARTS
 from modspec.analysis.language_specificity import UNPRUNED
-from modspec.analysis.study_tables import concatenated, head_masks, searched_masks
+from modspec.analysis.study_tables import concatenated, head_masks, optional_table, searched_masks
 from modspec.errors import InputError
 from modspec.pages.explorer import study_name
 from modspec.pages.rendering import compressed, rendered
@@ -92,8 +93,10 @@ def head_table(study_directory: Path) -> pd.DataFrame:
     masks["mask"] = masks.pop("kept").map({True: "kept", False: "dropped"})
     importance = concatenated(searches, "importance").query(UNPRUNED).set_index(HEAD)["weight"]
     heads = masks.join(importance.rename("importance"), on=HEAD, validate="one_to_one")
-    parts = _parts(study)
-    shares = head_share(parts) if len(parts) else pd.DataFrame(columns=[*HEAD, "share", "chance"])
+    scored = artifacts.finished(study / "influence")
+    for run in scored:
+        artifacts.read_manifest(run)
+    shares = head_share(optional_table(scored, "parts", PARTS))
     shares[["share", "chance"]] *= 100
     return heads.merge(shares.astype(dict.fromkeys(["share", "chance"], float)), on=HEAD, how="left")
 
@@ -132,12 +135,3 @@ def chart(heads: pd.DataFrame, name: str) -> dict[str, Any]:
         )
     )
     return squares.configure_legend(orient="top", gradientLength=200).to_dict()
-
-
-def _parts(study: Path) -> pd.DataFrame:
-    """Return ``parts.parquet`` of all runs that scored parts."""
-    tables = []
-    for run in artifacts.finished(study / "influence"):
-        if "parts.parquet" in artifacts.read_manifest(run)["files"]:
-            tables.append(pd.read_parquet(run / "parts.parquet"))
-    return pd.concat(tables) if tables else pd.DataFrame()
