@@ -100,11 +100,11 @@ def simulate(
     task_values = np.array([task.means + effects[:, None] for task in tasks])
     values = task_values.mean(axis=0)
     halves = np.array([task.variance.critical(tail) for task in tasks])[:, None]
-    p = two_sided_p(pooled, np.abs(values))
+    p = p_at_distance(pooled, np.abs(values))
     return Simulated(question, effects, values, p, pooled.critical(tail), task_values, halves)
 
 
-def two_sided_p(variance: Variance, distances: np.ndarray) -> np.ndarray:
+def p_at_distance(variance: Variance, distances: np.ndarray) -> np.ndarray:
     """Return the two-sided p of means at ``distances``, (…, draws), from zero; below 2e-9 it is 2e-9.
 
     Read from a table of critical distances, which is exact to three digits.
