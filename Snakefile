@@ -55,7 +55,7 @@ RUN = f"runs/{study.name}"
 FIGURES = study.parameters("figures").figures_dir
 
 
-def papermill(stage):
+def job_parameters(stage):
     """Return a function that gives a job's parameters as YAML, on one line.
 
     papermill gets them, and Snakemake runs the job again when they change. YAML rather than JSON, because YAML
@@ -161,7 +161,7 @@ rule warm_start:
     message:
         "warm start, seed {wildcards.seed}"
     params:
-        job=papermill("search"),
+        job=job_parameters("search"),
         code=code_fingerprint("search"),
         part=[],
     threads: study.threads
@@ -179,7 +179,7 @@ use rule warm_start as language_search with:
     message:
         "search, {wildcards.language}, seed {wildcards.seed}"
     params:
-        job=papermill("search"),
+        job=job_parameters("search"),
         code=code_fingerprint("search"),
         part=lambda wildcards: ["--language", wildcards.language],
 
@@ -214,7 +214,7 @@ rule search:
     message:
         "search, seed {wildcards.seed}"
     params:
-        job=papermill("search"),
+        job=job_parameters("search"),
         code=code_fingerprint("search"),
     threads: study.threads
     shell:
@@ -232,7 +232,7 @@ rule finetuning:
     message:
         "finetuning, {wildcards.condition}, seed {wildcards.seed}"
     params:
-        job=papermill("finetuning"),
+        job=job_parameters("finetuning"),
         code=code_fingerprint("finetuning"),
     threads: study.threads
     shell:
@@ -260,7 +260,7 @@ rule control_masks:
     message:
         "control masks, {wildcards.condition}, seed {wildcards.seed}"
     params:
-        job=papermill("influence"),
+        job=job_parameters("influence"),
         code=code_fingerprint("scores"),
         part=[],
     threads: study.threads
@@ -288,7 +288,7 @@ use rule control_masks as scoring_shard with:
         f"scoring shard {{wildcards.shard}} of {study.scoring_shards}, "
         "{wildcards.condition}, seed {wildcards.seed}"
     params:
-        job=papermill("influence"),
+        job=job_parameters("influence"),
         code=code_fingerprint("scores"),
         part=lambda wildcards: ["--shard", wildcards.shard, study.scoring_shards],
     priority: 1
@@ -313,7 +313,7 @@ rule influence:
     message:
         "influence, {wildcards.condition}, seed {wildcards.seed}"
     params:
-        job=papermill("influence"),
+        job=job_parameters("influence"),
         code=code_fingerprint("scores") + code_fingerprint("influence"),
     threads: study.threads
     # The longest jobs start first, so that no core waits for one of them at the end.
@@ -337,7 +337,7 @@ rule figures:
     message:
         "figures"
     params:
-        job=papermill("figures"),
+        job=job_parameters("figures"),
         code=code_fingerprint("figures"),
     threads: study.threads
     shell:
@@ -358,7 +358,7 @@ use rule figures as exploration with:
     message:
         "exploration"
     params:
-        job=papermill("exploration"),
+        job=job_parameters("exploration"),
         code=code_fingerprint("exploration"),
 
 
@@ -372,7 +372,7 @@ rule calibration:
     message:
         "calibration"
     params:
-        job=papermill("calibration"),
+        job=job_parameters("calibration"),
         code=code_fingerprint("calibration"),
     threads: 2
     shell:
@@ -392,7 +392,7 @@ rule without_a_language:
     message:
         "leave one out, {wildcards.condition}, seed {wildcards.seed}"
     params:
-        job=papermill("leave_one_out"),
+        job=job_parameters("leave_one_out"),
         code=code_fingerprint("leave_one_out"),
     threads: study.threads
     shell:
