@@ -42,7 +42,7 @@ def test_every_figure_of_the_study_is_tested_and_decides_when_stage_four_runs_ag
     assert {(draw.__module__, name) for name, draw in FIGURES.items()} <= definitions("figures")
     # In tests/figures/test_calibration.py.
     calibration = {"false_positive_rates", "dose_response", "verdict_rates"}
-    truth = {"planted_heads", "template_truth", "datamodeling"}  # in tests/figures/test_ground_truth.py
+    truth = {"planted_heads", "template_truth", "datamodeling"}  # in tests/figures/test_calibration.py
     counterfactual = {"leave_one_out"}  # in tests/figures/test_leave_one_out.py
     damage = {"share_by_accuracy"}  # in tests/figures/test_damage.py
     benchmark = {"influence_scaling"}  # in tests/figures/test_influence_scaling.py
