@@ -13,7 +13,7 @@ from modspec.pages import notebook_index
 from modspec.pages.markdown import markdown
 from modspec.pages.notebook_index import Executed
 from modspec.workflow import provenance
-from modspec.workflow.artifacts import MANIFEST
+from modspec.workflow.artifacts import finished
 from modspec.workflow.parameters import ResultsParameters
 
 # Page that looks into a study -> what it shows.
@@ -48,7 +48,7 @@ class Study:
         A blind study, which has no figures, has none.
         """
         shown = {"explorer": "texts", "head_atlas": "search"}
-        has = {name: any(self.artefacts.glob(f"{folder}/*/{MANIFEST}")) for name, folder in shown.items()}
+        has = {name: bool(finished(self.artefacts / folder)) for name, folder in shown.items()}
         is_open = (self.figures / "provenance.json").exists()
         return {name: text for name, text in VIEWS.items() if is_open and has[name]}
 

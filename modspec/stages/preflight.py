@@ -172,7 +172,7 @@ def _other_processors(plan: StudyPlan) -> list[str]:
     jobs; raise InputError if the study is blind, since a confirmatory study must not mix them."""
     here, began = computed_on(hardware()), defaultdict(set)
     study = path(plan.parameters("search", seed=plan.seeds[0]).study_dir)
-    for manifest in (*study.glob(f"*/*/{MANIFEST}"), *study.glob(f"*/*.pieces/*/{MANIFEST}")):
+    for manifest in (*study.glob(f"*/[!.]*/{MANIFEST}"), *study.glob(f"*/*.pieces/[!.]*/{MANIFEST}")):
         with suppress(ValueError, KeyError):  # damaged, so it will be made here; older ones name no processor
             record = json.loads(manifest.read_text(encoding="utf-8"))
             seed, provenance = record["made_by"]["parameters"]["seed"], record["provenance"]
