@@ -129,15 +129,6 @@ def test_a_deleted_artefact_will_be_made_again(copy: Path) -> None:
     assert planned(copy) == ["exploration", "figures", "finetuning", "influence"]
 
 
-@pytest.mark.slow
-def test_a_deleted_artefact_is_made_again_the_same(copy: Path) -> None:
-    before = fingerprints(copy / "runs" / "test")
-    shutil.rmtree(copy / "runs" / "test" / "finetuning" / "sft-seed1")
-    output = snakemake(copy).stdout
-    assert "started: finetuning" in output and "started: search" not in output
-    assert fingerprints(copy / "runs" / "test") == before
-
-
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -306,7 +297,13 @@ def test_a_killed_run_resumes_to_the_same_result(copy: Path) -> None:
     """The whole process group dies, as in a power cut, twice: each time one part of a stage is finished."""
     study = copy / "runs" / "test"
     before = fingerprints(study)
-    for lost in ("search/seed0", "scores/sft-seed0", "influence/sft-seed0", "figures"):
+    for lost in (
+        "search/seed0",
+        "finetuning/sft-seed1",
+        "scores/sft-seed0",
+        "influence/sft-seed0",
+        "figures",
+    ):
         shutil.rmtree(study / lost)
     for part in ("search/seed0.pieces/en", "scores/sft-seed0.pieces/none"):
         kill_once_there(copy, study / part)
