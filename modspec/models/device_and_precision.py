@@ -31,16 +31,20 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
     Args:
         name: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the hardware multiplies it natively, and
-            is faster with it, else float32.
+            faster than float32, else float32.
         device: from :func:`choose_device`.
     """
     if name != "auto":
         return getattr(torch, name)
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        # With AVX-512's bfloat16, AMD's processors are two to five times as fast as in float32, Intel's half
+        # as fast (90 against 181 GFLOP/s on one core of a Xeon). Intel's AMX is six times as fast.
+        by_avx512 = torch.cpu._is_avx512_bf16_supported() and "AMD" in processor()
+        native = by_avx512 or torch.cpu._is_amx_tile_supported()
     else:
-        has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-        native = has_avx512 and torch.cpu._is_avx512_bf16_supported()
+        native = False
     return torch.bfloat16 if native else torch.float32
 
 

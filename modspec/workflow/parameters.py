@@ -92,7 +92,7 @@ class DataParameters(Parameters):
         "auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, …"
     )
     precision: Precision = param(
-        "auto", "number format of training, search and evaluation; auto: bfloat16 if the hardware has it"
+        "auto", "number format of training, search and evaluation; auto: bfloat16 where it is faster"
     )
 
     def _problems(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Precisions: ``auto`` is what the hardware multiplies natively, and scoring computes in what it is told."""
+"""Precisions: ``auto`` is what the hardware multiplies fastest, and scoring computes in what it is told."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from modspec.models import device_and_precision
 from modspec.models.device_and_precision import choose_precision, hardware
 from modspec.stages import checkpoint_scores, scoring
 from modspec.stages.material import load_material
@@ -19,17 +20,24 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("instructions", "multiplies", "expected"),
+    ("model", "instructions", "avx512_multiplies", "amx", "expected"),
     [
-        ("AVX2", False, torch.float32),
-        ("AVX512", False, torch.float32),
-        ("AVX512", True, torch.bfloat16),
-        ("AVX512_VNNI", True, torch.bfloat16),
+        ("AMD EPYC", "AVX2", False, False, torch.float32),
+        ("AMD EPYC", "AVX512", False, False, torch.float32),
+        ("AMD EPYC", "AVX512", True, False, torch.bfloat16),
+        ("AMD EPYC", "AVX512_VNNI", True, False, torch.bfloat16),
+        ("Intel(R) Xeon(R) Processor", "AVX512", True, False, torch.float32),
+        ("Intel(R) Xeon(R) Processor", "AVX512", True, True, torch.bfloat16),
+        ("Intel(R) Xeon(R) Processor", "AVX2", True, True, torch.float32),  # by ATEN_CPU_CAPABILITY
     ],
 )
-def test_auto_is_bfloat16_only_where_it_is_native(monkeypatch, instructions, multiplies, expected):
+def test_auto_is_bfloat16_only_where_it_is_faster(
+    monkeypatch, model, instructions, avx512_multiplies, amx, expected
+):
+    monkeypatch.setattr(device_and_precision, "processor", lambda: model)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_multiplies)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert choose_precision("auto", CPU) == expected
     assert choose_precision("float32", CPU) == torch.float32
     assert choose_precision("bfloat16", CPU) == torch.bfloat16
