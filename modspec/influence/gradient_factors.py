@@ -9,6 +9,7 @@ of that input. A matrix is divided into tiles: one per head, or, where it has no
 longer side.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,9 @@ from modspec.influence.encoder_parts import Placement, Places
 from modspec.influence.gradients import DirectGradient, HeadMask, Trace
 from modspec.influence.layer_types import NORMS, TABLES
 
+# Of rows that lie a multiple of 4 KiB apart, a CPU's cache holds only a few at a time: products of such rows
+# take 1.2 to 1.5 times as long. A cache line between rows prevents it.
+LINE_BYTES = 64
 Factors = tuple[Float[Tensor, "batch tokens in"], Float[Tensor, "batch tokens out"]]  # X and G
 
 
@@ -98,8 +102,10 @@ def multiplied_out(
     factors = [matrix.factors(tile) for matrix in passes]
     inputs, grads = factors[0]
     batches = [len(of_pass) for of_pass, _ in factors]
-    shape = sum(batches), grads.shape[-1], inputs.shape[-1]
+    size = grads.shape[-1], inputs.shape[-1]
+    shape = sum(batches), math.prod(size) + LINE_BYTES // grads.element_size()
     out = grads.new_empty(shape) if buffer is None else buffer.resize_(shape)
+    out = out[:, : math.prod(size)].unflatten(1, size)
     for (inputs, grads), rows in zip(factors, out.split(batches), strict=True):
         torch.bmm(grads.mT, inputs, out=rows)
     return out.flatten(1)

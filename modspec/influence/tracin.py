@@ -90,7 +90,7 @@ class Tiling:
     weights: int  # weights of a tile; on a CPU, a tile of 64 examples should stay in cache
 
 
-TILINGS = {"cpu": Tiling(256, 4096, 768, 36_864), "cuda": Tiling(256, 32_768, 32_768, 2**22)}
+TILINGS = {"cpu": Tiling(256, 8192, 768, 36_864), "cuda": Tiling(256, 32_768, 32_768, 2**22)}
 
 
 def influence(
