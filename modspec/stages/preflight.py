@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from modspec.models.device_and_precision import choose_device, hardware
 from modspec.models.encoders import is_here, unloaded_classifier
 from modspec.stages.material import Material, load_material, load_sample
 from modspec.stages.scoring_plan import count_columns, scored_train, translated_items
-from modspec.workflow.artifacts import MANIFEST
+from modspec.workflow.artifacts import MANIFEST, finished
 from modspec.workflow.parameters import FinetuningParameters, InfluenceParameters, TrainingParameters
 from modspec.workflow.paths import (
     checkpoints_dir,
@@ -172,9 +172,10 @@ def _other_processors(plan: StudyPlan) -> list[str]:
     jobs; raise InputError if the study is blind, since a confirmatory study must not mix them."""
     here, began = computed_on(hardware()), defaultdict(set)
     study = path(plan.parameters("search", seed=plan.seeds[0]).study_dir)
-    for manifest in (*study.glob(f"*/[!.]*/{MANIFEST}"), *study.glob(f"*/*.pieces/[!.]*/{MANIFEST}")):
+    stages = (*study.glob("*"), *study.glob("*/*.pieces"))
+    for directory in chain.from_iterable(map(finished, stages)):
         with suppress(ValueError, KeyError):  # damaged, so it will be made here; older ones name no processor
-            record = json.loads(manifest.read_text(encoding="utf-8"))
+            record = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
             seed, provenance = record["made_by"]["parameters"]["seed"], record["provenance"]
             if seed in plan.seeds and provenance["processor"]:
                 began[computed_on(provenance)].add(seed)
