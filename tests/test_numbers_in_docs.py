@@ -72,7 +72,8 @@ def result_numbers() -> list[str]:
     by_part = csv("pawsx-v1/exploration/layer_share.csv").query("seed == 'all'")
     share = by_part.set_index(["part", "language"])["value"].mul(100).map("{:.0f} %".format)
     return [
-        f"the share of English is {share['classifier', 'en']} and that of Korean {share['classifier', 'ko']}; "
+        f"the share of English is {share['classifier', 'en']} "
+        f"and that of Korean {share['classifier', 'ko']}; "
         f"by the embeddings' alone, {share['embeddings', 'en']} and {share['embeddings', 'ko']}",
         f"between {100 * by_seed['none'].min():.0f} and {100 * by_seed['none'].max():.0f} %",
         f"rank correlations of {min(values):.2f} to {max(values):.2f}".replace("0.", "."),

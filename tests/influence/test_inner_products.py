@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modspec.influence.contraction import Contraction
-from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, joined
+from modspec.influence.gradient_factors import GradientFactors, Matrix, Table, joined, multiplied_out
 from modspec.influence.inner_products import (
     _matrix_squares,
     _table_squares,
@@ -47,6 +49,19 @@ def explicit(matrix: Matrix) -> np.ndarray:
 
 def gradients(matrix: Matrix) -> GradientFactors:
     return GradientFactors({"m": (matrix,)}, {}, {}, len(matrix.inputs), CPU)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+def test_rows_that_are_multiplied_out_never_lie_a_power_of_two_apart(dtype, size, out, seed):
+    matrix = random_matrix(np.random.default_rng(seed), 3, 2, size, out, "none", 1)
+    matrix = replace(matrix, inputs=matrix.inputs.to(dtype), grads=matrix.grads.to(dtype))
+    buffer = torch.full((7,), torch.nan, dtype=dtype)
+    for memory in (None, buffer, buffer):
+        rows = multiplied_out([matrix], 0, memory)
+        assert rows.stride(0) * dtype.itemsize % 128 == 64 and rows.stride(1) == 1
+        expected = matrix.grads.squeeze(2).mT @ matrix.inputs.squeeze(2)
+        assert torch.equal(rows, expected.flatten(1))
 
 
 SHAPES = st.tuples(*[st.integers(1, top) for top in (4, 12, 4, 12, 8, 8, 4)])
