@@ -189,12 +189,15 @@ def speed_numbers() -> list[str]:
     quick = (
         csv("benchmark/influence_benchmark.csv").query("workload == 'a' and train == 200").set_index("system")
     )
-    older = csv("benchmark_avx2/influence_benchmark.csv").set_index("system")
+    for processor in ("avx2", "intel"):
+        runs = csv(f"benchmark_{processor}/influence_benchmark.csv").set_index("system")
+        ours = runs.loc["modspec float32"]
+        texts += [
+            f"{ours['seconds']:.1f} seconds, kronfluence {runs['seconds']['kronfluence']:.1f}",
+            f"reaches {100 * ours['bound_share']:.0f} %",
+        ]
     return [
         *texts,
-        f"{older['seconds']['modspec float32']:.1f} seconds, "
-        f"kronfluence {older['seconds']['kronfluence']:.1f}",
-        f"reaches {100 * older['bound_share']['modspec float32']:.0f} %",
         f"{100 * bound['b']:.0f} % (`intents`) and {100 * bound['c']:.0f} % (XNLI)",
         f"({random['spearman'].min():.2f} to {random['spearman'].max():.2f}; "
         f"{np.floor(100 * random['top_100'].min()):.0f} to {100 * random['top_100'].max():.0f} %)",
