@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modspec.subnetworks.accuracy_matching import accuracy_matched, random_swaps, swapped
+from modspec.subnetworks.accuracy_matching import TRIES, accuracy_matched, random_swaps, swapped
 
 GRIDS = st.tuples(st.integers(1, 5), st.integers(1, 7))
 
@@ -57,9 +57,29 @@ def test_the_most_swaps_that_are_matched_are_found(grid, seed, asked, limit) -> 
     assert swaps == min(asked, limit, possible)
     assert (found != mask).sum() == 2 * swaps
     assert found_score == score(found)
-    # A mask is scored once, and no more of them than a bisection needs.
-    assert len({candidate.tobytes() for candidate in tried[:-1]}) == len(tried) - 1
-    assert len(tried) - 1 <= 1 + np.ceil(np.log2(max(asked, 1)))
+    assert len(tried) - 1 <= TRIES * (1 + np.ceil(np.log2(max(asked, 1))))
+
+
+@given(st.integers(0, 2 * TRIES), st.integers(0, 999))
+def test_a_number_of_swaps_is_given_up_after_several_masks(refused, seed) -> None:
+    mask, tried = np.arange(144).reshape(12, 12) % 3 > 0, []
+
+    def score(candidate: np.ndarray) -> float:
+        tried.append(candidate)
+        return 0.8 if len(tried) > refused else 0.5
+
+    found, swaps, found_score = accuracy_matched(mask, 0.8, 10, score, 0.01, np.random.default_rng(seed))
+    # 10, then 5 and 2 swaps; once a mask is matched, every larger number down from there is.
+    assert swaps == {0: 10, 1: 9, 2: 4}[refused // TRIES]
+    assert (found != mask).sum() == 2 * swaps and found_score == 0.8
+    first = {candidate.tobytes() for candidate in tried[:TRIES]}
+    assert len(first) == min(len(tried), TRIES)
+
+
+def test_where_not_even_one_swap_is_matched_the_mask_itself_comes_back() -> None:
+    mask = np.arange(144).reshape(12, 12) % 3 > 0
+    found, swaps, score = accuracy_matched(mask, 0.8, 10, lambda _: 0.5, 0.01, np.random.default_rng(0))
+    assert np.array_equal(found, mask) and (swaps, score) == (0, 0.8)
 
 
 def test_a_seed_decides_the_mask() -> None:
