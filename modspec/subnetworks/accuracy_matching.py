@@ -12,8 +12,8 @@ from jaxtyping import Bool, Int
 
 Mask = Bool[np.ndarray, "layers heads"]
 Swaps = Int[np.ndarray, "swaps 3"]  # layer, the head that is dropped, the head that is kept in its place
-# Random masks that are tried for each number of swaps. With one try, 11 of 15 masks of a seed of `xnli` had fewer
-# swaps than they should, and two had none: such a control is the own mask itself.
+# Random masks that are tried for each number of swaps. With one try, 11 of 15 masks of a seed of `xnli` had
+# fewer swaps than they should, and two had none: such a control is the own mask itself.
 TRIES = 5
 
 
@@ -56,8 +56,8 @@ def accuracy_matched(
         rng: draws the swaps.
 
     Returns:
-        The mask, the number of swaps between the two masks, and the model's accuracy under it. The number is 0,
-        and the mask the given one, where not even one swap leaves the accuracy.
+        The mask, the number of swaps between the two masks, and the model's accuracy under it. Where not even
+        one swap leaves the accuracy, the number is 0 and the mask the given one.
     """
     tried = min(most_swaps, int(np.minimum(mask.sum(1), (~mask).sum(1)).sum()))
     matched, unmatched = 0, tried + 1
