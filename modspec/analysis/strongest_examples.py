@@ -76,12 +76,27 @@ def write_strongest_examples(table: pd.DataFrame, directory: Path) -> None:
     table.to_parquet(directory / FILE, index=False, compression="zstd", **encoding)
 
 
+def was_not_published(directory: Path) -> bool:
+    """Return whether an artefact of stage 3 came back from the repository without its strongest examples.
+
+    Raises:
+        InputError: the artefact is missing or damaged.
+    """
+    return FILE in artifacts.read_manifest(directory).get("left_out", [])
+
+
 def read_strongest_examples(directory: Path) -> pd.DataFrame:
     """Return what :func:`strongest_examples` returned for an artefact of stage 3, whose files are checked.
 
     Raises:
-        InputError: the artefact is missing or damaged, or was made before this table was kept.
+        InputError: the artefact is missing or damaged, was made before this table was kept, or is a published
+            one without it.
     """
+    if was_not_published(directory):
+        raise InputError(
+            f"{directory}: has no {FILE}, because it was published for the study's first seed alone; run "
+            "stage 3 again to get it"
+        )
     if FILE not in artifacts.read_manifest(directory)["files"]:
         raise InputError(
             f"{directory}: has no {FILE}, because it was made before stage 3 kept the strongest examples; "

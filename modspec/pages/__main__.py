@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from modspec.analysis.strongest_examples import was_not_published
 from modspec.errors import InputError
 from modspec.pages.explorer import explorer
 from modspec.pages.head_atlas import head_atlas
@@ -36,7 +37,9 @@ def write_pages(plan: StudyPlan) -> None:
     for seed in plan.seeds:
         for condition in plan.conditions:
             parameters = plan.parameters("influence", seed=seed, condition=condition)
-            keep_texts(influence_dir(parameters, condition, seed), partial(load_sample, parameters))
+            run = influence_dir(parameters, condition, seed)
+            if not was_not_published(run):
+                keep_texts(run, partial(load_sample, parameters))
     study = path(parameters.study_dir)
     print(f"Explorer:   {write_page(study / 'pages' / 'explorer.html', explorer(study))}")
     print(f"Head atlas: {write_page(study / 'pages' / 'head_atlas.html', head_atlas(study))}")

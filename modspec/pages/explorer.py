@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from modspec.analysis.fitting_unit import fitting_exponent
-from modspec.analysis.strongest_examples import COUNT, SIDES, read_strongest_examples
+from modspec.analysis.strongest_examples import COUNT, SIDES, read_strongest_examples, was_not_published
 from modspec.analysis.translations import parallel
 from modspec.errors import InputError
 from modspec.pages.rendering import compressed, rendered
@@ -66,7 +66,8 @@ def scored_runs(study_directory: Path) -> list[Path]:
     runs = {}
     for run in artifacts.finished(Path(study_directory) / "influence"):
         parameters = artifacts.read_manifest(run)["made_by"]["parameters"]
-        runs[CONDITIONS.index(parameters["condition"]), parameters["seed"]] = run
+        if not was_not_published(run):
+            runs[CONDITIONS.index(parameters["condition"]), parameters["seed"]] = run
     if not runs:
         raise InputError(f"{study_directory}: has no scored run; run the study first")
     shown = sorted({seed for _, seed in runs})[:SEEDS]

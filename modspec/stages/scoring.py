@@ -16,6 +16,7 @@ from modspec.analysis.shares import share_statistics
 from modspec.analysis.strongest_examples import (
     read_strongest_examples,
     strongest_examples,
+    was_not_published,
     with_texts,
     write_strongest_examples,
 )
@@ -288,16 +289,20 @@ def part_statistics(
 
 def strongest_proponents(
     material: Material, parameters: InfluenceParameters, *, count: int = 3
-) -> pd.DataFrame:
+) -> pd.DataFrame | None:
     """Return the ``count`` strongest proponents (cosine, no mask) of each language's first test example.
 
     They are read from stage 3's small artefact, which is published: no scores are needed. Columns and index
-    as in :func:`modspec.analysis.strongest_examples.with_texts`.
+    as in :func:`modspec.analysis.strongest_examples.with_texts`. None, and a line that says so, for a seed
+    for which they were not published.
 
     Raises:
         InputError: the artefact is missing, older than this table, or of other data or another encoder.
     """
     directory = influence_dir(parameters, parameters.condition, parameters.seed)
     check_origin(material, directory)
+    if was_not_published(directory):
+        print("The strongest examples were published for the study's first seed alone.")
+        return None
     kept = read_strongest_examples(directory)
     return with_texts(kept, texts(material, "train"), texts(material, "test"), count=count)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from modspec.analysis.strongest_examples import read_strongest_examples
+from modspec.analysis.strongest_examples import read_strongest_examples, was_not_published
 from modspec.data.tasks import Task
 from modspec.errors import InputError
 from modspec.stages.resuming import resumable
@@ -40,7 +40,8 @@ def keep_texts(run: Path, load: Callable[[], Task]) -> Path:
     for scored in artifacts.finished(study / "influence"):
         other = artifacts.read_manifest(scored)
         if other["made_by"]["data"] == data:
-            tables.append(read_strongest_examples(scored))
+            if not was_not_published(scored):
+                tables.append(read_strongest_examples(scored))
             inputs[scored.name] = artifacts.fingerprint(other["files"])
 
     def make(building: Path) -> None:

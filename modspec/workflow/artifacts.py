@@ -5,6 +5,7 @@ An artefact is a directory of safetensors, parquet, CSV or JSON files plus ``man
     made_by     what decides the content: stage, parameters, data and encoder fingerprints, inputs
     files       sha256 and size of every file
     provenance  how it came about: commit, versions, device, seconds (never compared)
+    left_out    names of files that were not published; absent where all are there
 
 It is built beside its place and moved there in one rename. So a killed run leaves nothing or the whole
 artefact. Reading checks every file against the manifest.
@@ -12,7 +13,8 @@ artefact. Reading checks every file against the manifest.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,11 +82,11 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
         raise InputError(f"{directory}: no {MANIFEST}; run the stage that makes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError):
         raise InputError(f"{directory / MANIFEST}: truncated or altered; {remedy}") from None
-    for name, described in files.items():
+    for name in sorted(files.keys() - manifest.get("left_out", [])):
         file = directory / name
         if not file.exists():
             raise InputError(f"{file}: missing, but in the manifest; {remedy}")
-        if describe(file) != described:
+        if describe(file) != files[name]:
             raise InputError(f"{file}: truncated or altered (its sha256 is not the manifest's); {remedy}")
     return manifest
 
@@ -95,6 +97,15 @@ def finished(stage: Path) -> list[Path]:
     Hidden directories, which a killed job leaves, are not among them, although they may have a manifest.
     """
     return sorted(manifest.parent for manifest in stage.glob(f"[!.]*/{MANIFEST}"))
+
+
+def copy_without(directory: Path, place: Path, names: Iterable[str]) -> None:
+    """Copy an artefact, but leave out those of its files that are named; its content fingerprint stays."""
+    shutil.copytree(directory, place, ignore=lambda *_: names)
+    manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    left_out = sorted({*manifest.get("left_out", []), *names} & manifest["files"].keys())
+    if left_out:
+        write_json(place / MANIFEST, manifest | {"left_out": left_out})
 
 
 def content_fingerprint(directory: str | Path) -> str:

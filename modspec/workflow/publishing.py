@@ -15,11 +15,13 @@ from pathlib import Path
 
 from modspec.errors import InputError, quoted
 from modspec.output.files import put_back, whole_directory, write_whole
-from modspec.workflow.artifacts import MANIFEST, describe, finished, read_manifest
+from modspec.workflow.artifacts import MANIFEST, copy_without, describe, finished, read_manifest
 from modspec.workflow.paths import path
 
 # What is published: artefacts of the stages, without weights and scores, which are large, and pages' texts.
 PUBLISHED = ("search", "finetuning", "influence", "leave_one_out", "texts")
+# Published for the study's first seed alone: it is as large as all else that is published of a run.
+OF_FIRST_SEED = "strongest_examples.parquet"
 PROVENANCE = "provenance.json"
 # Folder of figures -> the notebook that makes it.
 FOLDERS = {"calibration": "00_calibration.ipynb", "exploration": "07_exploration.ipynb"}
@@ -77,7 +79,8 @@ def publish(study: str) -> list[Path]:
                     print(f"no longer published, because {run / stage} lacks it: {stage}/{gone}")
                 shutil.rmtree(place)
             for directory in directories:
-                shutil.copytree(directory, place / directory.name)
+                left_out = _left_out(directory, artefacts["influence"])
+                copy_without(directory, place / directory.name, left_out)
     return [executed, published]
 
 
@@ -140,6 +143,17 @@ def _artefacts(stage: Path) -> list[Path]:
     for directory in directories:
         read_manifest(directory)
     return directories
+
+
+def _left_out(directory: Path, scored: Sequence[Path]) -> list[str]:
+    """Return the files of an artefact that are not published: strongest examples of all seeds but the first.
+
+    Args:
+        directory: of the artefact.
+        scored: stage 3's artefacts, which are those that have such a file.
+    """
+    seeds = {run: read_manifest(run)["made_by"]["parameters"]["seed"] for run in scored}
+    return [OF_FIRST_SEED] if seeds.get(directory, 0) > min(seeds.values(), default=0) else []
 
 
 def _notebooks(directory: Path, pattern: str) -> list[Path]:

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from modspec.analysis.scores import read_scores
-from modspec.analysis.strongest_examples import read_strongest_examples
+from modspec.analysis.strongest_examples import FILE, read_strongest_examples
 from modspec.errors import InputError
 from modspec.pages.explorer import LICENCES, explorer, explorer_data, explorer_page, scored_runs
 from modspec.pages.rendering import write_page
 from modspec.stages.texts import keep_texts
+from modspec.workflow import artifacts
 from modspec.workflow.paths import influence_dir, scores_dir
 from tests.helpers.pages import fetched, unpacked
 from tests.helpers.studies import run_study, write_pairs
@@ -163,6 +164,13 @@ def test_the_first_seeds_are_shown(study, tmp_path, monkeypatch) -> None:
     assert [run.name for run in scored_runs(study.directory)] == ["full-seed0", "sft-seed0"]
     with pytest.raises(InputError, match="no scored run; run the study first"):
         scored_runs(tmp_path)
+
+
+def test_seeds_without_strongest_examples_are_not_shown(study, tmp_path) -> None:
+    for run in artifacts.finished(study.directory / "influence"):
+        left_out = [FILE] if run.name.endswith("seed1") else []
+        artifacts.copy_without(run, tmp_path / "influence" / run.name, left_out)
+    assert [run.name for run in scored_runs(tmp_path)] == ["full-seed0", "sft-seed0"]
 
 
 def test_studies_without_strongest_examples_or_texts_are_refused() -> None:

@@ -169,6 +169,15 @@ def test_a_restored_study_shows_its_proponents_without_scores(scored: Scored, tm
         shutil.move(tmp_path / "runs", "runs")
 
 
+def test_a_seed_that_was_published_without_them_says_so(scored: Scored, tmp_path: Path, capsys) -> None:
+    material, p = scored
+    other = p.model_copy(update={"study_dir": str(tmp_path / "other")})
+    run, place = (influence_dir(of, p.condition, p.seed) for of in (p, other))
+    artifacts.copy_without(run, place, [FILE])
+    assert strongest_proponents(material, other) is None
+    assert "published for the study's first seed alone" in capsys.readouterr().out
+
+
 def test_a_study_that_lacks_the_file_is_told_in_one_line(scored: Scored, tmp_path: Path) -> None:
     material, p = scored
     older = p.model_copy(update={"study_dir": str(tmp_path / "older")})

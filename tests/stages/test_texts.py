@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,6 +67,17 @@ def test_other_data_are_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was made from other data"):
         keep_texts(run, lambda: TASK)
     assert not list(tmp_path.glob("texts/*/manifest.json"))
+
+
+def test_a_restored_run_without_strongest_examples_keeps_the_texts_current(tmp_path: Path) -> None:
+    """Published texts stay, although a table that they were made from is no longer there."""
+    run = write_run(tmp_path, "full-seed0", ["en-train-0"])
+    other = write_run(tmp_path, "full-seed1", ["en-train-1"])
+    place = keep_texts(run, lambda: TASK)
+    artifacts.copy_without(other, tmp_path / "restored", [strongest_examples.FILE])
+    shutil.rmtree(other)
+    (tmp_path / "restored").rename(other)
+    assert keep_texts(run, never) == place
 
 
 def test_a_run_that_is_too_old_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modspec.analysis import strongest_examples
 from modspec.errors import InputError
 from modspec.workflow import artifacts
 from modspec.workflow.publishing import main, publish, restore
@@ -34,7 +35,7 @@ def finish(text: str) -> None:
     """Write the files of a finished run."""
     run = Path("runs/a")
     for place in ARTEFACTS:
-        with artifacts.writing(run / place, {"stage": place}) as building:
+        with artifacts.writing(run / place, {"stage": place, "parameters": {"seed": 0}}) as building:
             (building / "table.csv").write_text(text)
     for folder in ("notebooks", "figures"):
         (run / folder).mkdir(exist_ok=True)
@@ -83,6 +84,35 @@ def test_restoring_gives_back_the_artefacts_and_the_notebooks_in_order(project: 
     newest = max(file.stat().st_mtime_ns for file in Path("runs/a").rglob("*.csv"))
     assert times == sorted(times) and times[0] >= newest
     assert restore("a") == []
+
+
+def test_strongest_examples_are_published_for_the_first_seed_alone(project: Path) -> None:
+    for seed in (0, 1, 2):
+        origin = {"stage": "influence", "parameters": {"seed": seed}}
+        with artifacts.writing(f"runs/a/influence/sft-seed{seed}", origin) as building:
+            for name in ("table.csv", strongest_examples.FILE):
+                (building / name).write_text(name)
+    runs = [Path(f"runs/a/influence/sft-seed{seed}") for seed in (0, 1, 2)]
+    before = [artifacts.content_fingerprint(run) for run in runs]
+    for again in (False, True):  # published anew from what was restored, nothing more is lost
+        publish("a")
+        published = [Path("figures/a/artefacts/influence") / run.name for run in runs]
+        assert [(run / strongest_examples.FILE).exists() for run in published] == [True, False, False]
+        assert all((run / "table.csv").exists() for run in published)
+        assert [strongest_examples.was_not_published(run) for run in published] == [False, True, True]
+        assert [artifacts.content_fingerprint(run) for run in published] == before
+        assert "left_out" not in json.loads((published[0] / "manifest.json").read_text())
+        if not again:
+            assert restore("a") == []  # the run has them all, and keeps them
+            assert all((run / strongest_examples.FILE).exists() for run in runs)
+            (project / "runs").rename(project / "lost")
+            restore("a")
+    with pytest.raises(InputError, match="published for the study's first seed alone"):
+        strongest_examples.read_strongest_examples(runs[1])
+    for run in published[1:]:
+        damage(f"{run}/table.csv")
+        with pytest.raises(InputError, match="truncated or altered"):
+            artifacts.read_manifest(run)
 
 
 def damage(file: str) -> None:
