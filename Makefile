@@ -33,7 +33,7 @@ study: $(INSTALLED)  ## run the whole study of preset PRESET
 	echo "Read it as a book:  make book, then open runs/book/html/runs/$(PRESET).html"
 	echo "Keep them in the repository with: make publish PRESET=$(PRESET)"
 
-calibration: $(INSTALLED)  ## test the method where the answer is known (about two hours)
+calibration: $(INSTALLED)  ## test the method where the answer is known (one to two hours)
 	@$(COMPUTE) modspec.models.encoders fetch e5-small
 	$(COMPUTE) snakemake calibration --cores $(CORES) --config preset=$(PRESET)
 	echo

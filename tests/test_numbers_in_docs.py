@@ -113,16 +113,22 @@ def calibration_numbers() -> list[str]:
         csv(f"{folder}/false_positive_rates.csv").query("language == 'one half'").groupby("measure").first()
     )
     share, delta = clones.loc["share"], clones.loc["specialization"]
+    tests = csv(f"{folder}/false_positive_rates.csv").query("test == 'permutation'")
+    (wrong,) = tests[(tests["low"] > 0.05) | (tests["high"] < 0.05)].itertuples()
+    assert (wrong.measure, wrong.language) == ("own_subnetwork", "one half") and len(tests) == 10
     ceilings = csv(f"{folder}/datamodeling.csv").groupby("split")["ceiling"].first()
     dose = csv(f"{folder}/dose_response.csv").query(
         "dose == 0.25 and measure == 'share' and language == 'both halves'"
     )
-    assert (dose["p"] < 0.05).tolist() == [False, False, False, False]  # together, and by seed
+    assert (dose["p"] < 0.05).tolist() == [True, False, True, False]  # together, and by seed
     together = csv(f"{folder}/dose_response.csv").query(
         "dose == 0.25 and language == 'both halves' and seed == 'all'"
     )
     together = together.set_index("measure")["p"]
     planted = csv(f"{folder}/planted_heads.csv")
+    dot = planted.query("condition == 'sft_random' and score == 'influence, dot' and measure == 'auc'")
+    (dot,) = dot.query("language == 'all languages'").itertuples()
+    assert dot.p > 0.99
     recall = planted.query("condition == 'sft_random' and score == 'search' and measure == 'recall'")
     chance = recall.set_index("language")["chance"]
     nothing = planted.query("condition == 'full' and language == 'all languages'")
@@ -141,10 +147,12 @@ def calibration_numbers() -> list[str]:
         f"({chance['en']:.2f} in English, {chance['de']:.2f} in German)".replace("0.", "."),
         f"{len(off)} of {len(nothing)} readings",
         "read almost equally well under both ({:.0f} and {:.0f} %;".format(*100 * matched["accuracy"]),
-        f"(p = {own.loc[('matched', 'en'), 'p']:.2f})".replace("0.", "."),
+        f"(p = {own.loc[('matched', 'en'), 'p']:.3f})".replace("0.", "."),
         f"{gain['en']:.0f} points (English) and {gain['de']:.0f} points (German)",
         f"in which it was never trained (accuracy {100 * accuracy['none'].mean():.0f} %)",
-        f"(p = {together['share']:.2f} for the share, {together['label_auc']:.2f}".replace(" 0.", " ."),
+        f"(p = {together['share']:.2f} for the share, {together['label_auc']:.3f}".replace(" 0.", " ."),
+        f"with {100 * wrong.value:.0f} % [{100 * wrong.low:.1f}, {100 * wrong.high:.1f}]",
+        f"(AUC {dot.value:.2f}; one-sided p > .99)".replace("0.", ".", 1),
     ]
 
 
