@@ -45,6 +45,7 @@ def publish(study: str) -> list[Path]:
     """
     run, published, executed = _places(study)
     artefacts = {stage: _artefacts(run / stage) for stage in PUBLISHED}
+    first = min(map(_seed, artefacts["influence"]), default=0)
     notebooks = _notebooks(run / "notebooks", "*.ipynb")
     figures = _figures(run / "figures")
     executed_names = {notebook.name for notebook in notebooks}
@@ -79,8 +80,8 @@ def publish(study: str) -> list[Path]:
                     print(f"no longer published, because {run / stage} lacks it: {stage}/{gone}")
                 shutil.rmtree(place)
             for directory in directories:
-                left_out = _left_out(directory, artefacts["influence"])
-                copy_without(directory, place / directory.name, left_out)
+                is_later = stage == "influence" and _seed(directory) > first
+                copy_without(directory, place / directory.name, [OF_FIRST_SEED] if is_later else [])
     return [executed, published]
 
 
@@ -145,15 +146,9 @@ def _artefacts(stage: Path) -> list[Path]:
     return directories
 
 
-def _left_out(directory: Path, scored: Sequence[Path]) -> list[str]:
-    """Return the files of an artefact that are not published: strongest examples of all seeds but the first.
-
-    Args:
-        directory: of the artefact.
-        scored: stage 3's artefacts, which are those that have such a file.
-    """
-    seeds = {run: read_manifest(run)["made_by"]["parameters"]["seed"] for run in scored}
-    return [OF_FIRST_SEED] if seeds.get(directory, 0) > min(seeds.values(), default=0) else []
+def _seed(run: Path) -> int:
+    """Return the seed of an artefact of stage 3."""
+    return read_manifest(run)["made_by"]["parameters"]["seed"]
 
 
 def _notebooks(directory: Path, pattern: str) -> list[Path]:
