@@ -97,7 +97,14 @@ def intent_numbers() -> list[str]:
         for kind in ("own", "other_language")
         for measure in ("contribution_importance", "share_importance")
     ]
+    small = csv("embedded/accuracy.csv").query("split == 'test'")
+    small = 100 * small.groupby(["condition", "mask_kind", "seed"])["accuracy"].mean()
+    full, batches, sft = (
+        "{:.0f} and {:.0f} %".format(*small[condition, kind])
+        for condition, kind in (("full", "none"), ("one_language_batches", "none"), ("sft", "own"))
+    )
     return [
+        f"Test accuracy is {full} under full fine-tuning, {batches} with one-language batches, {sft} under SFT",
         f"{value['attention', 1]} and {value['feed-forward', 1]} %",
         f"to {value['attention', 12]} and {value['feed-forward', 12]} % in layer 12, "
         f"and to {value['classifier', 13]} %",
