@@ -104,7 +104,7 @@ def intent_numbers() -> list[str]:
         for condition, kind in (("full", "none"), ("one_language_batches", "none"), ("sft", "own"))
     )
     return [
-        f"Test accuracy is {full} under full fine-tuning, {batches} with one-language batches, {sft} under SFT",
+        f"Test accuracy is {full} under full fine-tuning, {batches} with one-language batches, {sft} under",
         f"{value['attention', 1]} and {value['feed-forward', 1]} %",
         f"to {value['attention', 12]} and {value['feed-forward', 12]} % in layer 12, "
         f"and to {value['classifier', 13]} %",
